@@ -220,3 +220,12 @@ func socketKind(fd int) Kind {
 	}
 	return Other
 }
+
+// FileSize returns the bytes in a regular file, 0 for everything else.
+func (e *Endpoint) FileSize() int64 {
+	var st unix.Stat_t
+	if e.kind != File || unix.Fstat(e.fd, &st) != nil {
+		return 0
+	}
+	return st.Size
+}
