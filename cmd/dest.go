@@ -125,11 +125,13 @@ func (d *destPlan) checkTaken() error {
 	return nil
 }
 
+var errTaken = errors.New("another zcp is receiving into it")
+
 func (d *destPlan) partRefused(err error) error {
 	part := Quote(d.op.Path + partSuffix)
 	switch err {
 	case unix.EWOULDBLOCK:
-		return fmt.Errorf("%s: another zcp is receiving into it", d.op)
+		return fmt.Errorf("%s: %w", d.op, errTaken)
 	case unix.EEXIST, unix.ELOOP, unix.ENXIO:
 		return &Failure{Err: fmt.Errorf("%s: %s is in the way and is no regular file", d.op, part), Hint: "remove it, or look who made it"}
 	}

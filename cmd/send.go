@@ -55,7 +55,7 @@ func sourceNames(ops []Operand) string {
 func (s *session) send(ctx context.Context, conn *transfer.Conn, c *SendConfig) (err error) {
 	s.peer = conn
 	where := "to " + Quote(conn.String())
-	s.out.Emit(&Start{Src: s.from, Dst: s.to, Addr: conn.Remote})
+	s.announce(&Start{Src: s.from, Dst: s.to, Addr: conn.Remote})
 	s.begin()
 	defer s.stop()
 	var sources []*transfer.Endpoint
@@ -81,6 +81,7 @@ func (s *session) send(ctx context.Context, conn *transfer.Conn, c *SendConfig) 
 		s.phase.Store(phaseFinishing)
 		how, err = s.t.Finish(ctx, conn, c.Linger)
 	}
+	s.tcp, _ = conn.TCPInfo()
 	if err != nil {
 		err = s.endFailed(err)
 		conn.Close()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -34,6 +35,10 @@ type session struct {
 	peer     *transfer.Conn
 	began    time.Time
 	meter    *Meter
+	tcp      transfer.TCPInfo // taken before the connection was closed
+	phase    atomic.Int32
+	serving  bool  // one of many connections, whose lines are the server's
+	err      error // what a served connection ended with
 }
 
 func newSession(out *Printer, d Display, tr Transfer, l Length, idle time.Duration) *session {
@@ -49,8 +54,18 @@ func newSession(out *Printer, d Display, tr Transfer, l Length, idle time.Durati
 // begin starts the clock and the progress line.
 func (s *session) begin() {
 	s.began = time.Now()
+	if s.serving {
+		return
+	}
 	s.meter = NewMeter(s.out, s.display, s.total, s.snapshot)
 	s.meter.Start()
+}
+
+// announce tells that bytes begin to move.
+func (s *session) announce(e *Start) {
+	if !s.serving {
+		s.out.Emit(e)
+	}
 }
 
 // stop takes the progress line away. It may be called again.
@@ -165,6 +180,9 @@ var errStdoutGone = &Signaled{unix.SIGPIPE}
 // end tells the last line, in the form and to the audience that the command has for it.
 func (s *session) end(verb, where, note string, to Audience, err error) {
 	s.stop()
+	if s.serving {
+		return
+	}
 	took := time.Since(s.began)
 	if at := s.t.Stats.AllAcked.Load(); at > 0 {
 		took = time.Unix(0, at).Sub(s.began)
@@ -187,7 +205,7 @@ func (s *session) end(verb, where, note string, to Audience, err error) {
 func (s *session) endFailed(err error) error {
 	s.stop()
 	err = s.failure(err)
-	if sig, ok := errors.AsType[*Signaled](err); ok && sig != errStdoutGone && !s.began.IsZero() {
+	if sig, ok := errors.AsType[*Signaled](err); ok && sig != errStdoutGone && !s.began.IsZero() && !s.serving {
 		s.out.Say("%s to %s: %s after %s", s.from, s.to, sig.Signal, s.progressSoFar())
 	}
 	s.end("", "", "", ForMost, err)
