@@ -50,30 +50,41 @@ func zcpBinary(t testing.TB) string {
 // follows.
 type flagSet map[string]bool
 
-var helpFlag = regexp.MustCompile(`(?:^|[ ,])(--?[0-9A-Za-z][0-9A-Za-z-]*)( [^-,\s]\S*|=\S+)?`)
+var helpFlag = regexp.MustCompile(`(?:^|[ ,])(--?[0-9A-Za-z][0-9A-Za-z-]*)`)
 
-// helpFlags returns the flags that "zcp COMMAND --help" lists; command "" is zcp itself.
+// helpFlags returns the flags of a command: those "zcp COMMAND --help" lists, and the ones
+// that are everywhere and listed nowhere. Command "" is zcp itself.
 func helpFlags(t *testing.T, command string) flagSet {
 	t.Helper()
-	args := strings.Fields(command + " --help")
-	out, err := exec.Command(zcpBinary(t), args...).Output()
-	if err != nil {
-		t.Fatalf("zcp %s: %v", strings.Join(args, " "), err)
+	flags := flagSet{"-h": false, "--help": false}
+	if command == "" {
+		maps.Copy(flags, flagSet{"-V": false, "--version": false})
 	}
-	flags := flagSet{}
-	for line := range strings.Lines(string(out)) {
-		line = strings.TrimSpace(line)
-		if !strings.HasPrefix(line, "-") {
-			continue
+	var help []byte
+	for flag := range maps.Clone(flags) {
+		out, err := exec.Command(zcpBinary(t), strings.Fields(command+" "+flag)...).Output()
+		if err != nil || len(out) == 0 {
+			t.Fatalf("zcp %s %s: %v, %d bytes on stdout", command, flag, err, len(out))
 		}
+		if flag == "--help" {
+			help = out
+		}
+	}
+	for line := range strings.Lines(string(help)) {
+		line = strings.TrimSpace(line)
 		// Two spaces end the names and begin the description.
 		head, _, _ := strings.Cut(line, "  ")
-		for _, m := range helpFlag.FindAllStringSubmatch(head, -1) {
-			flags[m[1]] = m[2] != ""
+		names := helpFlag.FindAllStringSubmatch(head, -1)
+		if names == nil || !strings.HasPrefix(head, "-") {
+			continue
+		}
+		last := names[len(names)-1][0]
+		for _, m := range names {
+			flags[m[1]] = !strings.HasSuffix(head, last) // a value stands behind the names
 		}
 	}
-	if len(flags) < 2 {
-		t.Fatalf("zcp %s lists no flags:\n%s", strings.Join(args, " "), out)
+	if command != "" && len(flags) < 5 {
+		t.Fatalf("zcp %s --help lists no flags:\n%s", command, help)
 	}
 	return flags
 }
