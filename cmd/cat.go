@@ -44,8 +44,9 @@ func runCat(ctx context.Context, out *Printer, c *CatConfig) error {
 	if err := d.commit(); err != nil {
 		return s.endFailed(fmt.Errorf("%s: %w", s.to, plain(err)))
 	}
+	s.stop()
 	to := ForVerbose
-	if c.Force || s.meter.Shown() {
+	if c.Force || s.shown {
 		to = ForMost
 	}
 	s.end("copied", "", "", to, failed)

@@ -59,8 +59,10 @@ func (s *session) recv(ctx context.Context, conn *transfer.Conn, plan *destPlan)
 		conn.Close()
 		return err
 	}
+	if plan.out.Sync {
+		s.phase.Store(int32(Storing))
+	}
 	if err := d.commit(); err != nil {
-		s.stop()
 		err = s.endFailed(fmt.Errorf("%s: %w", s.to, plain(err)))
 		conn.Close()
 		return err

@@ -78,7 +78,7 @@ func (s *session) send(ctx context.Context, conn *transfer.Conn, c *SendConfig) 
 	}
 	var how transfer.Delivery
 	if err == nil {
-		s.phase.Store(phaseFinishing)
+		s.phase.Store(int32(Closing))
 		how, err = s.t.Finish(ctx, conn, c.Linger)
 	}
 	s.tcp, _ = conn.TCPInfo()
@@ -87,6 +87,7 @@ func (s *session) send(ctx context.Context, conn *transfer.Conn, c *SendConfig) 
 		conn.Close()
 		return err
 	}
+	s.stop() // it asks the connection what was acknowledged
 	err = conn.CloseOrderly()
 	for i, e := range sources {
 		err = errors.Join(err, s.sourceChanged(e, c.Sources[i].String()))

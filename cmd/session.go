@@ -34,7 +34,8 @@ type session struct {
 	t        transfer.Transfer
 	peer     *transfer.Conn
 	began    time.Time
-	meter    *Meter
+	ticker   *ticker
+	shown    bool             // a line was drawn
 	tcp      transfer.TCPInfo // taken before the connection was closed
 	phase    atomic.Int32
 	serving  bool  // one of many connections, whose lines are the server's
@@ -57,8 +58,30 @@ func (s *session) begin() {
 	if s.serving {
 		return
 	}
-	s.meter = NewMeter(s.out, s.display, s.total, s.snapshot)
-	s.meter.Start()
+	m := &Meter{From: "the source", To: "the reader", FromNet: s.pulling}
+	if s.pulling {
+		m.From = "the sender"
+	}
+	if s.sending {
+		m.To = "the receiver"
+	}
+	s.ticker = startTicker(s.out, s.display, m, s.snapshot)
+}
+
+// snapshot reads the counters for whoever shows them.
+func (s *session) snapshot() Snapshot {
+	shot := Snapshot{Bytes: s.t.Stats.Bytes.Load(), Total: s.total, Phase: Phase(s.phase.Load())}
+	shot.Acked = min(s.acked(), shot.Bytes)
+	switch side, _ := s.t.Stats.Waiting(); side {
+	case transfer.Source:
+		shot.Waiting = Source
+	case transfer.Destination:
+		shot.Waiting = Destination
+	}
+	if shot.Phase == Closing && shot.Acked < shot.Bytes {
+		shot.Phase, shot.Waiting = Moving, Destination
+	}
+	return shot
 }
 
 // announce tells that bytes begin to move.
@@ -70,9 +93,10 @@ func (s *session) announce(e *Start) {
 
 // stop takes the progress line away. It may be called again.
 func (s *session) stop() {
-	if s.meter != nil {
-		s.meter.Stop()
-		s.meter = nil
+	if s.ticker != nil {
+		s.shown = s.ticker.Shown()
+		s.ticker.Stop()
+		s.ticker = nil
 	}
 }
 
