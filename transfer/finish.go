@@ -2,7 +2,6 @@ package transfer
 
 import (
 	"context"
-	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -26,8 +25,6 @@ const (
 // A reset is an *Error of the Destination even when all was acknowledged: a peer that
 // dies of a full disk has acknowledged, too.
 func (t *Transfer) Finish(ctx context.Context, c *Conn, linger time.Duration) (Delivery, error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	stop, err := t.wake.on(ctx)
 	if err != nil {
 		return 0, err
@@ -49,18 +46,17 @@ func (t *Transfer) Finish(ctx context.Context, c *Conn, linger time.Duration) (D
 	return t.awaitEnd(ctx, c, early, linger)
 }
 
-// hearOut reads what the peer has sent so far.
+// hearOut reads a measure of what the peer has sent so far; a peer that never stops sending
+// must not hold up the rest.
 func (t *Transfer) hearOut() error {
-	for !t.peerEnded {
-		n, end, err := drop(t.pump.dst.fd)
-		t.Stats.Dropped.Add(n)
-		t.peerEnded = end
-		if err != nil {
-			return &Error{Destination, err}
-		}
-		if n == 0 {
-			break
-		}
+	if t.peerEnded {
+		return nil
+	}
+	n, end, err := drop(t.pump.dst.fd)
+	t.Stats.Dropped.Add(n)
+	t.peerEnded = end
+	if err != nil {
+		return &Error{Destination, err}
 	}
 	return nil
 }
