@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -130,15 +131,14 @@ func TestPipesInDemandStayOpen(t *testing.T) {
 	})
 }
 
-// A look that finds the shelves bare and a Put at the same moment must not leave a pipe that nobody comes for.
-func TestNoPipeIsForgotten(t *testing.T) {
+// Many lives of a pool, with Puts and looks at the same instants.
+func TestNoPipeOutlivesTheBorrowers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var pl Pool
 		var wg sync.WaitGroup
 		for range 50 {
 			wg.Go(func() {
 				for range 40 {
-					// Whole intervals, so that Puts and looks come at the same instants.
 					time.Sleep(time.Duration(rand.IntN(5)) * lookEvery)
 					p, err := pl.Get()
 					if err != nil {
@@ -156,5 +156,34 @@ func TestNoPipeIsForgotten(t *testing.T) {
 		if s := pl.Stats(); s != (Stats{}) {
 			t.Errorf("%+v", s)
 		}
+	})
+}
+
+// A look that finds the shelves bare and a Put at the same moment must not leave a pipe that nobody comes for.
+func TestPutDuringALook(t *testing.T) {
+	if runtime.GOMAXPROCS(0) < 2 {
+		t.Skip("SKIPPED: takes two processors")
+	}
+	synctest.Test(t, func(t *testing.T) { // whose clock stands still, so that no other look comes
+		var pl Pool
+		for range 3000 {
+			p := get(t, &pl)
+			p.home = 0 // the shelf that the look visits first
+			pl.ticking.Store(true) // the look below is the one that was coming
+			var ready atomic.Int32
+			together := func() {
+				for ready.Add(1); ready.Load() < 2; {
+					runtime.Gosched()
+				}
+			}
+			var wg sync.WaitGroup
+			wg.Go(func() { together(); pl.look() })
+			wg.Go(func() { together(); pl.Put(p) })
+			wg.Wait()
+			if pl.onShelves() != 1 || !pl.ticking.Load() {
+				t.Fatalf("%d pipes idle, a look is coming: %v", pl.onShelves(), pl.ticking.Load())
+			}
+		}
+		pl.CloseIdle()
 	})
 }
