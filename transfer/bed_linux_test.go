@@ -17,7 +17,7 @@ import (
 )
 
 // patience ends a test that hangs. Nothing that works ever waits for it.
-const patience = 60 * time.Second
+const patience = 20 * time.Second
 
 // bedContext ends after patience and with the test.
 func bedContext(t testing.TB) context.Context {

@@ -58,7 +58,10 @@ var sinks = []sink{
 	{name: "Unix", kind: transfer.Unix, open: farSink(newUnix)},
 	{name: "null", kind: transfer.Char, swallow: true, open: nullSink},
 	{name: "block", kind: transfer.Block, open: blockSink},
-	{name: "terminal", kind: transfer.Terminal, endless: true, open: farSink(newTerminal)},
+	{name: "terminal", kind: transfer.Terminal, endless: true, open: farSink(func(t testing.TB) (r, w int) {
+		slave, master := newTerminal(t)
+		return master, slave
+	})},
 }
 
 // farSource makes a source of a pair of descriptors of which the second is written to.
