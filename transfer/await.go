@@ -38,7 +38,7 @@ func (t *Transfer) await(ctx context.Context, w want, patience time.Duration) er
 		if _, err := unix.Poll(fds, timeout); err != nil && err != unix.EINTR {
 			return err
 		}
-		if fds[1].Revents != 0 {
+		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		if back.Fd >= 0 && back.Revents != 0 {
@@ -80,7 +80,7 @@ func (t *Transfer) untilNextLook(now time.Time, patience time.Duration, hasPatie
 	if t.pump.dst != nil && t.pump.dst.kind == TCP || t.pump.src != nil && t.pump.src.kind == TCP {
 		sooner(peerTick)
 	}
-	if d < 0 {
+	if d = t.wake.atMost(d); d < 0 {
 		return -1
 	}
 	return int((d + time.Millisecond - 1) / time.Millisecond)
@@ -113,10 +113,10 @@ func (t *Transfer) pause(ctx context.Context, d time.Duration) error {
 		if t.Discard && t.pump.dst.kind.Socket() {
 			fds[1] = unix.PollFd{Fd: int32(t.pump.dst.fd), Events: t.backEvents()}
 		}
-		if _, err := pollFor(fds, left); err != nil && err != unix.EINTR {
+		if _, err := pollFor(fds, t.wake.atMost(left)); err != nil && err != unix.EINTR {
 			return err
 		}
-		if fds[0].Revents != 0 {
+		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		if fds[1].Fd >= 0 && fds[1].Revents != 0 {

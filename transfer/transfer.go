@@ -59,12 +59,7 @@ type Event struct {
 //
 // A source file is watched from now on: the caller ends the watch with Endpoint.Verify.
 func (t *Transfer) Move(ctx context.Context, dst, src *Endpoint, limit int64) (int64, error) {
-
-	stop, err := t.wake.on(ctx)
-	if err != nil {
-		return 0, err
-	}
-	defer stop()
+	defer t.wake.on(ctx)()
 	t.aim(dst, src, limit)
 	defer func() {
 		if lost := t.pump.stop(); lost > 0 {
@@ -73,7 +68,7 @@ func (t *Transfer) Move(ctx context.Context, dst, src *Endpoint, limit int64) (i
 	}()
 	lw := newLowWater(dst, src)
 	defer lw.restore()
-	err = t.run(ctx, &lw)
+	err := t.run(ctx, &lw)
 	return t.pump.Bytes.Load(), err
 }
 
