@@ -21,6 +21,7 @@ type source struct {
 	fixed string // a file whose content is what it is
 	limit bool   // its end cannot be told: Move is given a limit
 	zeros bool   // it has nothing but zeros
+	twin  bool   // another one takes the same paths
 	open  func(t testing.TB, data []byte) (e *transfer.Endpoint, w *os.File)
 }
 
@@ -31,6 +32,7 @@ type sink struct {
 	kind    transfer.Kind
 	endless bool // its reader is told of no end
 	swallow bool // what came cannot be seen
+	twin    bool // another one takes the same paths
 	open    func(t testing.TB) (e *transfer.Endpoint, r *os.File, stored func(n int) []byte)
 }
 
@@ -38,22 +40,22 @@ var sources = []source{
 	{name: "file", kind: transfer.File, open: fileSource},
 	{name: "memfd", kind: transfer.File, open: memfdSource},
 	{name: "pipe", kind: transfer.Pipe, open: farSource(newPipe)},
-	{name: "FIFO", kind: transfer.Pipe, open: farSource(newFIFO)},
+	{name: "FIFO", kind: transfer.Pipe, twin: true, open: farSource(newFIFO)},
 	{name: "TCP", kind: transfer.TCP, open: farSource(newTCP)},
 	{name: "Unix", kind: transfer.Unix, open: farSource(newUnix)},
 	{name: "zero", kind: transfer.Char, limit: true, zeros: true, open: pathSource("/dev/zero")},
 	{name: "block", kind: transfer.Block, limit: true, open: blockSource},
 	{name: "proc", kind: transfer.Pseudo, fixed: "/proc/filesystems", open: pathSource("/proc/filesystems")},
-	{name: "sys", kind: transfer.Pseudo, fixed: "/sys/devices/system/cpu/possible", open: pathSource("/sys/devices/system/cpu/possible")},
+	{name: "sys", kind: transfer.Pseudo, twin: true, fixed: "/sys/devices/system/cpu/possible", open: pathSource("/sys/devices/system/cpu/possible")},
 	{name: "terminal", kind: transfer.Terminal, limit: true, open: farSource(newTerminal)},
 }
 
 var sinks = []sink{
 	{name: "file", kind: transfer.File, open: fileSink(0)},
 	{name: "appended", kind: transfer.File, open: fileSink(unix.O_APPEND)},
-	{name: "memfd", kind: transfer.File, open: memfdSink},
+	{name: "memfd", kind: transfer.File, twin: true, open: memfdSink},
 	{name: "pipe", kind: transfer.Pipe, open: farSink(newPipe)},
-	{name: "FIFO", kind: transfer.Pipe, open: farSink(newFIFO)},
+	{name: "FIFO", kind: transfer.Pipe, twin: true, open: farSink(newFIFO)},
 	{name: "TCP", kind: transfer.TCP, open: farSink(newTCP)},
 	{name: "Unix", kind: transfer.Unix, open: farSink(newUnix)},
 	{name: "null", kind: transfer.Char, swallow: true, open: nullSink},

@@ -66,6 +66,9 @@ func TestPairs(t *testing.T) {
 	for _, src := range sources {
 		t.Run(src.name, func(t *testing.T) {
 			for _, dst := range sinks {
+				if refusing.again() && (src.twin || dst.twin) {
+					continue
+				}
 				t.Run(dst.name, func(t *testing.T) {
 					for _, n := range sizesOf(src) {
 						t.Run(fmt.Sprint(n), func(t *testing.T) { movePair(t, src, dst, n) })
@@ -80,6 +83,8 @@ func sizesOf(src source) []int {
 	switch {
 	case src.fixed != "":
 		return []int{-1}
+	case refusing.inMiddle():
+		return []int{300001}
 	case refusing.again():
 		return []int{1, 300001}
 	}

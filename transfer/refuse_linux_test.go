@@ -130,7 +130,7 @@ func rerun(t *testing.T, env []string, tests string, prefix ...string) {
 	cmd.Env = append(os.Environ(), env...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		t.Errorf("%v: %v\n%s", env, err, out)
+		t.Errorf("%v: %v\n%s", env, err, out[max(0, len(out)-3000):])
 	}
 	if strings.Contains(string(out), "no tests to run") {
 		t.Errorf("%v: no test is called %s", env, tests)
@@ -148,7 +148,11 @@ func TestRefused(t *testing.T) {
 		"splice=ENOSYS,sendfile=EPERM,copy_file_range=EINVAL", "splice=EPERM,sendfile=EPERM,copy_file_range=EPERM,pipe2=EPERM,F_SETPIPE_SZ=EPERM",
 	} {
 		t.Run(rules, func(t *testing.T) {
-			rerun(t, []string{refuseEnv + "=" + rules}, "^(TestPairs|TestFull|TestSlowSource|TestDyingSink|TestDyingSource)$")
+			tests := "^(TestPairs|TestFull|TestDyingSink)$"
+			if strings.Contains(rules, "splice=E") && strings.Contains(rules, "sendfile") {
+				tests = "^(TestPairs|TestFull|TestSlowSource|TestSlowSink|TestDyingSink|TestDyingSource)$"
+			}
+			rerun(t, []string{refuseEnv + "=" + rules}, tests)
 		})
 	}
 }

@@ -27,6 +27,7 @@ type Transfer struct {
 	peerEnded bool        // the destination's peer has ended its own direction
 	moved     time.Time   // when a byte last moved
 	silence   silence
+	vain      int // wake-ups in a row after which no byte moved
 }
 
 // An EventKind says what an Event is about.
@@ -149,6 +150,7 @@ func (t *Transfer) run(ctx context.Context, lw *lowWater) error {
 		w, err := p.step(n)
 		if moved := p.Bytes.Load() - before; moved > 0 {
 			t.moved = time.Time{} // the clock is only asked when there is a wait
+			t.vain = 0
 			t.spend(moved)
 		}
 		if len(p.plan) != refusals && t.Trace != nil {
