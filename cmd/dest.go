@@ -100,9 +100,13 @@ func (d *destPlan) checkPart() error {
 	}
 	f := &Failure{Err: fmt.Errorf("%s: cannot be replaced: %w", d.op, plain(err))}
 	if d.old != nil || errors.Is(err, unix.EACCES) || errors.Is(err, unix.EROFS) {
-		f.Hint = fmt.Sprintf("to write it in place: zcp recv ... > %s", d.op)
+		f.Hint = d.inPlaceHint()
 	}
 	return f
+}
+
+func (d *destPlan) inPlaceHint() string {
+	return fmt.Sprintf("to write it in place: zcp recv ... > %s", d.op)
 }
 
 // checkTaken refuses early what openPart would refuse: a .part that is no file, or
@@ -132,10 +136,10 @@ func (d *destPlan) partRefused(err error) error {
 	switch err {
 	case unix.EWOULDBLOCK:
 		return fmt.Errorf("%s: %w", d.op, errTaken)
-	case unix.EEXIST, unix.ELOOP, unix.ENXIO:
+	case unix.EEXIST, unix.ELOOP, unix.ENXIO, unix.EISDIR:
 		return &Failure{Err: fmt.Errorf("%s: %s is in the way and is no regular file", d.op, part), Hint: "remove it, or look who made it"}
 	}
-	return fmt.Errorf("%s: %s: %w", d.op, part, err)
+	return &Failure{Err: fmt.Errorf("%s: %s: %w", d.op, part, err), Hint: d.inPlaceHint()}
 }
 
 // open makes the destination ready for its first byte.

@@ -32,7 +32,7 @@ func runRecv(ctx context.Context, out *Printer, c *RecvConfig) error {
 
 func newRecvSession(out *Printer, c *RecvConfig, dst Operand) *session {
 	s := newSession(out, c.Display, c.Transfer, c.Length, c.Idle)
-	s.from, s.to, s.pulling = c.Net.String(), dst.String(), true
+	s.from, s.to, s.net, s.pulling = c.Net.String(), dst.String(), c.Net, true
 	return s
 }
 
@@ -68,7 +68,7 @@ func (s *session) recv(ctx context.Context, conn *transfer.Conn, plan *destPlan)
 		return err
 	}
 	err = conn.CloseOrderly()
-	s.end("received", "from "+Quote(conn.String()), "", ForMost, err)
+	s.end("received", "from "+s.peerName(), "", ForMost, err)
 	return err
 }
 
@@ -79,12 +79,12 @@ func (s *session) recvInto(ctx context.Context, conn *transfer.Conn, d *dest, pl
 	if _, err := s.t.Move(ctx, d.end, conn.Endpoint, s.left()); err != nil {
 		return err
 	}
-	if err := s.complete(Quote(conn.String())); err != nil {
+	if err := s.complete(s.peerName()); err != nil {
 		return err
 	}
 	if s.t.Stats.Bytes.Load() == 0 && plan.keepsOld() && s.length.Size != 0 {
 		return &Failure{Status: StatusIncomplete,
-			Err:  fmt.Errorf("%s: nothing arrived from %s; what it held is kept", s.to, Quote(conn.String())),
+			Err:  fmt.Errorf("%s: nothing arrived from %s; what it held is kept", s.to, s.peerName()),
 			Hint: "an empty file replaces it with -s 0"}
 	}
 	return nil

@@ -32,6 +32,7 @@ type session struct {
 	sending  bool   // to a socket, whose peer's acknowledgements count
 	pulling  bool   // from a socket, whose peer has to close
 	t        transfer.Transfer
+	net      Operand // where the peer was met
 	peer     *transfer.Conn
 	began    time.Time
 	ticker   *ticker
@@ -50,6 +51,19 @@ func newSession(out *Printer, d Display, tr Transfer, l Length, idle time.Durati
 	}
 	s.t.Trace = s.trace
 	return s
+}
+
+// peerName is what the other end of the connection is called, fit for a terminal.
+func (s *session) peerName() string {
+	return Quote(nameOf(s.peer, s.net))
+}
+
+// nameOf is the address of a peer, or the operand by which it was met where it has none.
+func nameOf(c *transfer.Conn, op Operand) string {
+	if c.Remote == "" {
+		return op.Text
+	}
+	return c.Remote
 }
 
 // begin starts the clock and the progress line.
