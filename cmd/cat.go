@@ -16,6 +16,7 @@ import (
 func runCat(ctx context.Context, out *Printer, c *CatConfig) error {
 	s := newSession(out, c.Display, c.Transfer, c.Length, 0)
 	s.from, s.to = sourceNames(c.Sources), c.Dest.String()
+	s.toStdout = isStdout(c.Dest)
 	if s.total < 0 {
 		s.total = sourceSize(c.Sources)
 	}

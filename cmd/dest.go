@@ -109,6 +109,10 @@ func (d *destPlan) inPlaceHint() string {
 	return fmt.Sprintf("to write it in place: zcp recv ... > %s", d.op)
 }
 
+// isStdout tells standard output, by whatever name, from other ends: when its reader
+// goes away nobody is left to tell it to.
+func isStdout(op Operand) bool { return op.Kind == FD && op.FD == 1 }
+
 // checkTaken refuses early what openPart would refuse: a .part that is no file, or
 // that another zcp is writing.
 func (d *destPlan) checkTaken() error {

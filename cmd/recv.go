@@ -33,6 +33,7 @@ func runRecv(ctx context.Context, out *Printer, c *RecvConfig) error {
 func newRecvSession(out *Printer, c *RecvConfig, dst Operand) *session {
 	s := newSession(out, c.Display, c.Transfer, c.Length, c.Idle)
 	s.from, s.to, s.net, s.pulling = c.Net.String(), dst.String(), c.Net, true
+	s.toStdout = isStdout(dst)
 	return s
 }
 

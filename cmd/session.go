@@ -31,6 +31,7 @@ type session struct {
 	total    int64  // bytes to expect, -1 where nobody knows
 	sending  bool   // to a socket, whose peer's acknowledgements count
 	pulling  bool   // from a socket, whose peer has to close
+	toStdout bool   // by whatever name
 	t        transfer.Transfer
 	net      Operand // where the peer was met
 	peer     *transfer.Conn
@@ -201,7 +202,7 @@ func (s *session) progressSoFar() string {
 
 // stdoutGone tells whether the reader of standard output went away.
 func (s *session) stdoutGone(e *transfer.Error) bool {
-	return e != nil && e.Side == transfer.Destination && !s.sending && s.to == "-"
+	return e != nil && e.Side == transfer.Destination && s.toStdout
 }
 
 // A Signaled error says that a signal ended the program, which is to die of it.
