@@ -300,6 +300,9 @@ func (d *destPlan) rename(e *transfer.Endpoint, part string) error {
 			return os.NewSyscallError("fchmod", err)
 		}
 	}
+	if !sameName(e.FD(), part) {
+		return fmt.Errorf("%s was removed or replaced by somebody", Quote(d.op.Path+partSuffix))
+	}
 	if err := e.Close(); err != nil {
 		return err
 	}
