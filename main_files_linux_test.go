@@ -224,6 +224,26 @@ func TestNoRightToCreate(t *testing.T) {
 	}
 }
 
+// Every byte is in and the last step fails: the bytes are kept and the sender is told.
+func TestRenameFails(t *testing.T) {
+	dst := filepath.Join(t.TempDir(), "out")
+	p := zcp(t, "recv", ":0", dst).start()
+	c := dial(t, p)
+	write(t, c, []byte("bytes"))
+	awaitSize(t, dst+".part", 5)
+	if err := os.Mkdir(dst, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c.CloseWrite()
+	p.ends(1)
+	want := fmt.Sprintf("zcp: %[1]s: cannot rename %[1]s.part: is a directory after 5B; %[1]s.part holds 5B\n", dst)
+	if !strings.HasSuffix(p.err.String(), want) {
+		t.Errorf("said %q", p.err)
+	}
+	holds(t, dst+".part", []byte("bytes"))
+	wantReset(t, c)
+}
+
 // A mount point cannot be renamed onto (containers mount single files).
 func TestMountPoint(t *testing.T) {
 	needRoot(t)

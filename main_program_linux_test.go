@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"io"
+	"os"
 	"os/exec"
+	"os/signal"
 	"regexp"
 	"sync"
 	"syscall"
@@ -113,7 +115,7 @@ func (p *program) from(r io.Reader) *program {
 // start starts the process and watches it.
 func (p *program) start() *program {
 	p.t.Helper()
-	if err := p.Start(); err != nil {
+	if err := startInterruptible(p.Cmd); err != nil {
 		p.t.Fatal(err)
 	}
 	go p.watch()
@@ -124,6 +126,22 @@ func (p *program) start() *program {
 		<-p.ended
 	})
 	return p
+}
+
+var starting sync.Mutex
+
+// startInterruptible starts a process with SIGINT as a terminal would leave it. A shell's
+// background job ignores it, and so would everything below; what this process handles
+// is reset in its children.
+func startInterruptible(c *exec.Cmd) error {
+	starting.Lock()
+	defer starting.Unlock()
+	if signal.Ignored(unix.SIGINT) {
+		ch := make(chan os.Signal, 1)
+		signal.Notify(ch, unix.SIGINT)
+		defer signal.Reset(unix.SIGINT)
+	}
+	return c.Start()
 }
 
 func (p *program) watch() {

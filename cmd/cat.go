@@ -43,7 +43,7 @@ func runCat(ctx context.Context, out *Printer, c *CatConfig) error {
 		return err
 	}
 	if err := d.commit(); err != nil {
-		return s.endFailed(fmt.Errorf("%s: %w", s.to, plain(err)))
+		return s.endFailed(&transfer.Error{Side: transfer.Destination, Err: err})
 	}
 	s.stop()
 	to := ForVerbose

@@ -14,7 +14,7 @@ import (
 	"github.com/zcp-go/zcp/transfer"
 )
 
-// A dest is where bytes are written. Exactly one of commit and abandon ends it.
+// A dest is where bytes are written. commit ends it well; after a failure, its own too, abandon ends it.
 type dest struct {
 	end     *transfer.Endpoint
 	commit  func() error  // everything is in: make it last
@@ -222,18 +222,36 @@ func (d *destPlan) openPart() (*dest, error) {
 		return nil, fmt.Errorf("%s: %w", d.op, plain(err))
 	}
 	return &dest{
-		end:    e,
-		commit: func() error { return d.rename(e, part) },
-		abandon: func() string {
-			size := e.FileSize()
-			e.Close()
-			if size <= 0 {
-				os.Remove(part) // it holds nothing that anybody could miss
-				return ""
-			}
-			return fmt.Sprintf("%s holds %s", Quote(d.op.Path+partSuffix), FormatSize(size))
-		},
+		end:     e,
+		commit:  func() error { return d.rename(e, part) },
+		abandon: func() string { return d.leavePart(e, part) },
 	}, nil
+}
+
+// leavePart says what is left of a transfer that failed, and removes what holds nothing
+// that anybody could miss. e may be closed already: then the failure came after that.
+func (d *destPlan) leavePart(e *transfer.Endpoint, part string) string {
+	var size int64
+	if e.FD() < 0 {
+		fi, err := os.Lstat(part)
+		if err != nil {
+			return ""
+		}
+		size = fi.Size()
+	} else {
+		size = e.FileSize()
+		ours := sameName(e.FD(), part)
+		if ours && size == 0 {
+			os.Remove(part)
+		}
+		if e.Close(); !ours {
+			return "" // somebody has taken it away
+		}
+	}
+	if size == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s holds %s", Quote(d.op.Path+partSuffix), FormatSize(size))
 }
 
 // createLocked creates path and locks it. An old regular file that nobody has

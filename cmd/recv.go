@@ -53,10 +53,8 @@ func (s *session) recv(ctx context.Context, conn *transfer.Conn, plan *destPlan)
 	s.begin()
 	defer s.stop()
 	if err := s.recvInto(ctx, conn, d, plan); err != nil {
+		s.kept = d.abandon()
 		err = s.endFailed(err)
-		if kept := d.abandon(); kept != "" {
-			err = withKept(err, kept)
-		}
 		conn.Close()
 		return err
 	}
@@ -64,7 +62,8 @@ func (s *session) recv(ctx context.Context, conn *transfer.Conn, plan *destPlan)
 		s.phase.Store(int32(Storing))
 	}
 	if err := d.commit(); err != nil {
-		err = s.endFailed(fmt.Errorf("%s: %w", s.to, plain(err)))
+		s.kept = d.abandon()
+		err = s.endFailed(&transfer.Error{Side: transfer.Destination, Err: err})
 		conn.Close()
 		return err
 	}
@@ -104,13 +103,4 @@ func refuseBinary(ctx context.Context, s *session, conn *transfer.Conn, d *dest)
 	}
 	return &Failure{Err: errors.New(s.from + ": binary data, and standard output is a terminal"),
 		Hint: "zcp recv ... > /dev/tty if you mean it"}
-}
-
-// withKept adds what a failure left behind to its message.
-func withKept(err error, kept string) error {
-	f := &Failure{Err: fmt.Errorf("%w; %s", err, kept), Status: ExitStatus(err), Hint: hintOf(err)}
-	if _, ok := errors.AsType[*Signaled](err); ok {
-		return err // the program dies of it; its message was told
-	}
-	return f
 }

@@ -40,8 +40,9 @@ type session struct {
 	shown    bool             // a line was drawn
 	tcp      transfer.TCPInfo // taken before the connection was closed
 	phase    atomic.Int32
-	serving  bool  // one of many connections, whose lines are the server's
-	err      error // what a served connection ended with
+	kept     string // what a failure left on the disk, for its message
+	serving  bool   // one of many connections, whose lines are the server's
+	err      error  // what a served connection ended with
 }
 
 func newSession(out *Printer, d Display, tr Transfer, l Length, idle time.Duration) *session {
@@ -245,10 +246,20 @@ func (s *session) endFailed(err error) error {
 	s.stop()
 	err = s.failure(err)
 	if sig, ok := errors.AsType[*Signaled](err); ok && sig != errStdoutGone && !s.began.IsZero() && !s.serving {
-		s.out.Say("%s to %s: %s after %s", s.from, s.to, sig.Signal, s.progressSoFar())
+		s.out.Say("%s", s.withKept(fmt.Errorf("%s to %s: %s after %s", s.from, s.to, sig.Signal, s.progressSoFar())))
+	} else if !ok {
+		err = s.withKept(err)
 	}
 	s.end("", "", "", ForMost, err)
 	return err
+}
+
+// withKept adds what a failure left behind to its message.
+func (s *session) withKept(err error) error {
+	if s.kept == "" {
+		return err
+	}
+	return &Failure{Err: fmt.Errorf("%w; %s", err, s.kept), Status: ExitStatus(err), Hint: hintOf(err)}
 }
 
 // sourceChanged turns what became of a source into words, and into exit status 6 where the
