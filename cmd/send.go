@@ -1,0 +1,124 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+
+	"github.com/zcp-go/zcp/transfer"
+)
+
+// runSend moves files or stdin to one peer (or to every client with -k) and waits until
+// the peer has acknowledged everything.
+func runSend(ctx context.Context, out *Printer, c *SendConfig) error {
+	if err := checkSources(c.Sources); err != nil {
+		return err
+	}
+	m := &meeting{op: c.Net, net: c.Network, out: out}
+	if err := m.prepare(ctx); err != nil {
+		return err
+	}
+	defer m.close()
+	if c.KeepOpen {
+		return serveSend(ctx, m, c)
+	}
+	s := newSendSession(out, c)
+	conn, err := m.connect(ctx)
+	if err != nil {
+		return s.endFailed(err)
+	}
+	return s.send(ctx, conn, c)
+}
+
+func newSendSession(out *Printer, c *SendConfig) *session {
+	s := newSession(out, c.Display, c.Transfer, c.Length, c.Idle)
+	s.from, s.to, s.sending = sourceNames(c.Sources), c.Net.String(), true
+	s.t.Discard = true
+	if size := sourceSize(c.Sources); s.total < 0 || size >= 0 && size < s.total && !c.StopAtSize {
+		s.total = size
+	}
+	return s
+}
+
+// sourceNames is how several sources are called in one line.
+func sourceNames(ops []Operand) string {
+	switch len(ops) {
+	case 1:
+		return ops[0].String()
+	case 2:
+		return ops[0].String() + " and " + ops[1].String()
+	}
+	return ops[0].String() + " and " + grouped(int64(len(ops)-1)) + " more"
+}
+
+// send moves everything to a connection and ends it. On any failure the connection is
+// closed armed, so that the peer cannot take a part for the whole.
+func (s *session) send(ctx context.Context, conn *transfer.Conn, c *SendConfig) (err error) {
+	s.peer = conn
+	where := "to " + Quote(conn.String())
+	s.announce(&Start{Src: s.from, Dst: s.to, Addr: conn.Remote})
+	s.begin()
+	defer s.stop()
+	var sources []*transfer.Endpoint
+	defer func() {
+		for _, e := range sources {
+			e.Close()
+		}
+	}()
+	for _, op := range c.Sources {
+		var e *transfer.Endpoint
+		if e, err = s.sendOne(ctx, conn, op); e != nil {
+			sources = append(sources, e)
+		}
+		if err != nil {
+			break
+		}
+	}
+	if err == nil {
+		err = s.complete(s.from)
+	}
+	var how transfer.Delivery
+	if err == nil {
+		s.phase.Store(int32(Closing))
+		how, err = s.t.Finish(ctx, conn, c.Linger)
+	}
+	s.tcp, _ = conn.TCPInfo()
+	if err != nil {
+		err = s.endFailed(err)
+		conn.Close()
+		return err
+	}
+	s.stop() // it asks the connection what was acknowledged
+	err = conn.CloseOrderly()
+	for i, e := range sources {
+		err = errors.Join(err, s.sourceChanged(e, c.Sources[i].String()))
+	}
+	if n := s.t.Stats.Dropped.Load(); n > 0 {
+		s.out.Detail("%s sent %s back, which was dropped", Quote(conn.String()), FormatSize(n))
+	}
+	s.end("sent", where, deliveryNote[how], ForMost, err)
+	return err
+}
+
+// sendOne moves one source. The endpoint stays open until the peer has closed: until
+// then its pages may be in use.
+func (s *session) sendOne(ctx context.Context, conn *transfer.Conn, op Operand) (*transfer.Endpoint, error) {
+	e, err := openSource(ctx, op)
+	if err != nil {
+		return nil, err
+	}
+	if conn.SameFile(e) {
+		return e, refuseSame(e, conn.Endpoint, op)
+	}
+	size, limit := e.Size(), s.left()
+	n, err := s.t.Move(ctx, conn.Endpoint, e, limit)
+	if err == nil && e.Kind() == transfer.File {
+		err = shrunk(size, n, limit, op.String())
+	}
+	return e, err
+}
+
+var deliveryNote = [...]string{
+	transfer.PeerClosed:      "",
+	transfer.PeerClosedEarly: "acknowledged; the peer had closed its side early",
+	transfer.PeerStayedOpen:  "acknowledged; the peer kept its side open",
+}

@@ -1,0 +1,269 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/transfer"
+)
+
+// Bodies returns what the commands do. Everything they tell goes through out.
+func Bodies(out *Printer) Commands {
+	return Commands{
+		Send:  func(ctx context.Context, c *SendConfig) error { return runSend(ctx, out, c) },
+		Recv:  func(ctx context.Context, c *RecvConfig) error { return runRecv(ctx, out, c) },
+		Cat:   func(ctx context.Context, c *CatConfig) error { return runCat(ctx, out, c) },
+		Relay: func(ctx context.Context, c *RelayConfig) error { return runRelay(ctx, out, c) },
+	}
+}
+
+// A session is one transfer and what is shown of it.
+type session struct {
+	out      *Printer
+	display  Display
+	length   Length
+	from, to string // the operands in the user's words
+	total    int64  // bytes to expect, -1 where nobody knows
+	sending  bool   // to a socket, whose peer's acknowledgements count
+	pulling  bool   // from a socket, whose peer has to close
+	t        transfer.Transfer
+	peer     *transfer.Conn
+	began    time.Time
+	ticker   *ticker
+	shown    bool             // a line was drawn
+	tcp      transfer.TCPInfo // taken before the connection was closed
+	phase    atomic.Int32
+	serving  bool  // one of many connections, whose lines are the server's
+	err      error // what a served connection ended with
+}
+
+func newSession(out *Printer, d Display, tr Transfer, l Length, idle time.Duration) *session {
+	s := &session{out: out, display: d, length: l, total: l.Size}
+	s.t.PipeSize, s.t.NoSplice, s.t.Idle = tr.BufferSize, tr.NoSplice, idle
+	if tr.RateLimit > 0 {
+		s.t.Limits = []*transfer.Limiter{transfer.NewLimiter(tr.RateLimit)}
+	}
+	s.t.Trace = s.trace
+	return s
+}
+
+// begin starts the clock and the progress line.
+func (s *session) begin() {
+	s.began = time.Now()
+	if s.serving {
+		return
+	}
+	m := &Meter{From: "the source", To: "the reader", FromNet: s.pulling}
+	if s.pulling {
+		m.From = "the sender"
+	}
+	if s.sending {
+		m.To = "the receiver"
+	}
+	s.ticker = startTicker(s.out, s.display, m, s.snapshot)
+}
+
+// snapshot reads the counters for whoever shows them.
+func (s *session) snapshot() Snapshot {
+	shot := Snapshot{Bytes: s.t.Stats.Bytes.Load(), Total: s.total, Phase: Phase(s.phase.Load())}
+	shot.Acked = min(s.acked(), shot.Bytes)
+	switch side, _ := s.t.Stats.Waiting(); side {
+	case transfer.Source:
+		shot.Waiting = Source
+	case transfer.Destination:
+		shot.Waiting = Destination
+	}
+	if shot.Phase == Closing && shot.Acked < shot.Bytes {
+		shot.Phase, shot.Waiting = Moving, Destination
+	}
+	return shot
+}
+
+// announce tells that bytes begin to move.
+func (s *session) announce(e *Start) {
+	if !s.serving {
+		s.out.Emit(e)
+	}
+}
+
+// stop takes the progress line away. It may be called again.
+func (s *session) stop() {
+	if s.ticker != nil {
+		s.shown = s.ticker.Shown()
+		s.ticker.Stop()
+		s.ticker = nil
+	}
+}
+
+// left returns how many bytes may still be moved: -S ends at the size exactly.
+func (s *session) left() int64 {
+	if !s.length.StopAtSize {
+		return -1
+	}
+	return max(0, s.length.Size-s.t.Stats.Bytes.Load())
+}
+
+// complete tells whether as many bytes came as were promised.
+func (s *session) complete(from string) error {
+	n := s.t.Stats.Bytes.Load()
+	if s.length.Size < 0 || n >= s.length.Size {
+		return nil
+	}
+	return &Failure{Status: StatusIncomplete,
+		Err: fmt.Errorf("%s: ended after %s, %s bytes short of --size", from, FormatSize(n), grouped(s.length.Size-n))}
+}
+
+// acked returns how many bytes the peer's kernel has acknowledged; for what is no
+// socket, how many were delivered.
+func (s *session) acked() int64 {
+	n := s.t.Stats.Bytes.Load()
+	if s.peer == nil || !s.sending {
+		return n
+	}
+	out, err := s.peer.Unacked()
+	if err != nil {
+		return n
+	}
+	return max(0, n-out)
+}
+
+// failure puts the error of a transfer in the user's words: the operands, what
+// failed, how far it got.
+func (s *session) failure(err error) error {
+	if err == nil {
+		return nil
+	}
+	if known, ok := errors.AsType[*Failure](err); ok {
+		return known
+	}
+	f := &Failure{Status: StatusFailed}
+	var side *transfer.Error
+	cause, subject := err, s.from+" to "+s.to
+	if errors.As(err, &side) {
+		cause = plain(side.Err)
+		subject = s.sideName(side.Side)
+	}
+	switch {
+	case errors.Is(cause, unix.EPIPE) && s.stdoutGone(side):
+		return errStdoutGone
+	case s.peerError(side) && (errors.Is(cause, unix.EPIPE) || errors.Is(cause, unix.ECONNRESET)):
+		cause, f.Status = unix.ECONNRESET, StatusIncomplete
+	case errors.Is(cause, unix.ETIMEDOUT), errors.Is(cause, transfer.ErrPeerGone), errors.Is(cause, transfer.ErrIdle):
+		f.Status = StatusTimeout
+	}
+	f.Err = fmt.Errorf("%s: %w after %s", subject, cause, s.progressSoFar())
+	return f
+}
+
+// sideName names whose error it was: the neighbour alone where it is a file, both
+// where it is the connection between them.
+func (s *session) sideName(side transfer.Side) string {
+	switch {
+	case side == transfer.Source && !s.pulling:
+		return s.from
+	case side == transfer.Destination && !s.sending:
+		return s.to
+	}
+	return s.from + " to " + s.to
+}
+
+func (s *session) peerError(e *transfer.Error) bool {
+	return e != nil && (e.Side == transfer.Source && s.pulling || e.Side == transfer.Destination && s.sending)
+}
+
+// progressSoFar tells the bytes delivered, and of a connection what its peer has acknowledged.
+func (s *session) progressSoFar() string {
+	n, acked := s.t.Stats.Bytes.Load(), s.acked()
+	if !s.sending || acked >= n {
+		return FormatSize(n)
+	}
+	return fmt.Sprintf("%s acknowledged (%s more were queued)", FormatSize(acked), FormatSize(n-acked))
+}
+
+// stdoutGone tells whether the reader of standard output went away.
+func (s *session) stdoutGone(e *transfer.Error) bool {
+	return e != nil && e.Side == transfer.Destination && !s.sending && s.to == "-"
+}
+
+// A Signaled error says that a signal ended the program, which is to die of it.
+type Signaled struct{ Signal unix.Signal }
+
+func (e *Signaled) Error() string { return e.Signal.String() }
+
+// ExitStatus is what a shell makes of a process that died of the signal.
+func (e *Signaled) ExitStatus() int { return 128 + int(e.Signal) }
+
+// errStdoutGone ends the program as it ends cat: by SIGPIPE, without a word.
+var errStdoutGone = &Signaled{unix.SIGPIPE}
+
+// end tells the last line, in the form and to the audience that the command has for it.
+func (s *session) end(verb, where, note string, to Audience, err error) {
+	s.stop()
+	if s.serving {
+		return
+	}
+	took := time.Since(s.began)
+	if at := s.t.Stats.AllAcked.Load(); at > 0 {
+		took = time.Unix(0, at).Sub(s.began)
+	}
+	if s.began.IsZero() {
+		took = 0
+	}
+	e := Done(verb, s.t.Stats.Bytes.Load(), s.acked(), took)
+	e.Path, e.Calls, e.Fallbacks = s.ran(), s.t.Stats.Calls.Load(), int64(len(s.t.Stats.Fallbacks()))
+	e.Where, e.Note, e.To = where, note, to
+	if err != nil {
+		e.Status, e.Error = ExitStatus(err), err.Error()
+	}
+	s.out.Emit(e)
+	s.explainRan()
+}
+
+// endFailed tells how far a transfer got that has no good end, for --json; the error
+// itself is told by whoever ends the program.
+func (s *session) endFailed(err error) error {
+	s.stop()
+	err = s.failure(err)
+	if sig, ok := errors.AsType[*Signaled](err); ok && sig != errStdoutGone && !s.began.IsZero() && !s.serving {
+		s.out.Say("%s to %s: %s after %s", s.from, s.to, sig.Signal, s.progressSoFar())
+	}
+	s.end("", "", "", ForMost, err)
+	return err
+}
+
+// sourceChanged turns what became of a source into words, and into exit status 6 where the
+// bytes that were sent may be a mixture.
+func (s *session) sourceChanged(e *transfer.Endpoint, name string) error {
+	switch e.Verify() {
+	case transfer.Changed:
+		return &Failure{Status: StatusChanged, Err: fmt.Errorf("%s: changed while it was being sent: what arrived may be a mixture", name),
+			Hint: "send a snapshot, or replace files by renaming new ones over them"}
+	case transfer.Grew:
+		s.out.Say("%s has grown while it was being sent: what was sent is what it held at the start", name)
+	case transfer.Touched:
+		s.out.Detail("%s: its mode, owner or links changed while it was being sent, its contents did not", name)
+	}
+	return nil
+}
+
+// shrunk tells whether a file gave fewer bytes than it held at the start.
+func shrunk(size, got, limit int64, name string) error {
+	if size < 0 || got >= size || limit >= 0 && got >= limit {
+		return nil
+	}
+	return &Failure{Status: StatusChanged, Err: fmt.Errorf("%s: became shorter while it was being sent: %s of %s", name, FormatSize(got), FormatSize(size))}
+}
+
+// grouped writes a number in groups of three digits.
+func grouped(n int64) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}

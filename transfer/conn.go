@@ -1,0 +1,216 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Conn is a connected stream socket.
+//
+// A TCP socket that was opened here is armed: it carries SO_LINGER {1, 0} from the
+// start, so that if this process dies in any way the peer gets a reset instead of an
+// end of file that looks like success. CloseOrderly disarms it; Close does not. Unix
+// sockets know no reset, so only the expected size protects there.
+type Conn struct {
+	*Endpoint
+	Local, Remote string // addresses for people; Remote is empty where the peer has no name
+	inherited     bool
+	armed         bool
+	linger        unix.Linger // what an inherited socket had
+}
+
+// arm makes every close but the orderly one a reset.
+func (c *Conn) arm() error {
+	if c.kind != TCP {
+		return nil
+	}
+	if c.inherited {
+		old, err := getLinger(c.fd)
+		if err != nil {
+			return err
+		}
+		c.linger = old
+	}
+	err := unix.SetsockoptLinger(c.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1, Linger: 0})
+	c.armed = err == nil
+	return os.NewSyscallError("setsockopt", err)
+}
+
+func (c *Conn) disarm() error {
+	if !c.armed {
+		return nil
+	}
+	c.armed = false
+	return os.NewSyscallError("setsockopt", unix.SetsockoptLinger(c.fd, unix.SOL_SOCKET, unix.SO_LINGER, &c.linger))
+}
+
+// CloseOrderly ends a connection on which everything that was to be said was said:
+// the peer reads an end of file. It returns the error of close(2).
+func (c *Conn) CloseOrderly() error {
+	if err := c.disarm(); err != nil {
+		return err
+	}
+	if c.inherited {
+		// Others may hold the socket, so closing it ends nothing. An error says that it ended already.
+		_ = unix.Shutdown(c.fd, unix.SHUT_RDWR)
+	}
+	return c.Endpoint.Close()
+}
+
+// Close breaks the connection off: a TCP peer gets a reset. An inherited socket, which
+// others may hold open, is reset by dissolving its connection, and gets the SO_LINGER back
+// that it came with; one that is standard input or output is left to its other holders.
+func (c *Conn) Close() error {
+	if c.inherited && c.armed {
+		dissolve(c.fd)
+		// The error is of no use to anybody: the socket is beyond our care.
+		_ = c.disarm()
+	}
+	return c.Endpoint.Close()
+}
+
+// Inherited returns a connection for a connected socket that the process was born
+// with. It is armed unless shared says that it is also standard input or output.
+func Inherited(fd int, shared bool) (*Conn, error) {
+	e, err := Inherit(fd)
+	if err != nil {
+		return nil, err
+	}
+	if !e.kind.Socket() {
+		return nil, unix.ENOTSOCK
+	}
+	c := &Conn{Endpoint: e, inherited: true}
+	c.name()
+	if !shared {
+		return c, c.arm()
+	}
+	return c, nil
+}
+
+func (c *Conn) name() {
+	if sa, err := unix.Getsockname(c.fd); err == nil {
+		c.Local = sockaddrString(sa)
+	}
+	if sa, err := unix.Getpeername(c.fd); err == nil {
+		c.Remote = sockaddrString(sa)
+	}
+}
+
+// A Dialer says how to connect. The zero value connects over either IP version.
+type Dialer struct {
+	Bind     string        // local ADDR or ADDR:PORT
+	Wait     time.Duration // for lookup and all addresses together; 0: no limit but the kernel's
+	RetryFor time.Duration // keep trying this long
+	Idle     time.Duration // see Transfer.Idle: also bounds how long sent bytes may stay unacknowledged
+}
+
+// Dial connects to "tcp", "tcp4" or "tcp6" HOST:PORT or to a "unix" path ('@' first: abstract).
+func (d *Dialer) Dial(ctx context.Context, network, address string) (*Conn, error) {
+	until := time.Now().Add(d.RetryFor)
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		c, err := d.dialOnce(ctx, network, address)
+		left := time.Until(until)
+		if err == nil || ctx.Err() != nil || left <= 0 || !worthRetrying(err) {
+			return c, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(min(pause, left)):
+		}
+	}
+}
+
+// worthRetrying tells what may pass by itself: a name that does not exist will not.
+func worthRetrying(err error) bool {
+	var dns *net.DNSError
+	if errors.As(err, &dns) {
+		return dns.IsTemporary || dns.IsTimeout
+	}
+	var addr *net.AddrError
+	return !errors.As(err, &addr)
+}
+
+func (d *Dialer) dialOnce(ctx context.Context, network, address string) (*Conn, error) {
+	nd := net.Dialer{Timeout: d.Wait, KeepAliveConfig: keepAlive}
+	nd.SetMultipathTCP(false)
+	if d.Bind != "" && network != "unix" {
+		la, err := bindAddr(network, d.Bind)
+		if err != nil {
+			return nil, err
+		}
+		nd.LocalAddr = la
+	}
+	nc, err := nd.DialContext(ctx, network, address)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, err
+	}
+	return takeOver(nc, d.Idle)
+}
+
+func bindAddr(network, bind string) (net.Addr, error) {
+	if _, _, err := net.SplitHostPort(bind); err != nil {
+		bind = net.JoinHostPort(bind, "0")
+	}
+	return net.ResolveTCPAddr(network, bind)
+}
+
+// keepAlive finds out within two minutes that nobody is there any more.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 60 * time.Second, Interval: 10 * time.Second, Count: 6}
+
+// takeOver takes a socket out of the runtime's poller, which in the bulk path would be
+// woken for every segment, and arms it.
+func takeOver(nc net.Conn, idle time.Duration) (*Conn, error) {
+	fd, err := takeFD(nc)
+	if err != nil {
+		return nil, err
+	}
+	e, err := Own(fd)
+	if err != nil {
+		return nil, err
+	}
+	c := &Conn{Endpoint: e}
+	c.name()
+	if idle > 0 && e.kind == TCP {
+		if err := setUserTimeout(fd, idle); err != nil {
+			e.Close()
+			return nil, err
+		}
+	}
+	if err := c.arm(); err != nil {
+		e.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// takeFD returns a descriptor of its own for nc's socket and closes nc.
+func takeFD(nc net.Conn) (int, error) {
+	defer nc.Close()
+	rc, err := nc.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	fd := -1
+	if cerr := rc.Control(func(f uintptr) { fd, err = unix.FcntlInt(f, unix.F_DUPFD_CLOEXEC, 0) }); cerr != nil {
+		return -1, cerr
+	}
+	return fd, os.NewSyscallError("fcntl", err)
+}
+
+func (c *Conn) String() string {
+	if c.Remote == "" {
+		return fmt.Sprintf("fd %d", c.fd)
+	}
+	return c.Remote
+}

@@ -1,0 +1,231 @@
+package transfer
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// Kind says what a descriptor is, as far as the choice of a path needs to know.
+type Kind uint8
+
+// The kinds of endpoints.
+const (
+	Other    Kind = iota // anything that is moved by read and write: message sockets, eventfd, ...
+	File                 // a regular file on a file system that keeps files
+	Pseudo               // a "regular file" that the kernel writes as it is read: /proc, /sys, cgroups
+	Pipe                 // a pipe or FIFO
+	TCP                  // a TCP socket
+	Unix                 // a Unix stream socket
+	Char                 // a character device that is no terminal
+	Terminal             // a terminal
+	Block                // a block device
+	numKinds
+)
+
+var kindNames = [numKinds]string{"other", "file", "pseudo file", "pipe", "TCP", "Unix socket", "device", "terminal", "block device"}
+
+func (k Kind) String() string { return kindNames[k] }
+
+// Socket tells whether k is a stream socket.
+func (k Kind) Socket() bool { return k == TCP || k == Unix }
+
+// alwaysReady tells whether reads and writes of this kind never wait for a
+// neighbour, so that poll has nothing to say about it.
+func (k Kind) alwaysReady() bool { return k == File || k == Pseudo || k == Block }
+
+// An Endpoint is one end of a transfer: a descriptor and what is known about it.
+// Nothing wraps a descriptor on its way to the kernel, or the kernel's paths would be lost.
+type Endpoint struct {
+	fd       int
+	kind     Kind
+	nonblock bool // O_NONBLOCK is set: no call on it waits
+	owned    bool // opened here, so closed here
+	dev, ino uint64
+	rdev     uint64
+	guard    *guard // while the source is watched over
+}
+
+// NewEndpoint describes an open descriptor and takes no ownership of it. It
+// fails with what fstat(2) says, and for directories.
+func NewEndpoint(fd int) (*Endpoint, error) {
+	var st unix.Stat_t
+	if err := ignoringEINTR(func() error { return unix.Fstat(fd, &st) }); err != nil {
+		return nil, os.NewSyscallError("fstat", err)
+	}
+	e := &Endpoint{fd: fd, dev: uint64(st.Dev), ino: st.Ino, rdev: uint64(st.Rdev)}
+	fl, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	e.nonblock = fl&unix.O_NONBLOCK != 0
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFDIR:
+		return nil, unix.EISDIR
+	case unix.S_IFREG:
+		e.kind = File
+		if pseudoFile(fd) {
+			e.kind = Pseudo
+		}
+	case unix.S_IFIFO:
+		e.kind = Pipe
+	case unix.S_IFBLK:
+		e.kind = Block
+	case unix.S_IFCHR:
+		e.kind = Char
+		if isTerminal(fd) {
+			e.kind = Terminal
+		}
+	case unix.S_IFSOCK:
+		e.kind = socketKind(fd)
+	}
+	return e, nil
+}
+
+// Own returns an endpoint for a descriptor that the caller opened and now gives
+// away: Close closes it, and where it can block it is made non-blocking, which is
+// safe only because its open file description is nobody else's.
+func Own(fd int) (*Endpoint, error) {
+	e, err := NewEndpoint(fd)
+	if err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	e.owned = true
+	if !e.kind.alwaysReady() && !e.nonblock {
+		if err := unix.SetNonblock(fd, true); err != nil {
+			unix.Close(fd)
+			return nil, os.NewSyscallError("fcntl", err)
+		}
+		e.nonblock = true
+	}
+	return e, nil
+}
+
+// Inherit returns an endpoint for a descriptor that the process was born with.
+// Its O_NONBLOCK is shared with other processes and stays as it is; a pipe, FIFO
+// or terminal is opened once more through /proc for a description of our own
+// that does not block. Where that is refused (another user's pipe, no /proc) the
+// descriptor itself is used, and every call on it asks not to wait.
+func Inherit(fd int) (*Endpoint, error) {
+	e, err := NewEndpoint(fd)
+	if err != nil || e.nonblock || (e.kind != Pipe && e.kind != Terminal) {
+		return e, err
+	}
+	fl, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	again, err := unix.Open("/proc/self/fd/"+strconv.Itoa(fd), fl&unix.O_ACCMODE|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return e, nil // the first description serves as well, only less comfortably
+	}
+	own, err := Own(again)
+	if err != nil || own.dev != e.dev || own.ino != e.ino {
+		return e, nil
+	}
+	return own, nil
+}
+
+// FD returns the descriptor. It stays the endpoint's.
+func (e *Endpoint) FD() int { return e.fd }
+
+// Kind returns what the descriptor is.
+func (e *Endpoint) Kind() Kind { return e.kind }
+
+// SameFile tells whether both endpoints are the same regular file or block
+// device, so that reading one while writing the other would eat its own tail.
+func (e *Endpoint) SameFile(o *Endpoint) bool {
+	switch {
+	case e.kind == File && o.kind == File:
+		return e.dev == o.dev && e.ino == o.ino
+	case e.kind == Block && o.kind == Block:
+		return e.rdev == o.rdev
+	}
+	return false
+}
+
+// Close gives up a lease and closes the descriptor if this package opened it.
+func (e *Endpoint) Close() error {
+	if e.guard != nil {
+		e.guard.release(e.fd)
+	}
+	if !e.owned || e.fd < 0 {
+		return nil
+	}
+	fd := e.fd
+	e.fd = -1
+	// close(2): on Linux the descriptor is gone even after EINTR, so it is never tried twice.
+	if err := unix.Close(fd); err != nil && err != unix.EINTR {
+		return os.NewSyscallError("close", err)
+	}
+	return nil
+}
+
+// Size returns how many bytes a regular file or block device holds from its
+// current offset on, or -1 where nothing can be known before reading.
+func (e *Endpoint) Size() int64 {
+	if e.kind != File && e.kind != Block {
+		return -1
+	}
+	at, err := unix.Seek(e.fd, 0, unix.SEEK_CUR)
+	if err != nil {
+		return -1
+	}
+	end := int64(-1)
+	if e.kind == File {
+		var st unix.Stat_t
+		if unix.Fstat(e.fd, &st) == nil {
+			end = st.Size
+		}
+		// A file system that computes its files may say 0 and have bytes (FUSE with direct_io).
+		if end == 0 {
+			return -1
+		}
+	} else {
+		end = deviceSize(e.fd)
+	}
+	if end < 0 {
+		return -1
+	}
+	return max(0, end-at)
+}
+
+func (e *Endpoint) String() string { return fmt.Sprintf("%s fd %d", e.kind, e.fd) }
+
+func ignoringEINTR(f func() error) error {
+	for {
+		if err := f(); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+func socketKind(fd int) Kind {
+	typ, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
+	if err != nil || typ != unix.SOCK_STREAM {
+		return Other
+	}
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		return Other
+	}
+	switch sa.(type) {
+	case *unix.SockaddrUnix:
+		return Unix
+	case *unix.SockaddrInet4, *unix.SockaddrInet6:
+		return TCP
+	}
+	return Other
+}
+
+// FileSize returns the bytes in a regular file, 0 for everything else.
+func (e *Endpoint) FileSize() int64 {
+	var st unix.Stat_t
+	if e.kind != File || unix.Fstat(e.fd, &st) != nil {
+		return 0
+	}
+	return st.Size
+}

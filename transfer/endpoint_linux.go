@@ -1,0 +1,40 @@
+package transfer
+
+import "golang.org/x/sys/unix"
+
+// pseudoFile tells whether fd lies on a file system whose files are computed when
+// they are read: their size is a fiction and splice is refused by many of them
+// (kernel-measured: /proc seq files are EINVAL, sysfs says 4096 bytes and gives 6).
+func pseudoFile(fd int) bool {
+	var st unix.Statfs_t
+	if ignoringEINTR(func() error { return unix.Fstatfs(fd, &st) }) != nil {
+		return false
+	}
+	switch int64(st.Type) {
+	case unix.PROC_SUPER_MAGIC, unix.SYSFS_MAGIC, unix.CGROUP_SUPER_MAGIC, unix.CGROUP2_SUPER_MAGIC, unix.DEBUGFS_MAGIC,
+		unix.TRACEFS_MAGIC, unix.SECURITYFS_MAGIC, unix.BPF_FS_MAGIC, unix.EFIVARFS_MAGIC, unix.SELINUX_MAGIC:
+		return true
+	}
+	return false
+}
+
+func isTerminal(fd int) bool {
+	_, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	return err == nil
+}
+
+// deviceSize returns the bytes of a block device: lseek knows where it ends, fstat says 0.
+func deviceSize(fd int) int64 {
+	at, err := unix.Seek(fd, 0, unix.SEEK_CUR)
+	if err != nil {
+		return -1
+	}
+	end, err := unix.Seek(fd, 0, unix.SEEK_END)
+	if err != nil {
+		return -1
+	}
+	if _, err := unix.Seek(fd, at, unix.SEEK_SET); err != nil {
+		return -1
+	}
+	return end
+}

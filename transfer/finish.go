@@ -1,0 +1,132 @@
+package transfer
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Delivery says how a connection ended on which everything was sent and acknowledged.
+type Delivery uint8
+
+// The ways in which a connection ends well.
+const (
+	PeerClosed      Delivery = iota // the peer ended its direction after ours: a zcp peer has stored everything
+	PeerClosedEarly                 // it had ended its direction before ours: what it has read cannot be known
+	PeerStayedOpen                  // the time to wait for its end has passed
+)
+
+// Finish ends our direction of a connection and waits until the peer's kernel has
+// acknowledged every byte and the peer has closed. SIOCOUTQ tells the first, counting our
+// FIN as a byte; the peer's FIN is the second, and it proves something only if it came
+// after ours. linger bounds the wait for it once everything is acknowledged.
+//
+// A reset is an *Error of the Destination even when all was acknowledged: a peer that
+// dies of a full disk has acknowledged, too.
+func (t *Transfer) Finish(ctx context.Context, c *Conn, linger time.Duration) (Delivery, error) {
+	stop, err := t.wake.on(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer stop()
+	t.pump.dst, t.pump.src = c.Endpoint, nil
+	if err := t.hearOut(); err != nil {
+		return 0, err
+	}
+	early := t.peerEnded
+	if err := unix.Shutdown(c.fd, unix.SHUT_WR); err != nil {
+		if serr := socketError(c.fd); serr != nil {
+			err = serr
+		}
+		return 0, &Error{Destination, err}
+	}
+	t.Stats.wait(Destination, time.Now())
+	defer func() { t.Stats.waiting.Store(0) }()
+	return t.awaitEnd(ctx, c, early, linger)
+}
+
+// hearOut reads a measure of what the peer has sent so far; a peer that never stops sending
+// must not hold up the rest.
+func (t *Transfer) hearOut() error {
+	if t.peerEnded {
+		return nil
+	}
+	n, end, err := drop(t.pump.dst.fd)
+	t.Stats.Dropped.Add(n)
+	t.peerEnded = end
+	if err != nil {
+		return &Error{Destination, err}
+	}
+	return nil
+}
+
+// awaitEnd waits for the acknowledgement of everything and for the peer's end. The
+// kernel wakes nobody for the last acknowledgement, so it is asked again at growing intervals.
+func (t *Transfer) awaitEnd(ctx context.Context, c *Conn, early bool, linger time.Duration) (Delivery, error) {
+	now := time.Now()
+	moved, last, ackedAt := now, int64(-1), time.Time{}
+	for pause := time.Millisecond; ; now = time.Now() {
+		if err := t.hearOut(); err != nil {
+			return 0, err
+		}
+		out, err := c.Unacked()
+		if err != nil {
+			return 0, &Error{Destination, err}
+		}
+		if out != last {
+			moved, last, pause = now, out, time.Millisecond
+		}
+		if out == 0 {
+			if ackedAt.IsZero() {
+				ackedAt = now
+				t.Stats.AllAcked.Store(now.UnixNano())
+			}
+			switch {
+			case early:
+				return PeerClosedEarly, t.lastWord(c)
+			case t.peerEnded:
+				return PeerClosed, t.lastWord(c)
+			case now.Sub(ackedAt) >= linger:
+				return PeerStayedOpen, nil
+			}
+			pause = linger - now.Sub(ackedAt)
+		} else if t.Idle > 0 && now.Sub(moved) >= t.Idle {
+			return 0, ErrIdle
+		} else if t.silence.gone(c.fd, now) && c.kind == TCP {
+			return 0, &Error{Destination, ErrPeerGone}
+		}
+		if err := t.sleepOn(ctx, c.fd, pause); err != nil {
+			return 0, err
+		}
+		pause = min(2*pause, 100*time.Millisecond)
+	}
+}
+
+// lastWord asks for an error that came after the peer's end: a peer that closes with
+// bytes unread sends a reset after its FIN.
+func (t *Transfer) lastWord(c *Conn) error {
+	if err := socketError(c.fd); err != nil && err != unix.EPIPE {
+		return &Error{Destination, err}
+	}
+	return nil
+}
+
+// sleepOn waits for the peer to say something, for cancellation, or for d to pass.
+func (t *Transfer) sleepOn(ctx context.Context, fd int, d time.Duration) error {
+	if len(t.leases) > 0 {
+		d = min(d, leaseTick)
+	}
+	fds := []unix.PollFd{{Fd: int32(t.wake.fd()), Events: unix.POLLIN}, {Fd: -1}}
+	if !t.peerEnded {
+		fds[1] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
+	}
+	if _, err := pollFor(fds, max(d, 0)); err != nil && err != unix.EINTR {
+		return err
+	}
+	if fds[0].Revents != 0 {
+		return context.Cause(ctx)
+	}
+	t.checkLeases()
+	return nil
+}

@@ -1,0 +1,80 @@
+package transfer
+
+import (
+	"errors"
+	"hash/maphash"
+)
+
+// A guard watches over a source file while its pages travel by reference.
+//
+// splice and sendfile do not copy a file's bytes, they pass its pages on, and
+// whoever writes to the file before the reader has taken them changes what arrives
+// (sendfile(2), NOTES). A read lease (fcntl(2), F_SETLEASE) makes such a writer wait
+// until we let go. Where none is to be had the file is looked at before and after.
+type guard struct {
+	watch  bool  // the file is one whose change can be seen
+	held   bool  // the lease is ours now
+	fixed  bool  // nobody can write to it: sealed memfd, read-only file system
+	lost   bool  // the lease was ours and a writer asked for it
+	err    error // why no lease was granted
+	fd     int   // the description that holds the lease, where it is not the endpoint's
+	before stamp
+	start  int64         // offset of the first byte sent
+	sum    *maphash.Hash // of the bytes that were copied, in order
+	summed int64         // bytes in sum
+}
+
+// A SourceState says what became of a source while it was sent.
+type SourceState uint8
+
+// What can become of a source.
+const (
+	NotWatched SourceState = iota // pipes, devices, sockets, computed files: nothing to compare
+	Unchanged                     // held by a lease, sealed, or not changed by its times and size
+	Touched                       // only its inode changed (chmod, link)
+	Grew                          // bytes came after the ones that were sent, which are the old ones
+	Changed                       // the bytes that were sent may be a mixture
+)
+
+// Guarding says how a source was protected, for people.
+type Guarding uint8
+
+// The ways to protect a source.
+const (
+	NoGuard     Guarding = iota // nothing to protect
+	Lease                       // a read lease was granted
+	Fixed                       // sealed, or on a read-only file system
+	LookedAt                    // no lease: compared before and after
+	LeaseBroken                 // a lease was granted and given up to a writer
+)
+
+var guardingNames = [...]string{"none", "read lease", "cannot change", "compared before and after", "lease given up to a writer"}
+
+func (g Guarding) String() string { return guardingNames[g] }
+
+// Guarding returns how e is protected now, and why a lease was refused.
+func (e *Endpoint) Guarding() (Guarding, error) {
+	g := e.guard
+	switch {
+	case g == nil || !g.watch:
+		return NoGuard, nil
+	case g.fixed:
+		return Fixed, nil
+	case g.held:
+		return Lease, nil
+	case g.lost:
+		return LeaseBroken, nil
+	}
+	return LookedAt, g.err
+}
+
+// copied notes bytes that were sent through memory. If the file turns out to have grown,
+// they can be compared with what it holds then.
+func (g *guard) copied(b []byte) {
+	if g != nil && g.sum != nil {
+		g.sum.Write(b)
+		g.summed += int64(len(b))
+	}
+}
+
+var errNoLease = errors.New("read leases are not to be had here")

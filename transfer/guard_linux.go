@@ -1,0 +1,183 @@
+package transfer
+
+import (
+	"hash/maphash"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// A stamp is what tells one state of a file from another without reading it.
+type stamp struct {
+	size         int64
+	mtime, ctime unix.StatxTimestamp
+}
+
+func (e *Endpoint) stamp() (stamp, error) {
+	var st unix.Statx_t
+	err := ignoringEINTR(func() error {
+		return unix.Statx(e.fd, "", unix.AT_EMPTY_PATH, unix.STATX_SIZE|unix.STATX_MTIME|unix.STATX_CTIME, &st)
+	})
+	return stamp{int64(st.Size), st.Mtime, st.Ctime}, err
+}
+
+// protect begins to watch a regular file, with a lease where one is asked for and
+// granted: EAGAIN means that somebody has it open for writing, EACCES that it is not ours.
+func (e *Endpoint) protect(lease bool) {
+	if e.kind != File || e.guard != nil && e.guard.watch {
+		return
+	}
+	g := &guard{fd: -1, err: errNoLease}
+	e.guard = g
+	if lease {
+		g.err = e.takeLease()
+		g.held = g.err == nil
+	}
+	if !g.held {
+		g.fixed = cannotChange(e.fd)
+	}
+	// After the lease, so that no writer fits between the two.
+	before, err := e.stamp()
+	if err != nil {
+		return
+	}
+	g.before, g.watch = before, true
+	g.start, err = unix.Seek(e.fd, 0, unix.SEEK_CUR)
+	if err == nil && !g.held && !g.fixed {
+		g.sum = new(maphash.Hash)
+	}
+}
+
+// takeLease takes a read lease on the open file description, which must be open for
+// reading only. An inherited description may outlive us, and the lease with it, so
+// such a file is opened once more for the lease alone.
+func (e *Endpoint) takeLease() error {
+	fd := e.fd
+	if !e.owned {
+		var err error
+		if fd, err = unix.Open("/proc/self/fd/"+strconv.Itoa(e.fd), unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0); err != nil {
+			return err
+		}
+	}
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_RDLCK); err != nil {
+		if fd != e.fd {
+			unix.Close(fd)
+		}
+		return err
+	}
+	e.guard.fd = fd
+	return nil
+}
+
+// cannotChange tells whether fd is a memfd sealed against writing or lies on a read-only file system.
+func cannotChange(fd int) bool {
+	if seals, err := unix.FcntlInt(uintptr(fd), unix.F_GET_SEALS, 0); err == nil {
+		return seals&unix.F_SEAL_WRITE != 0 && seals&unix.F_SEAL_SHRINK != 0
+	}
+	var st unix.Statfs_t
+	if ignoringEINTR(func() error { return unix.Fstatfs(fd, &st) }) != nil {
+		return false
+	}
+	switch int64(st.Type) { // a read-only mount of these has no writer anywhere; a remote or bind mount may have
+	case unix.SQUASHFS_MAGIC, unix.EROFS_SUPER_MAGIC_V1, unix.ISOFS_SUPER_MAGIC, unix.CRAMFS_MAGIC:
+		return true
+	}
+	return false
+}
+
+// byReference tells whether the kernel may move e's bytes without showing them to us.
+// In a user's pipe the file's own pages lie until somebody reads, for hours perhaps, so
+// only a file that cannot change goes there. Elsewhere they lie shortly: there the refusal
+// for lack of ownership (EACCES) is made up for by comparing, but a file that somebody has
+// open for writing (EAGAIN) is copied, so that growth can be told from change.
+func (e *Endpoint) byReference(dst Kind) bool {
+	g := e.guard
+	switch {
+	case e.kind != File:
+		return true
+	case g == nil:
+		return false
+	case g.held || g.fixed:
+		return true
+	case dst == Pipe || g.lost:
+		return false
+	}
+	return g.err != unix.EAGAIN
+}
+
+// leaseWanted tells whether a writer waits for our lease: F_GETLEASE returns the type the
+// lease is to be lowered to (fcntl(2)). Asking is cheaper than SIGIO, and a library has no signals to spare.
+func (e *Endpoint) leaseWanted() bool {
+	if e.guard == nil || !e.guard.held {
+		return false
+	}
+	typ, err := unix.FcntlInt(uintptr(e.guard.fd), unix.F_GETLEASE, 0)
+	return err != nil || typ != unix.F_RDLCK
+}
+
+// giveUpLease lets a waiting writer go on.
+func (e *Endpoint) giveUpLease() {
+	e.guard.lost = true
+	e.guard.release(e.fd)
+}
+
+func (g *guard) release(fd int) {
+	if !g.held {
+		return
+	}
+	g.held = false
+	// An error here leaves the lease to close(2), which ends it in any case.
+	_, _ = unix.FcntlInt(uintptr(g.fd), unix.F_SETLEASE, unix.F_UNLCK)
+	if g.fd != fd {
+		unix.Close(g.fd)
+	}
+}
+
+// Verify ends the watch over a source and says what became of it. It is called when
+// the peer can no longer be reading the file's pages.
+func (e *Endpoint) Verify() SourceState {
+	g := e.guard
+	if g == nil || !g.watch {
+		return NotWatched
+	}
+	g.watch = false
+	// A writer that waits for the lease is let in only after this look.
+	held := g.held && !e.leaseWanted()
+	after, err := e.stamp()
+	g.release(e.fd)
+	switch {
+	case held || g.fixed:
+		return Unchanged
+	case err != nil:
+		return Changed
+	case after == g.before:
+		return Unchanged
+	case after.size == g.before.size && after.mtime == g.before.mtime:
+		return Touched
+	case after.size > g.before.size && e.sameAsSent():
+		return Grew
+	}
+	return Changed
+}
+
+// sameAsSent reads what was sent once more and tells whether it is the same. That can
+// only be said of bytes that were all copied, in order, from the first one on.
+func (e *Endpoint) sameAsSent() bool {
+	g := e.guard
+	if g.sum == nil || g.summed == 0 || g.summed != g.before.size-g.start {
+		return false
+	}
+	var again maphash.Hash
+	again.SetSeed(g.sum.Seed())
+	b := buffers.Get().(*[]byte)
+	defer buffers.Put(b)
+	for left, at := g.summed, g.start; left > 0; {
+		n, err := ignoringEINTRn(func() (int, error) { return unix.Pread(e.fd, (*b)[:min(left, copyBuffer)], at) })
+		if err != nil || n == 0 {
+			return false
+		}
+		again.Write((*b)[:n])
+		left, at = left-int64(n), at+int64(n)
+	}
+	return again.Sum64() == g.sum.Sum64()
+}

@@ -1,0 +1,151 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Gate says who may connect. Deny is asked first; an empty Allow allows everybody.
+// Peers without an IP address (Unix sockets) always pass.
+type Gate struct {
+	Allow, Deny []netip.Prefix
+}
+
+// Admits tells whether a peer with this address may connect.
+func (g *Gate) Admits(a netip.Addr) bool {
+	a = a.Unmap().WithZone("")
+	if !a.IsValid() {
+		return true
+	}
+	for _, p := range g.Deny {
+		if p.Contains(a) {
+			return false
+		}
+	}
+	for _, p := range g.Allow {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return len(g.Allow) == 0
+}
+
+// A Listener waits for connections on a TCP or Unix stream socket.
+type Listener struct {
+	Gate    Gate
+	Idle    time.Duration     // see Dialer.Idle
+	Refused func(peer string) // told of a peer that the gate turned away
+	ln      net.Listener
+	restore func()
+}
+
+// Listen opens a listening socket: "tcp" on both IP versions, "tcp4", "tcp6", or "unix",
+// where a socket file that nobody answers on is replaced. It is plain TCP, not MPTCP.
+func Listen(ctx context.Context, network, address string) (*Listener, error) {
+	var lc net.ListenConfig
+	lc.SetMultipathTCP(false)
+	ln, err := lc.Listen(ctx, network, address)
+	if errors.Is(err, unix.EADDRINUSE) && network == "unix" && removeStale(address) {
+		ln, err = lc.Listen(ctx, network, address)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Listener{ln: ln, restore: func() {}}, nil
+}
+
+// removeStale removes the socket file of a listener that died, and tells whether it did.
+func removeStale(path string) bool {
+	fi, err := os.Lstat(path)
+	if err != nil || fi.Mode().Type() != os.ModeSocket {
+		return false
+	}
+	c, err := net.DialTimeout("unix", path, time.Second)
+	if err == nil {
+		c.Close()
+		return false
+	}
+	return errors.Is(err, unix.ECONNREFUSED) && os.Remove(path) == nil
+}
+
+// InheritListener listens on a socket that the process was born with. The runtime makes
+// it non-blocking, which others that share it see; Close puts that back.
+func InheritListener(fd int) (*Listener, error) {
+	fl, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	f := os.NewFile(uintptr(own), "listener")
+	defer f.Close()
+	ln, err := net.FileListener(f)
+	if err != nil {
+		return nil, err
+	}
+	if u, ok := ln.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(false) // whoever made the file removes it
+	}
+	return &Listener{ln: ln, restore: func() {
+		if fl&unix.O_NONBLOCK == 0 {
+			_ = unix.SetNonblock(fd, false) // nothing can be done about a refusal, nor does it harm us
+		}
+	}}, nil
+}
+
+// Listening tells whether fd is a socket that listens.
+func Listening(fd int) bool {
+	n, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
+	return err == nil && n != 0
+}
+
+// Addr returns the address listened on, [::]:PORT for both IP versions.
+func (l *Listener) Addr() net.Addr { return l.ln.Addr() }
+
+// Accept waits for a connection that the gate admits. Others are reset before a byte
+// of theirs is read.
+func (l *Listener) Accept(ctx context.Context) (*Conn, error) {
+	stop := context.AfterFunc(ctx, func() {
+		if d, ok := l.ln.(interface{ SetDeadline(time.Time) error }); ok {
+			_ = d.SetDeadline(time.Unix(1, 0)) // fails only on a closed listener, whose Accept has returned
+		}
+	})
+	defer stop()
+	for {
+		nc, err := l.ln.Accept()
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
+			return nil, err
+		}
+		tc, isTCP := nc.(*net.TCPConn)
+		if isTCP {
+			if ap, err := netip.ParseAddrPort(nc.RemoteAddr().String()); err == nil && !l.Gate.Admits(ap.Addr()) {
+				_ = tc.SetLinger(0) // on a socket that is closed in the next line
+				nc.Close()
+				if l.Refused != nil {
+					l.Refused(nc.RemoteAddr().String())
+				}
+				continue
+			}
+			// A peer without keepalive is only noticed later when it is gone.
+			_ = tc.SetKeepAliveConfig(keepAlive)
+		}
+		return takeOver(nc, l.Idle)
+	}
+}
+
+// Close stops listening and removes the socket file of a Unix socket that Listen made.
+func (l *Listener) Close() error {
+	defer l.restore()
+	return l.ln.Close()
+}

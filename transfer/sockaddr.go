@@ -1,0 +1,33 @@
+package transfer
+
+import (
+	"net"
+	"net/netip"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// sockaddrString writes an address as people write it: IP:PORT, [V6%zone]:PORT, a path, @name.
+func sockaddrString(sa unix.Sockaddr) string {
+	switch a := sa.(type) {
+	case *unix.SockaddrUnix:
+		return a.Name
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port)).String()
+	case *unix.SockaddrInet6:
+		ip := netip.AddrFrom16(a.Addr).Unmap()
+		if a.ZoneId != 0 && ip.Is6() {
+			ip = ip.WithZone(zoneName(int(a.ZoneId)))
+		}
+		return netip.AddrPortFrom(ip, uint16(a.Port)).String()
+	}
+	return ""
+}
+
+func zoneName(i int) string {
+	if nif, err := net.InterfaceByIndex(i); err == nil {
+		return nif.Name
+	}
+	return strconv.Itoa(i)
+}
