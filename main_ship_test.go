@@ -17,16 +17,26 @@ import (
 // the built program for its flags and find each of them in all four, and nothing else in
 // them.
 
+// shippedDir holds the program that the tests have built, "" until one of them has.
+var shippedDir string
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if shippedDir != "" {
+		os.RemoveAll(shippedDir)
+	}
+	os.Exit(code)
+}
+
 // shipped builds the program once, as it is shipped; ZCP_BIN names one that is built.
-var shipped = sync.OnceValues(func() (string, error) {
-	if bin := os.Getenv("ZCP_BIN"); bin != "" {
+var shipped = sync.OnceValues(func() (bin string, err error) {
+	if bin = os.Getenv("ZCP_BIN"); bin != "" {
 		return filepath.Abs(bin)
 	}
-	dir, err := os.MkdirTemp("", "zcp-test")
-	if err != nil {
+	if shippedDir, err = os.MkdirTemp("", "zcp-test"); err != nil {
 		return "", err
 	}
-	bin := filepath.Join(dir, "zcp")
+	bin = filepath.Join(shippedDir, "zcp")
 	build := exec.Command("go", "build", "-trimpath", "-tags", "urfave_cli_no_docs", "-ldflags", "-s -w", "-o", bin, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -35,8 +45,7 @@ var shipped = sync.OnceValues(func() (string, error) {
 	return bin, nil
 })
 
-// zcpBinary returns the path of the built program. It lies in a folder of its own that
-// the operating system's cleaning of temporary files removes.
+// zcpBinary returns the path of the built program.
 func zcpBinary(t testing.TB) string {
 	t.Helper()
 	bin, err := shipped()

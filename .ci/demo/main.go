@@ -3,7 +3,7 @@
 // Command demo plays a script in a real shell on a pseudo terminal and draws what the
 // terminal showed as an animated SVG:
 //
-//	go run ./.ci/demo -o .ci/demo/demo.svg .ci/demo/script
+//	TMPDIR=/dev/shm go run ./.ci/demo -o .ci/demo/demo.svg .ci/demo/script
 //
 // The script's lines are typed one after the other, each when the shell asks for it. A
 // line that begins with "!" is run unseen before, "@ 1.5" waits so many seconds.

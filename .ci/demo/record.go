@@ -94,7 +94,8 @@ func play(master *os.File, lines []string) (cast, error) {
 			}
 		}
 	}
-	if err := until(true, patience); err != nil {
+	// The prompt itself comes a moment after the mark.
+	if err := errors.Join(until(true, patience), until(false, 100*time.Millisecond)); err != nil {
 		return nil, err
 	}
 	for _, line := range lines {
@@ -112,7 +113,11 @@ func play(master *os.File, lines []string) (cast, error) {
 			if _, err := master.WriteString(string(key)); err != nil {
 				return nil, err
 			}
-			if err := until(key == '\r', typing(key)); err != nil {
+			err := until(key == '\r', typing(key))
+			if key == '\r' {
+				err = errors.Join(err, until(false, 100*time.Millisecond))
+			}
+			if err != nil {
 				return nil, fmt.Errorf("%s: %w", line, err)
 			}
 		}

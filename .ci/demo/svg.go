@@ -14,6 +14,7 @@ const (
 	lineHeight = 19
 	margin     = 16
 	bar        = 26 // the window's bar
+	font       = "ui-monospace,SFMono-Regular,Menlo,Consolas,DejaVu Sans Mono,monospace"
 )
 
 // draw makes a film of frames that needs no script: the frames stand below each other, and
@@ -23,8 +24,8 @@ func draw(frames []frame, cols, rows int) string {
 	width := float64(cols)*cellWidth + 2*margin
 	height := rows*lineHeight + 2*margin
 	var s strings.Builder
-	fmt.Fprintf(&s, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %d" width="%.0f" height="%d" role="img" aria-label="zcp in a terminal">`+"\n",
-		width, height+bar, width, height+bar)
+	fmt.Fprintf(&s, `<svg xmlns="http://www.w3.org/2000/svg" xml:space="preserve" viewBox="0 0 %.0f %d" width="%.0f" height="%d" role="img" aria-label="zcp in a terminal" fill="#adbac7" font-size="14" font-family="%s">`+"\n",
+		width, height+bar, width, height+bar, font)
 	s.WriteString(style(frames, height))
 	fmt.Fprintf(&s, `<rect width="%.0f" height="%d" rx="8" fill="#1c2128"/>`, width, height+bar)
 	for i, colour := range []string{"#f47067", "#e0b450", "#6bc46d"} {
@@ -61,12 +62,11 @@ func drawLine(s *strings.Builder, names map[string]int, line string, y int) {
 	fmt.Fprintf(s, "<g transform=\"translate(0 %d)\"><text id=\"l%d\" x=\"%d\"%s>%s</text></g>\n", y, names[line], margin, class, text)
 }
 
-// style holds the font, the colours and the film's timing.
+// style holds the colours and the film's timing.
 func style(frames []frame, height int) string {
 	var s strings.Builder
 	s.WriteString(`<style>
-text{font:14px/1 ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;fill:#adbac7;white-space:pre}
-.typed{fill:#f0f3f6;font-weight:600}.prompt{fill:#6bc46d}.zcp{fill:#96d0ff}
+text{white-space:pre}.typed{fill:#f0f3f6;font-weight:600}.prompt{fill:#6bc46d}.zcp{fill:#96d0ff}
 `)
 	last := len(frames) - 1
 	fmt.Fprintf(&s, ".film{transform:translateY(-%dpx)}\n", last*height)
