@@ -17,26 +17,17 @@ import (
 // the built program for its flags and find each of them in all four, and nothing else in
 // them.
 
-// shippedDir holds the program that the tests have built, "" until one of them has.
-var shippedDir string
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if shippedDir != "" {
-		os.RemoveAll(shippedDir)
-	}
-	os.Exit(code)
-}
-
-// shipped builds the program once, as it is shipped; ZCP_BIN names one that is built.
-var shipped = sync.OnceValues(func() (bin string, err error) {
-	if bin = os.Getenv("ZCP_BIN"); bin != "" {
+// shipped builds the program once, as it is shipped; ZCP_BIN names one that is built. It
+// lies beside the test's own program, where the go command clears up.
+var shipped = sync.OnceValues(func() (string, error) {
+	if bin := os.Getenv("ZCP_BIN"); bin != "" {
 		return filepath.Abs(bin)
 	}
-	if shippedDir, err = os.MkdirTemp("", "zcp-test"); err != nil {
+	self, err := os.Executable()
+	if err != nil {
 		return "", err
 	}
-	bin = filepath.Join(shippedDir, "zcp")
+	bin := filepath.Join(filepath.Dir(self), "zcp-shipped")
 	build := exec.Command("go", "build", "-trimpath", "-tags", "urfave_cli_no_docs", "-ldflags", "-s -w", "-o", bin, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
