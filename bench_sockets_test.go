@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -134,4 +135,45 @@ func waitListening(port int) error {
 		}
 	}
 	return fmt.Errorf("nobody listens on port %d", port)
+}
+
+// close closes the listener, and resets what waits in its queue.
+func (l listener) close() { unix.Close(l.fd) }
+
+// waitQueued waits until a connection to this port, accepted or not, holds n unread bytes.
+func waitQueued(port int, n int64) error {
+	want := fmt.Sprintf(":%04X", port)
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		text, err := os.ReadFile("/proc/net/tcp")
+		if err != nil {
+			return err
+		}
+		for line := range strings.Lines(string(text)) {
+			f := strings.Fields(line)
+			if len(f) < 5 || !strings.HasSuffix(f[1], want) || f[3] == "0A" {
+				continue
+			}
+			_, queued, _ := strings.Cut(f[4], ":")
+			if got, _ := strconv.ParseInt(queued, 16, 64); got >= n {
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("the bytes never came to port %d", port)
+}
+
+// waitSent waits until the peer's kernel has acknowledged all that was written.
+func waitSent(c *net.TCPConn) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		left := -1
+		err := raw.Control(func(fd uintptr) { left, err = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
+		if err != nil || left == 0 {
+			return err
+		}
+	}
+	return errors.New("the peer does not take what was sent")
 }

@@ -131,9 +131,11 @@ func (b *bench) report() string {
 	for _, tab := range b.tables {
 		s.WriteString(tab.summary())
 	}
+	s.WriteString("\n<details><summary>All contenders and their exact commands</summary>\n")
 	for _, tab := range b.tables {
 		s.WriteString("\n" + tab.markdown())
 	}
+	s.WriteString("\n</details>\n")
 	return s.String()
 }
 

@@ -17,16 +17,17 @@ import (
 // the built program for its flags and find each of them in all four, and nothing else in
 // them.
 
-// shipped builds the program once, as it is shipped; ZCP_BIN names one that is built.
+// shipped builds the program once, as it is shipped; ZCP_BIN names one that is built. It
+// lies beside the test's own program, where the go command clears up.
 var shipped = sync.OnceValues(func() (string, error) {
 	if bin := os.Getenv("ZCP_BIN"); bin != "" {
 		return filepath.Abs(bin)
 	}
-	dir, err := os.MkdirTemp("", "zcp-test")
+	self, err := os.Executable()
 	if err != nil {
 		return "", err
 	}
-	bin := filepath.Join(dir, "zcp")
+	bin := filepath.Join(filepath.Dir(self), "zcp-shipped")
 	build := exec.Command("go", "build", "-trimpath", "-tags", "urfave_cli_no_docs", "-ldflags", "-s -w", "-o", bin, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -35,8 +36,7 @@ var shipped = sync.OnceValues(func() (string, error) {
 	return bin, nil
 })
 
-// zcpBinary returns the path of the built program. It lies in a folder of its own that
-// the operating system's cleaning of temporary files removes.
+// zcpBinary returns the path of the built program.
 func zcpBinary(t testing.TB) string {
 	t.Helper()
 	bin, err := shipped()
@@ -191,6 +191,32 @@ func TestManualSynopsis(t *testing.T) {
 		slices.Sort(letters)
 		if !slices.Equal(got, letters) {
 			t.Errorf("SYNOPSIS of %s: %s, the program has %s", command, strings.Join(got, ""), strings.Join(letters, ""))
+		}
+	}
+}
+
+// The events of --json are defined by the structs of cmd/events.go: each event and each
+// member is in the manual.
+func TestManualEvents(t *testing.T) {
+	_, events, _ := strings.Cut(readManual(t), ".Sh JSON EVENTS\n")
+	events, _, _ = strings.Cut(events, "\n.Sh ")
+	source, err := os.ReadFile(filepath.Join("cmd", "events.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := map[string]bool{}
+	for _, macro := range regexp.MustCompile(`(?m)^\.(?:It )?(?:Va|Cm) (.*)$`).FindAllStringSubmatch(events, -1) {
+		for _, word := range strings.Fields(macro[1]) {
+			words[word] = true
+		}
+	}
+	names := regexp.MustCompile("json:\"([a-z_]+)|\\.set\\(\"([a-z]+)\"").FindAllStringSubmatch(string(source), -1)
+	if len(names) < 20 {
+		t.Fatalf("cmd/events.go has only %d names", len(names))
+	}
+	for _, m := range names {
+		if name := m[1] + m[2]; !words[name] {
+			t.Errorf("man/zcp.1, JSON EVENTS: %s is missing", name)
 		}
 	}
 }
