@@ -16,6 +16,7 @@ import (
 func runCat(ctx context.Context, out *Printer, c *CatConfig) error {
 	s := newSession(out, c.Display, c.Transfer, c.Length, 0)
 	s.from, s.to = sourceNames(c.Sources), c.Dest.String()
+	s.toStdout = isStdout(c.Dest)
 	if s.total < 0 {
 		s.total = sourceSize(c.Sources)
 	}
@@ -42,7 +43,7 @@ func runCat(ctx context.Context, out *Printer, c *CatConfig) error {
 		return err
 	}
 	if err := d.commit(); err != nil {
-		return s.endFailed(fmt.Errorf("%s: %w", s.to, plain(err)))
+		return s.endFailed(&transfer.Error{Side: transfer.Destination, Err: err})
 	}
 	s.stop()
 	to := ForVerbose

@@ -184,7 +184,7 @@ func splitAddr(a net.Addr) (text string, port int) {
 	if t, ok := a.(*net.TCPAddr); ok {
 		return t.String(), t.Port
 	}
-	return Quote(a.String()), 0
+	return Quote("unix:" + a.String()), 0
 }
 
 // failure puts an error of connecting or listening in the user's words: the operand,

@@ -31,15 +31,18 @@ type session struct {
 	total    int64  // bytes to expect, -1 where nobody knows
 	sending  bool   // to a socket, whose peer's acknowledgements count
 	pulling  bool   // from a socket, whose peer has to close
+	toStdout bool   // by whatever name
 	t        transfer.Transfer
+	net      Operand // where the peer was met
 	peer     *transfer.Conn
 	began    time.Time
 	ticker   *ticker
 	shown    bool             // a line was drawn
 	tcp      transfer.TCPInfo // taken before the connection was closed
 	phase    atomic.Int32
-	serving  bool  // one of many connections, whose lines are the server's
-	err      error // what a served connection ended with
+	kept     string // what a failure left on the disk, for its message
+	serving  bool   // one of many connections, whose lines are the server's
+	err      error  // what a served connection ended with
 }
 
 func newSession(out *Printer, d Display, tr Transfer, l Length, idle time.Duration) *session {
@@ -50,6 +53,19 @@ func newSession(out *Printer, d Display, tr Transfer, l Length, idle time.Durati
 	}
 	s.t.Trace = s.trace
 	return s
+}
+
+// peerName is what the other end of the connection is called, fit for a terminal.
+func (s *session) peerName() string {
+	return Quote(nameOf(s.peer, s.net))
+}
+
+// nameOf is the address of a peer, or the operand by which it was met where it has none.
+func nameOf(c *transfer.Conn, op Operand) string {
+	if c.Remote == "" {
+		return op.Text
+	}
+	return c.Remote
 }
 
 // begin starts the clock and the progress line.
@@ -187,7 +203,7 @@ func (s *session) progressSoFar() string {
 
 // stdoutGone tells whether the reader of standard output went away.
 func (s *session) stdoutGone(e *transfer.Error) bool {
-	return e != nil && e.Side == transfer.Destination && !s.sending && s.to == "-"
+	return e != nil && e.Side == transfer.Destination && s.toStdout
 }
 
 // A Signaled error says that a signal ended the program, which is to die of it.
@@ -230,10 +246,20 @@ func (s *session) endFailed(err error) error {
 	s.stop()
 	err = s.failure(err)
 	if sig, ok := errors.AsType[*Signaled](err); ok && sig != errStdoutGone && !s.began.IsZero() && !s.serving {
-		s.out.Say("%s to %s: %s after %s", s.from, s.to, sig.Signal, s.progressSoFar())
+		s.out.Say("%s", s.withKept(fmt.Errorf("%s to %s: %s after %s", s.from, s.to, sig.Signal, s.progressSoFar())))
+	} else if !ok {
+		err = s.withKept(err)
 	}
 	s.end("", "", "", ForMost, err)
 	return err
+}
+
+// withKept adds what a failure left behind to its message.
+func (s *session) withKept(err error) error {
+	if s.kept == "" {
+		return err
+	}
+	return &Failure{Err: fmt.Errorf("%w; %s", err, s.kept), Status: ExitStatus(err), Hint: hintOf(err)}
 }
 
 // sourceChanged turns what became of a source into words, and into exit status 6 where the

@@ -5,8 +5,8 @@ import (
 	"weak"
 )
 
-// localMax is how many idle pipes a Local keeps. BenchmarkLocal: a loop that hands back one after another needs one,
-// and a burst of more than 64 shares with the other loops.
+// localMax is how many idle pipes a Local keeps: enough that a loop's turn (epoll_wait hands out some tens of events)
+// seldom goes to the shared pool, few enough that the other loops find something there after a burst.
 const localMax = 64
 
 // A Local is a stack of idle pipes that one goroutine has to itself, without a lock, in front of a shared Pool: for

@@ -38,19 +38,19 @@ func openEnds(want int) (ends, error) {
 	return e, nil
 }
 
-// growEnds asks for a capacity of want bytes, then for half as much, and so on, and returns the capacity there is in the
-// end. Two limits refuse with EPERM: pipe-max-size, below which a smaller pipe is granted, and the user's budget.
+// growEnds asks for a capacity of want bytes, then for half as much, and so on while that is more than there is, and
+// returns the capacity in the end. Two limits refuse with EPERM: pipe-max-size, below which something is granted, and
+// the user's budget.
 func growEnds(e ends, want int) int {
-	for ask := want; ask != e.size; ask /= 2 {
+	for ask := want; ; ask /= 2 {
 		got, err := unix.FcntlInt(uintptr(e.w), unix.F_SETPIPE_SZ, ask)
 		if err == nil {
 			return got
 		}
-		if ask < e.size {
-			break // it would not even shrink
+		if ask/2 <= e.size {
+			return e.size
 		}
 	}
-	return e.size
 }
 
 func (e ends) close() {

@@ -25,11 +25,7 @@ const (
 // A reset is an *Error of the Destination even when all was acknowledged: a peer that
 // dies of a full disk has acknowledged, too.
 func (t *Transfer) Finish(ctx context.Context, c *Conn, linger time.Duration) (Delivery, error) {
-	stop, err := t.wake.on(ctx)
-	if err != nil {
-		return 0, err
-	}
-	defer stop()
+	defer t.wake.on(ctx)()
 	t.pump.dst, t.pump.src = c.Endpoint, nil
 	if err := t.hearOut(); err != nil {
 		return 0, err
@@ -121,10 +117,10 @@ func (t *Transfer) sleepOn(ctx context.Context, fd int, d time.Duration) error {
 	if !t.peerEnded {
 		fds[1] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
 	}
-	if _, err := pollFor(fds, max(d, 0)); err != nil && err != unix.EINTR {
+	if _, err := pollFor(fds, t.wake.atMost(max(d, 0))); err != nil && err != unix.EINTR {
 		return err
 	}
-	if fds[0].Revents != 0 {
+	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	t.checkLeases()

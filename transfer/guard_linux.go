@@ -29,12 +29,10 @@ func (e *Endpoint) protect(lease bool) {
 	}
 	g := &guard{fd: -1, err: errNoLease}
 	e.guard = g
-	if lease {
+	g.fixed = cannotChange(e.fd)
+	if lease && !g.fixed {
 		g.err = e.takeLease()
 		g.held = g.err == nil
-	}
-	if !g.held {
-		g.fixed = cannotChange(e.fd)
 	}
 	// After the lease, so that no writer fits between the two.
 	before, err := e.stamp()
@@ -52,6 +50,9 @@ func (e *Endpoint) protect(lease bool) {
 // reading only. An inherited description may outlive us, and the lease with it, so
 // such a file is opened once more for the lease alone.
 func (e *Endpoint) takeLease() error {
+	if anonymousMemory(e.fd) {
+		return unix.EAGAIN
+	}
 	fd := e.fd
 	if !e.owned {
 		var err error
@@ -67,6 +68,17 @@ func (e *Endpoint) takeLease() error {
 	}
 	e.guard.fd = fd
 	return nil
+}
+
+// anonymousMemory tells whether fd is a memfd or its like. A lease on one is granted although
+// whoever made it can still write: the kernel counts as writers only those who opened
+// a file by its name (measured: Linux 6.18 grants it on the writable descriptor itself).
+func anonymousMemory(fd int) bool {
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_GET_SEALS, 0); err != nil {
+		return false // not in memory; an unlinked file on a disk counts its writers
+	}
+	var st unix.Stat_t
+	return ignoringEINTR(func() error { return unix.Fstat(fd, &st) }) != nil || st.Nlink == 0
 }
 
 // cannotChange tells whether fd is a memfd sealed against writing or lies on a read-only file system.

@@ -27,6 +27,7 @@ type Transfer struct {
 	peerEnded bool        // the destination's peer has ended its own direction
 	moved     time.Time   // when a byte last moved
 	silence   silence
+	vain      int // wake-ups in a row after which no byte moved
 }
 
 // An EventKind says what an Event is about.
@@ -59,11 +60,7 @@ type Event struct {
 //
 // A source file is watched from now on: the caller ends the watch with Endpoint.Verify.
 func (t *Transfer) Move(ctx context.Context, dst, src *Endpoint, limit int64) (int64, error) {
-	stop, err := t.wake.on(ctx)
-	if err != nil {
-		return 0, err
-	}
-	defer stop()
+	defer t.wake.on(ctx)()
 	t.aim(dst, src, limit)
 	defer func() {
 		if lost := t.pump.stop(); lost > 0 {
@@ -72,7 +69,7 @@ func (t *Transfer) Move(ctx context.Context, dst, src *Endpoint, limit int64) (i
 	}()
 	lw := newLowWater(dst, src)
 	defer lw.restore()
-	err = t.run(ctx, &lw)
+	err := t.run(ctx, &lw)
 	return t.pump.Bytes.Load(), err
 }
 
@@ -153,6 +150,7 @@ func (t *Transfer) run(ctx context.Context, lw *lowWater) error {
 		w, err := p.step(n)
 		if moved := p.Bytes.Load() - before; moved > 0 {
 			t.moved = time.Time{} // the clock is only asked when there is a wait
+			t.vain = 0
 			t.spend(moved)
 		}
 		if len(p.plan) != paths && t.Trace != nil {
