@@ -151,8 +151,13 @@ func (b *bench) relayRows() []row {
 	one := append(slices.Clone(tools), tool{name: "kernel: splice", command: "lim relay PORT BACK 1048576"})
 	const about = "one far end sends by sendfile, the other discards"
 	return []row{
-		{name: "relay, one connection", about: about, net: netRelay, conns: 1, tools: one},
-		{name: "relay, four connections", about: about, net: netRelay, conns: 4, tools: tools},
+		{name: "relay, one connection", about: about, relay: bulk(1), tools: one},
+		{name: "relay, four connections", about: about, relay: bulk(4), tools: tools},
+		{
+			name: "relay, 3000 short connections", about: "64 bytes there and back, 8 at a time",
+			relay: short(3000, 8), count: 3000, tools: tools,
+		},
+		{name: "relay, 5000 round trips", about: "64 bytes there and back on one connection", relay: roundTrips(5000), count: 5000, tools: tools},
 	}
 }
 

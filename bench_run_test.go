@@ -12,10 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // runLimit ends a run in which somebody waits for somebody for ever.
@@ -35,13 +32,11 @@ func (b *bench) run(r row, tl tool, verify bool) (sum result, err error) {
 	if verify {
 		times = 1
 	}
+	if r.relay != nil {
+		return b.runRelay(ctx, r, tl, verify)
+	}
 	for range times {
-		var res result
-		if r.net == netRelay {
-			res, err = b.runRelay(ctx, r, tl, verify)
-		} else {
-			res, err = b.runOnce(ctx, r, tl, verify)
-		}
+		res, err := b.runOnce(ctx, r, tl, verify)
 		if err != nil {
 			return sum, err
 		}
@@ -183,75 +178,4 @@ func (b *bench) compare(r row, arrived payload, verify bool) error {
 		return errors.New("other bytes arrived than were sent")
 	}
 	return nil
-}
-
-// runRelay starts the relay, connects through it, and ends it when everything has
-// arrived. The clock runs from the first connection to the last byte.
-func (b *bench) runRelay(ctx context.Context, r row, tl tool, verify bool) (res result, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	back, err := listenTCP()
-	if err != nil {
-		return res, err
-	}
-	defer unix.Close(back.fd)
-	port := freePort()
-	if tl.setup != nil {
-		if err := tl.setup(b.dir, port, back.port); err != nil {
-			return res, err
-		}
-	}
-	command := strings.NewReplacer("PORT", strconv.Itoa(port), "BACK", strconv.Itoa(back.port)).Replace(tl.command)
-	p, err := b.start(ctx, command, nil, nil)
-	if err != nil {
-		return res, err
-	}
-	ends := farEnds{failed: cancel}
-	share := b.size / int64(r.conns)
-	if err = waitListening(port); err == nil {
-		before := treeTime(p.cmd.Process.Pid)
-		began := time.Now()
-		for range r.conns {
-			ends.work(func() (payload, error) { return back.discard(verify) })
-			ends.work(func() (payload, error) { return sendTo(filepath.Join(b.dir, "data"), port, share) })
-		}
-		_, err = ends.wait()
-		res.wall = time.Since(began)
-		// Not from its rusage at the end: children that are still there are not in it.
-		res.cpu[0] = treeTime(p.cmd.Process.Pid) - before
-	}
-	// A relay that has ended by itself has nothing left to be told.
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
-	_ = p.cmd.Wait() // ended by our signal: its status says no more
-	if err != nil {
-		return res, fmt.Errorf("%w: %s", err, strings.TrimSpace(p.stderr.String()))
-	}
-	want := b.prefix("data", share)
-	for _, got := range ends.arrived() {
-		if got.bytes != want.bytes || verify && got.sum != want.sum {
-			return res, fmt.Errorf("%d of %d bytes arrived, or other bytes", got.bytes, want.bytes)
-		}
-	}
-	return res, nil
-}
-
-// treeTime returns the processor time of a process, its descendants and those it has
-// waited for, in steps of 10 ms.
-func treeTime(root int) (sum time.Duration) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", root))
-	if err != nil {
-		return 0
-	}
-	// The name, in parentheses, may hold anything; fields are counted behind it.
-	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+2:]))
-	for _, i := range []int{11, 12, 13, 14} { // utime, stime, cutime, cstime
-		ticks, _ := strconv.Atoi(fields[i])
-		sum += time.Duration(ticks) * 10 * time.Millisecond
-	}
-	kids, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", root, root))
-	for _, kid := range strings.Fields(string(kids)) {
-		pid, _ := strconv.Atoi(kid)
-		sum += treeTime(pid)
-	}
-	return sum
 }

@@ -19,14 +19,21 @@ import (
 type listener struct{ fd, port int }
 
 // patience is how long a far end waits for one byte or one connection.
-var patience = unix.Timeval{Sec: 120}
+func patience() time.Duration { return runLimit }
+
+// patient makes a socket's calls, accept among them, end when patience is at its end.
+func patient(fd int) error {
+	limit := unix.NsecToTimeval(patience().Nanoseconds())
+	return errors.Join(
+		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit),
+		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit))
+}
 
 func listenTCP() (l listener, err error) {
 	if l.fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
 		return l, err
 	}
-	// accept honours the time limit too.
-	if err = unix.SetsockoptTimeval(l.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &patience); err == nil {
+	if err = patient(l.fd); err == nil {
 		err = unix.Bind(l.fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})
 	}
 	if err == nil {
@@ -41,20 +48,26 @@ func listenTCP() (l listener, err error) {
 	return l, nil
 }
 
-// discard accepts one connection and takes everything from it: without a look, which
-// MSG_TRUNC lets the kernel do without a copy, or with a sum.
-func (l listener) discard(look bool) (got payload, err error) {
+// accept accepts one connection.
+func (l listener) accept() (int, error) {
 	fd, err := restart(func() (int, error) {
 		fd, _, err := unix.Accept4(l.fd, unix.SOCK_CLOEXEC)
 		return fd, err
 	})
 	if err != nil {
-		return got, fmt.Errorf("nobody connected: %w", err)
+		return -1, fmt.Errorf("nobody connected: %w", err)
 	}
-	defer unix.Close(fd)
-	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &patience); err != nil {
+	return fd, patient(fd)
+}
+
+// discard accepts one connection and takes everything from it: without a look, which
+// MSG_TRUNC lets the kernel do without a copy, or with a sum.
+func (l listener) discard(look bool) (got payload, err error) {
+	fd, err := l.accept()
+	if err != nil {
 		return got, err
 	}
+	defer unix.Close(fd)
 	flags, buf := unix.MSG_TRUNC, make([]byte, 4*chunk)
 	if look {
 		flags = 0
@@ -87,10 +100,8 @@ func sendTo(name string, port int, n int64) (payload, error) {
 		return payload{}, err
 	}
 	defer unix.Close(fd)
-	for _, opt := range []int{unix.SO_RCVTIMEO, unix.SO_SNDTIMEO} {
-		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, opt, &patience); err != nil {
-			return payload{}, err
-		}
+	if err := patient(fd); err != nil {
+		return payload{}, err
 	}
 	if err := unix.Connect(fd, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 		return payload{}, fmt.Errorf("connect: %w", err)

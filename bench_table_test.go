@@ -106,9 +106,9 @@ func (tab table) markdown() string {
 		}
 		figures := "| |"
 		if len(l.results) > 0 {
-			cpu := fmt.Sprintf("%.2f", l.cpu[0])
+			cpu := fmt.Sprintf("%.3g", l.cpu[0])
 			if l.tool.receiver != "" {
-				cpu += fmt.Sprintf(" + %.2f", l.cpu[1])
+				cpu += fmt.Sprintf(" + %.3g", l.cpu[1])
 			}
 			figures = fmt.Sprintf("%.3f s (%.2f) | %s |", l.time.Seconds(), l.ratio, cpu)
 		}

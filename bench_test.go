@@ -68,8 +68,8 @@ type row struct {
 	in    bool   // standard input is a pipe that somebody writes to
 	out   outEnd // what reads standard output
 	net   netEnd // what is at the other side of PORT
-	conns int    // relays: connections at a time
-	count int    // 0, or commands a round, for work too short to time alone
+	relay load   // relays: what goes through them
+	count int    // 0, or pieces of work a round, for work too short to time alone
 	small bool   // send the file "small" instead
 	tools []tool
 }
@@ -99,7 +99,6 @@ const (
 	netSink            // the test listens on PORT and discards
 	netSource          // the command listens on PORT and the test sends data
 	netReceiver        // the tool's own receiver listens on PORT
-	netRelay           // the command relays from PORT to BACK; the test is both sides
 )
 
 // A result is what one run of a tool cost. cpu counts user and system time of the
