@@ -63,8 +63,10 @@ func (t *Transfer) Move(ctx context.Context, dst, src *Endpoint, limit int64) (i
 	defer t.wake.on(ctx)()
 	t.aim(dst, src, limit)
 	defer func() {
-		if lost := t.pump.stop(); lost > 0 {
-			t.Stats.Lost.Add(lost)
+		lost := t.pump.stop()
+		t.Stats.Lost.Add(lost)
+		if src.guard != nil {
+			src.guard.taken += t.pump.Bytes.Load() + lost
 		}
 	}()
 	lw := newLowWater(dst, src)
