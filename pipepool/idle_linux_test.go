@@ -168,7 +168,7 @@ func TestPutDuringALook(t *testing.T) {
 		var pl Pool
 		for range 3000 {
 			p := get(t, &pl)
-			p.home = 0 // the shelf that the look visits first
+			p.home = 0             // the shelf that the look visits first
 			pl.ticking.Store(true) // the look below is the one that was coming
 			var ready atomic.Int32
 			together := func() {
