@@ -124,9 +124,12 @@ func TestSocketAsStdio(t *testing.T) {
 // A listening socket that the command was born with, by number and as systemd passes it.
 func TestInheritedListener(t *testing.T) {
 	for name, how := range map[string]func(*program) []string{
-		"fd:3":      func(p *program) []string { return []string{"fd:3"} },
-		"sd:":       func(p *program) []string { p.with("LISTEN_FDS=1"); return []string{"sd:"} },
-		"sd: named": func(p *program) []string { p.with("LISTEN_FDS=2", "LISTEN_FDNAMES=web:other"); return []string{"sd:web"} },
+		"fd:3": func(p *program) []string { return []string{"fd:3"} },
+		"sd:":  func(p *program) []string { p.with("LISTEN_FDS=1"); return []string{"sd:"} },
+		"sd: named": func(p *program) []string {
+			p.with("LISTEN_FDS=2", "LISTEN_FDNAMES=web:other")
+			return []string{"sd:web"}
+		},
 		"sd: one of many": func(p *program) []string {
 			p.with("LISTEN_FDS=2", "LISTEN_FDNAMES=other:web")
 			p.ExtraFiles = append([]*os.File{os.Stderr}, p.ExtraFiles...)

@@ -31,6 +31,7 @@ func runCat(ctx context.Context, out *Printer, c *CatConfig) error {
 	if err != nil {
 		return err
 	}
+	s.watch("", c.Dest.onTerminal())
 	s.begin()
 	defer s.stop()
 	failed, err := s.catAll(ctx, d, c)

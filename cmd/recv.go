@@ -23,6 +23,7 @@ func runRecv(ctx context.Context, out *Printer, c *RecvConfig) error {
 	}
 	defer m.close()
 	s := newRecvSession(out, c, c.Dest)
+	s.watch("waiting for "+m.awaited(), c.Dest.onTerminal())
 	conn, err := m.connect(ctx)
 	if err != nil {
 		return s.endFailed(err)

@@ -22,6 +22,7 @@ func runSend(ctx context.Context, out *Printer, c *SendConfig) error {
 		return serveSend(ctx, m, c)
 	}
 	s := newSendSession(out, c)
+	s.watch("waiting for "+m.awaited(), false)
 	conn, err := m.connect(ctx)
 	if err != nil {
 		return s.endFailed(err)

@@ -38,6 +38,7 @@ type session struct {
 	began    time.Time
 	ticker   *ticker
 	shown    bool             // a line was drawn
+	rates    *sparkline       // complete after stop; nil without -v
 	tcp      transfer.TCPInfo // taken before the connection was closed
 	phase    atomic.Int32
 	kept     string // what a failure left on the disk, for its message
@@ -49,7 +50,7 @@ func newSession(out *Printer, d Display, tr Transfer, l Length, idle time.Durati
 	s := &session{out: out, display: d, length: l, total: l.Size}
 	s.t.PipeSize, s.t.NoSplice, s.t.Idle = tr.BufferSize, tr.NoSplice, idle
 	if tr.RateLimit > 0 {
-		s.t.Limits = []*transfer.Limiter{transfer.NewLimiter(tr.RateLimit)}
+		s.t.Limits = []*transfer.Limiter{{Rate: tr.RateLimit}}
 	}
 	s.t.Trace = s.trace
 	return s
@@ -68,12 +69,9 @@ func nameOf(c *transfer.Conn, op Operand) string {
 	return c.Remote
 }
 
-// begin starts the clock and the progress line.
-func (s *session) begin() {
-	s.began = time.Now()
-	if s.serving {
-		return
-	}
+// watch answers SIGUSR1 from now on, and shows progress from begin on. waiting is what
+// there is to tell before. toTerminal says that the bytes themselves go to a terminal.
+func (s *session) watch(waiting string, toTerminal bool) {
 	m := &Meter{From: "the source", To: "the reader", FromNet: s.pulling}
 	if s.pulling {
 		m.From = "the sender"
@@ -81,7 +79,15 @@ func (s *session) begin() {
 	if s.sending {
 		m.To = "the receiver"
 	}
-	s.ticker = startTicker(s.out, s.display, m, s.snapshot)
+	s.ticker = newTicker(s.out, s.display, m, s.snapshot, waiting, toTerminal)
+}
+
+// begin starts the clock and the progress line.
+func (s *session) begin() {
+	s.began = time.Now()
+	if s.ticker != nil {
+		s.ticker.begin()
+	}
 }
 
 // snapshot reads the counters for whoever shows them.
@@ -110,8 +116,7 @@ func (s *session) announce(e *Start) {
 // stop takes the progress line away. It may be called again.
 func (s *session) stop() {
 	if s.ticker != nil {
-		s.shown = s.ticker.Shown()
-		s.ticker.Stop()
+		s.shown, s.rates = s.ticker.stop(), s.ticker.rates
 		s.ticker = nil
 	}
 }
@@ -237,6 +242,9 @@ func (s *session) end(verb, where, note string, to Audience, err error) {
 		e.Status, e.Error = ExitStatus(err), err.Error()
 	}
 	s.out.Emit(e)
+	if text := s.rates.String(); text != "" && err == nil {
+		s.out.Detail("rate %s", text)
+	}
 	s.explainRan()
 }
 

@@ -177,8 +177,8 @@ func (t *Transfer) listenBack(revents int16) error {
 	return nil
 }
 
-// drop reads what is there to be read from a socket, at most 64 KiB times 16 a call, and
-// tells whether the peer has ended its direction.
+// drop reads what is there to be read from a socket, at most 16 buffers a call, and tells
+// whether the peer has ended its direction.
 func drop(fd int) (n int64, end bool, err error) {
 	b := buffers.Get().(*[]byte)
 	defer buffers.Put(b)

@@ -132,7 +132,7 @@ func dies(t testing.TB, fd int) {
 // until waits for something that another goroutine or the kernel is about to do.
 func until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !ok(); time.Sleep(200 * time.Microsecond) {
+	for end := time.Now().Add(patience); !ok(); time.Sleep(100 * time.Microsecond) {
 		if time.Now().After(end) {
 			t.Errorf("waited in vain: %s", what)
 			return

@@ -26,6 +26,7 @@ const (
 // dies of a full disk has acknowledged, too.
 func (t *Transfer) Finish(ctx context.Context, c *Conn, linger time.Duration) (Delivery, error) {
 	defer t.wake.on(ctx)()
+	t.meet(c.Endpoint)
 	t.pump.dst, t.pump.src = c.Endpoint, nil
 	if err := t.hearOut(); err != nil {
 		return 0, err
@@ -42,17 +43,24 @@ func (t *Transfer) Finish(ctx context.Context, c *Conn, linger time.Duration) (D
 	return t.awaitEnd(ctx, c, early, linger)
 }
 
-// hearOut reads a measure of what the peer has sent so far; a peer that never stops sending
-// must not hold up the rest.
+// hearOut reads what the peer has sent so far, though not for ever if it goes on and on.
+// After the peer's end nothing is wanted from it any more but its reset: whoever has ended
+// its direction and dies with bytes unread is heard of in no other way, for SIOCOUTQ
+// does not go to 0 then (measured).
 func (t *Transfer) hearOut() error {
-	if t.peerEnded {
-		return nil
-	}
-	n, end, err := drop(t.pump.dst.fd)
-	t.Stats.Dropped.Add(n)
-	t.peerEnded = end
-	if err != nil {
-		return &Error{Destination, err}
+	for range 16 {
+		if t.peerEnded {
+			return t.lastWord()
+		}
+		n, end, err := drop(t.pump.dst.fd)
+		t.Stats.Dropped.Add(n)
+		t.peerEnded = end
+		if err != nil {
+			return &Error{Destination, err}
+		}
+		if n == 0 && !end {
+			break
+		}
 	}
 	return nil
 }
@@ -80,9 +88,9 @@ func (t *Transfer) awaitEnd(ctx context.Context, c *Conn, early bool, linger tim
 			}
 			switch {
 			case early:
-				return PeerClosedEarly, t.lastWord(c)
+				return PeerClosedEarly, t.lastWord()
 			case t.peerEnded:
-				return PeerClosed, t.lastWord(c)
+				return PeerClosed, t.lastWord()
 			case now.Sub(ackedAt) >= linger:
 				return PeerStayedOpen, nil
 			}
@@ -101,8 +109,8 @@ func (t *Transfer) awaitEnd(ctx context.Context, c *Conn, early bool, linger tim
 
 // lastWord asks for an error that came after the peer's end: a peer that closes with
 // bytes unread sends a reset after its FIN.
-func (t *Transfer) lastWord(c *Conn) error {
-	if err := socketError(c.fd); err != nil && err != unix.EPIPE {
+func (t *Transfer) lastWord() error {
+	if err := socketError(t.pump.dst.fd); err != nil {
 		return &Error{Destination, err}
 	}
 	return nil

@@ -176,7 +176,7 @@ func (e *Endpoint) Verify() SourceState {
 // only be said of bytes that were all copied, in order, from the first one on.
 func (e *Endpoint) sameAsSent() bool {
 	g := e.guard
-	if g.sum == nil || g.summed == 0 || g.summed != g.before.size-g.start {
+	if g.sum == nil || g.summed == 0 || g.summed != g.taken {
 		return false
 	}
 	var again maphash.Hash

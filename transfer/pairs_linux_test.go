@@ -32,7 +32,7 @@ func ways(src source, dst sink, n int) []transfer.Path {
 	case c.src == transfer.Terminal, c.dst == transfer.Terminal, c.src == transfer.Pseudo:
 	case c.src == transfer.File && c.dst == transfer.Pipe:
 		// By reference only where more is left than the pipe holds, and nobody can write to the file.
-		if n > refusing.pipeSize()+4096 && src.name != "memfd" {
+		if n > refusing.pipeSize()+4096 {
 			all = []transfer.Path{sp}
 		}
 	case c.src == transfer.File && c.dst == transfer.File:
@@ -41,9 +41,7 @@ func ways(src source, dst sink, n int) []transfer.Path {
 			all = all[1:]
 		}
 	case c.src == transfer.File && (c.dst == transfer.TCP || c.dst == transfer.Unix):
-		if src.name != "memfd" { // open for writing: no lease
-			all = []transfer.Path{sf, two}
-		}
+		all = []transfer.Path{sf, two}
 	case c.src == transfer.Block && (c.dst == transfer.TCP || c.dst == transfer.Unix):
 		all = []transfer.Path{sf, two}
 	case c.src == transfer.Block && c.dst == transfer.Pipe:
@@ -53,7 +51,7 @@ func ways(src source, dst sink, n int) []transfer.Path {
 	default:
 		all = []transfer.Path{two}
 	}
-	if dst.name == "appended" {
+	if dst.name == "appended" || src.name == "memfd" { // the latter is open for writing: no lease, so it is copied
 		all = nil
 	}
 	return append(all, rw)

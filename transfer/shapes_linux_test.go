@@ -287,10 +287,10 @@ func TestBeyond4GiB(t *testing.T) {
 		at = next + int64(len(island))
 	}
 	if o := <-done; o.n != size || o.err != nil {
-		t.Errorf("moved %d, %v, want %d", o.n, o.err, size)
+		t.Errorf("moved %d, %v, want %d", o.n, o.err, int64(size))
 	}
 	if n, _ := tr.Stats.Path(transfer.Sendfile); n != size {
-		t.Errorf("%d bytes by sendfile, want %d", n, size)
+		t.Errorf("%d bytes by sendfile, want %d", n, int64(size))
 	}
 }
 

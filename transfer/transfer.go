@@ -63,8 +63,10 @@ func (t *Transfer) Move(ctx context.Context, dst, src *Endpoint, limit int64) (i
 	defer t.wake.on(ctx)()
 	t.aim(dst, src, limit)
 	defer func() {
-		if lost := t.pump.stop(); lost > 0 {
-			t.Stats.Lost.Add(lost)
+		lost := t.pump.stop()
+		t.Stats.Lost.Add(lost)
+		if src.guard != nil {
+			src.guard.taken += t.pump.Bytes.Load() + lost
 		}
 	}()
 	lw := newLowWater(dst, src)
@@ -78,6 +80,7 @@ func (t *Transfer) aim(dst, src *Endpoint, limit int64) {
 	if t.pool == nil {
 		t.pool = poolFor(t.PipeSize)
 	}
+	t.meet(dst)
 	p := &t.pump
 	p.pool, p.stats = t.pool, &t.Stats
 	p.Bytes.Store(0)
@@ -106,6 +109,13 @@ func (t *Transfer) aim(dst, src *Endpoint, limit int64) {
 	g, err := src.Guarding()
 	t.trace(Event{Kind: Guarded, Guarding: g, Err: err, Src: src.kind, Dst: dst.kind})
 	t.trace(Event{Kind: Planned, Path: p.plan[0], Plan: p.plan, Src: src.kind, Dst: dst.kind, Pipe: grown})
+}
+
+// meet forgets what is known of the last destination's peer if dst is another one.
+func (t *Transfer) meet(dst *Endpoint) {
+	if t.pump.dst != dst {
+		t.peerEnded, t.silence = false, silence{}
+	}
 }
 
 // growPipe grows the user's own pipes to the size wanted, as far as the kernel grants
