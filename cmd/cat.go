@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -15,6 +16,7 @@ import (
 func runCat(ctx context.Context, out *Printer, c *CatConfig) error {
 	s := newSession(out, c.Display, c.Transfer, c.Length, 0)
 	s.from, s.to = sourceNames(c.Sources), c.Dest.String()
+	s.toStdout = isStdout(c.Dest)
 	if s.total < 0 {
 		s.total = sourceSize(c.Sources)
 	}
@@ -29,6 +31,7 @@ func runCat(ctx context.Context, out *Printer, c *CatConfig) error {
 	if err != nil {
 		return err
 	}
+	s.watch("", c.Dest.onTerminal())
 	s.begin()
 	defer s.stop()
 	failed, err := s.catAll(ctx, d, c)
@@ -41,10 +44,11 @@ func runCat(ctx context.Context, out *Printer, c *CatConfig) error {
 		return err
 	}
 	if err := d.commit(); err != nil {
-		return s.endFailed(fmt.Errorf("%s: %w", s.to, plain(err)))
+		return s.endFailed(&transfer.Error{Side: transfer.Destination, Err: err})
 	}
+	s.stop()
 	to := ForVerbose
-	if c.Force || s.meter.Shown() {
+	if c.Force || s.shown {
 		to = ForMost
 	}
 	s.end("copied", "", "", to, failed)
@@ -106,39 +110,17 @@ func refuseOverwrite(plan *destPlan, c *CatConfig) error {
 	if plan.old == nil || !plan.old.Mode().IsRegular() {
 		return nil
 	}
-	fd, err := unix.Open(plan.real, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil // the destination need not be readable; openSource compares again
-	}
-	defer unix.Close(fd)
-	dst, err := transfer.NewEndpoint(fd)
-	if err != nil {
-		return err
-	}
 	for _, op := range c.Sources {
-		if err := sameOperand(dst, op); err != nil {
-			return err
+		path := op.Path
+		if op.Kind == FD {
+			path = fmt.Sprintf("/dev/fd/%d", op.FD)
+		}
+		// A source that is not there is told when its turn comes.
+		if fi, err := os.Stat(path); err == nil && os.SameFile(fi, plan.old) {
+			return fmt.Errorf("%s: input file is output file", op)
 		}
 	}
 	return nil
-}
-
-func sameOperand(dst *transfer.Endpoint, op Operand) error {
-	fd := op.FD
-	if op.Kind == File {
-		var err error
-		if fd, err = unix.Open(op.Path, unix.O_PATH|unix.O_CLOEXEC, 0); err != nil {
-			return nil // it is told when its turn comes
-		}
-		defer unix.Close(fd)
-	} else if op.Kind != FD {
-		return nil
-	}
-	src, err := transfer.NewEndpoint(fd)
-	if err != nil {
-		return nil // as above
-	}
-	return refuseSame(src, dst, op)
 }
 
 // truncate empties the file of -o once nothing speaks against writing it.

@@ -108,6 +108,14 @@ func activationFD(name string) (int, error) {
 	return 0, fmt.Errorf("no socket called %s was passed (there are: %s)", Quote(name), Quote(os.Getenv("LISTEN_FDNAMES")))
 }
 
+// awaited says who is waited for before there is a connection.
+func (m *meeting) awaited() string {
+	if m.ln != nil {
+		return "somebody to connect to " + m.op.String()
+	}
+	return m.op.String() + " to answer"
+}
+
 // connect returns the connection: the one asked for, or the first that is let in. A
 // listener for one connection is closed then.
 func (m *meeting) connect(ctx context.Context) (*transfer.Conn, error) {
@@ -184,7 +192,7 @@ func splitAddr(a net.Addr) (text string, port int) {
 	if t, ok := a.(*net.TCPAddr); ok {
 		return t.String(), t.Port
 	}
-	return Quote(a.String()), 0
+	return Quote("unix:" + a.String()), 0
 }
 
 // failure puts an error of connecting or listening in the user's words: the operand,

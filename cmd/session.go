@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -30,34 +31,93 @@ type session struct {
 	total    int64  // bytes to expect, -1 where nobody knows
 	sending  bool   // to a socket, whose peer's acknowledgements count
 	pulling  bool   // from a socket, whose peer has to close
+	toStdout bool   // by whatever name
 	t        transfer.Transfer
+	net      Operand // where the peer was met
 	peer     *transfer.Conn
 	began    time.Time
-	meter    *Meter
+	ticker   *ticker
+	shown    bool             // a line was drawn
+	rates    *sparkline       // complete after stop; nil without -v
+	tcp      transfer.TCPInfo // taken before the connection was closed
+	phase    atomic.Int32
+	kept     string // what a failure left on the disk, for its message
+	serving  bool   // one of many connections, whose lines are the server's
+	err      error  // what a served connection ended with
 }
 
 func newSession(out *Printer, d Display, tr Transfer, l Length, idle time.Duration) *session {
 	s := &session{out: out, display: d, length: l, total: l.Size}
 	s.t.PipeSize, s.t.NoSplice, s.t.Idle = tr.BufferSize, tr.NoSplice, idle
 	if tr.RateLimit > 0 {
-		s.t.Limits = []*transfer.Limiter{transfer.NewLimiter(tr.RateLimit)}
+		s.t.Limits = []*transfer.Limiter{{Rate: tr.RateLimit}}
 	}
 	s.t.Trace = s.trace
 	return s
 }
 
+// peerName is what the other end of the connection is called, fit for a terminal.
+func (s *session) peerName() string {
+	return Quote(nameOf(s.peer, s.net))
+}
+
+// nameOf is the address of a peer, or the operand by which it was met where it has none.
+func nameOf(c *transfer.Conn, op Operand) string {
+	if c.Remote == "" {
+		return op.Text
+	}
+	return c.Remote
+}
+
+// watch answers SIGUSR1 from now on, and shows progress from begin on. waiting is what
+// there is to tell before. toTerminal says that the bytes themselves go to a terminal.
+func (s *session) watch(waiting string, toTerminal bool) {
+	m := &Meter{From: "the source", To: "the reader", FromNet: s.pulling}
+	if s.pulling {
+		m.From = "the sender"
+	}
+	if s.sending {
+		m.To = "the receiver"
+	}
+	s.ticker = newTicker(s.out, s.display, m, s.snapshot, waiting, toTerminal)
+}
+
 // begin starts the clock and the progress line.
 func (s *session) begin() {
 	s.began = time.Now()
-	s.meter = NewMeter(s.out, s.display, s.total, s.snapshot)
-	s.meter.Start()
+	if s.ticker != nil {
+		s.ticker.begin()
+	}
+}
+
+// snapshot reads the counters for whoever shows them.
+func (s *session) snapshot() Snapshot {
+	shot := Snapshot{Bytes: s.t.Stats.Bytes.Load(), Total: s.total, Phase: Phase(s.phase.Load())}
+	shot.Acked = min(s.acked(), shot.Bytes)
+	switch side, _ := s.t.Stats.Waiting(); side {
+	case transfer.Source:
+		shot.Waiting = Source
+	case transfer.Destination:
+		shot.Waiting = Destination
+	}
+	if shot.Phase == Closing && shot.Acked < shot.Bytes {
+		shot.Phase, shot.Waiting = Moving, Destination
+	}
+	return shot
+}
+
+// announce tells that bytes begin to move.
+func (s *session) announce(e *Start) {
+	if !s.serving {
+		s.out.Emit(e)
+	}
 }
 
 // stop takes the progress line away. It may be called again.
 func (s *session) stop() {
-	if s.meter != nil {
-		s.meter.Stop()
-		s.meter = nil
+	if s.ticker != nil {
+		s.shown, s.rates = s.ticker.stop(), s.ticker.rates
+		s.ticker = nil
 	}
 }
 
@@ -148,7 +208,7 @@ func (s *session) progressSoFar() string {
 
 // stdoutGone tells whether the reader of standard output went away.
 func (s *session) stdoutGone(e *transfer.Error) bool {
-	return e != nil && e.Side == transfer.Destination && !s.sending && s.to == "-"
+	return e != nil && e.Side == transfer.Destination && s.toStdout
 }
 
 // A Signaled error says that a signal ended the program, which is to die of it.
@@ -165,6 +225,9 @@ var errStdoutGone = &Signaled{unix.SIGPIPE}
 // end tells the last line, in the form and to the audience that the command has for it.
 func (s *session) end(verb, where, note string, to Audience, err error) {
 	s.stop()
+	if s.serving {
+		return
+	}
 	took := time.Since(s.began)
 	if at := s.t.Stats.AllAcked.Load(); at > 0 {
 		took = time.Unix(0, at).Sub(s.began)
@@ -179,6 +242,9 @@ func (s *session) end(verb, where, note string, to Audience, err error) {
 		e.Status, e.Error = ExitStatus(err), err.Error()
 	}
 	s.out.Emit(e)
+	if text := s.rates.String(); text != "" && err == nil {
+		s.out.Detail("rate %s", text)
+	}
 	s.explainRan()
 }
 
@@ -187,11 +253,21 @@ func (s *session) end(verb, where, note string, to Audience, err error) {
 func (s *session) endFailed(err error) error {
 	s.stop()
 	err = s.failure(err)
-	if sig, ok := errors.AsType[*Signaled](err); ok && sig != errStdoutGone && !s.began.IsZero() {
-		s.out.Say("%s to %s: %s after %s", s.from, s.to, sig.Signal, s.progressSoFar())
+	if sig, ok := errors.AsType[*Signaled](err); ok && sig != errStdoutGone && !s.began.IsZero() && !s.serving {
+		s.out.Say("%s", s.withKept(fmt.Errorf("%s to %s: %s after %s", s.from, s.to, sig.Signal, s.progressSoFar())))
+	} else if !ok {
+		err = s.withKept(err)
 	}
 	s.end("", "", "", ForMost, err)
 	return err
+}
+
+// withKept adds what a failure left behind to its message.
+func (s *session) withKept(err error) error {
+	if s.kept == "" {
+		return err
+	}
+	return &Failure{Err: fmt.Errorf("%w; %s", err, s.kept), Status: ExitStatus(err), Hint: hintOf(err)}
 }
 
 // sourceChanged turns what became of a source into words, and into exit status 6 where the

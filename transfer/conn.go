@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"syscall"
 	"time"
@@ -58,13 +57,19 @@ func (c *Conn) CloseOrderly() error {
 	if err := c.disarm(); err != nil {
 		return err
 	}
+	if c.inherited {
+		// Others may hold the socket, so closing it ends nothing. An error says that it ended already.
+		_ = unix.Shutdown(c.fd, unix.SHUT_RDWR)
+	}
 	return c.Endpoint.Close()
 }
 
-// Close breaks the connection off: a TCP peer of a socket that was opened here gets a
-// reset. An inherited socket gets the SO_LINGER back that it came with.
+// Close breaks the connection off: a TCP peer gets a reset. An inherited socket, which
+// others may hold open, is reset by dissolving its connection, and gets the SO_LINGER back
+// that it came with; one that is standard input or output is left to its other holders.
 func (c *Conn) Close() error {
-	if c.inherited {
+	if c.inherited && c.armed {
+		dissolve(c.fd)
 		// The error is of no use to anybody: the socket is beyond our care.
 		_ = c.disarm()
 	}
@@ -96,32 +101,6 @@ func (c *Conn) name() {
 	if sa, err := unix.Getpeername(c.fd); err == nil {
 		c.Remote = sockaddrString(sa)
 	}
-}
-
-// OnThisHost tells whether the peer may run on this machine, where a page sent by
-// reference can stay in use after it was acknowledged.
-func (c *Conn) OnThisHost() bool {
-	if c.kind != TCP {
-		return true
-	}
-	ap, err := netip.ParseAddrPort(c.Remote)
-	if err != nil || ap.Addr().IsLoopback() {
-		return true
-	}
-	local, err := netip.ParseAddrPort(c.Local)
-	if err != nil || local.Addr().Unmap() == ap.Addr().Unmap() {
-		return true
-	}
-	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		return true
-	}
-	for _, a := range addrs {
-		if n, ok := a.(*net.IPNet); ok && n.IP.Equal(ap.Addr().Unmap().AsSlice()) {
-			return true
-		}
-	}
-	return false
 }
 
 // A Dialer says how to connect. The zero value connects over either IP version.

@@ -2,7 +2,6 @@ package transfer
 
 import (
 	"context"
-	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -26,8 +25,6 @@ const (
 // A reset is an *Error of the Destination even when all was acknowledged: a peer that
 // dies of a full disk has acknowledged, too.
 func (t *Transfer) Finish(ctx context.Context, c *Conn, linger time.Duration) (Delivery, error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	defer t.wake.on(ctx)()
 	t.meet(c.Endpoint)
 	t.pump.dst, t.pump.src = c.Endpoint, nil

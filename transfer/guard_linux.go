@@ -97,11 +97,11 @@ func cannotChange(fd int) bool {
 	return false
 }
 
-// byReference tells whether pages of e may be passed on now, to a pipe of the
-// user's or to a socket. In a pipe they lie until somebody reads, for hours perhaps,
-// so only a file that cannot change goes there by reference. In a socket they lie
-// shortly: there the refusal for lack of ownership (EACCES) is made up for by comparing,
-// but a file that somebody has open for writing (EAGAIN) is copied.
+// byReference tells whether the kernel may move e's bytes without showing them to us.
+// In a user's pipe the file's own pages lie until somebody reads, for hours perhaps, so
+// only a file that cannot change goes there. Elsewhere they lie shortly: there the refusal
+// for lack of ownership (EACCES) is made up for by comparing, but a file that somebody has
+// open for writing (EAGAIN) is copied, so that growth can be told from change.
 func (e *Endpoint) byReference(dst Kind) bool {
 	g := e.guard
 	switch {

@@ -61,12 +61,14 @@ func Listen(ctx context.Context, network, address string) (*Listener, error) {
 }
 
 // removeStale removes the socket file of a listener that died, and tells whether it did.
+// It asks with a datagram socket: who is there is of the wrong type (EPROTOTYPE) and is
+// not disturbed, while a stream would be taken for the one connection that is waited for.
 func removeStale(path string) bool {
 	fi, err := os.Lstat(path)
 	if err != nil || fi.Mode().Type() != os.ModeSocket {
 		return false
 	}
-	c, err := net.DialTimeout("unix", path, time.Second)
+	c, err := net.DialTimeout("unixgram", path, time.Second)
 	if err == nil {
 		c.Close()
 		return false

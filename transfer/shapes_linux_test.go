@@ -156,10 +156,10 @@ func TestDyingSink(t *testing.T) {
 		if src.limit && src.streams() {
 			return // how much is still there cannot be told
 		}
-		taken := o.n + tr.Held()
+		taken := o.n + tr.Stats.Lost.Load()
 		rest := whatIsLeft(t, from, int64(len(data)))
 		if !src.zeros && !bytes.Equal(rest, data[min(taken, int64(len(data))):]) {
-			t.Errorf("%d delivered and %d lost, but %d are left of %d", o.n, tr.Held(), len(rest), len(data))
+			t.Errorf("%d delivered and %d lost, but %d are left of %d", o.n, tr.Stats.Lost.Load(), len(rest), len(data))
 		}
 	})
 }
@@ -287,10 +287,10 @@ func TestBeyond4GiB(t *testing.T) {
 		at = next + int64(len(island))
 	}
 	if o := <-done; o.n != size || o.err != nil {
-		t.Errorf("moved %d, %v, want %d", o.n, o.err, size)
+		t.Errorf("moved %d, %v, want %d", o.n, o.err, int64(size))
 	}
 	if n, _ := tr.Stats.Path(transfer.Sendfile); n != size {
-		t.Errorf("%d bytes by sendfile, want %d", n, size)
+		t.Errorf("%d bytes by sendfile, want %d", n, int64(size))
 	}
 }
 

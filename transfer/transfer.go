@@ -91,7 +91,7 @@ func (t *Transfer) aim(dst, src *Endpoint, limit int64) {
 	}
 	t.moved = time.Now()
 	grown := t.growPipe(dst, src)
-	byRef := p.plan[0] != ReadWrite && (dst.kind == Pipe || dst.kind.Socket())
+	byRef := p.plan[0] != ReadWrite
 	src.protect(byRef)
 	if src.guard != nil && src.guard.held {
 		t.leases = append(t.leases, src)
@@ -149,21 +149,21 @@ func (t *Transfer) trace(e Event) {
 func (t *Transfer) run(ctx context.Context, lw *lowWater) error {
 	p := &t.pump
 	for {
-		if err := context.Cause(ctx); ctx.Err() != nil {
-			return err
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 		n, err := t.allowance(ctx)
 		if err != nil {
 			return err
 		}
-		before, refusals := p.Bytes.Load(), len(p.plan)
+		before, paths := p.Bytes.Load(), len(p.plan)
 		w, err := p.step(n)
 		if moved := p.Bytes.Load() - before; moved > 0 {
 			t.moved = time.Time{} // the clock is only asked when there is a wait
 			t.vain = 0
 			t.spend(moved)
 		}
-		if len(p.plan) != refusals && t.Trace != nil {
+		if len(p.plan) != paths && t.Trace != nil {
 			t.traceRefusal()
 		}
 		if err != nil {
@@ -254,9 +254,6 @@ func (t *Transfer) spend(n int64) {
 		l.Took(n, time.Now())
 	}
 }
-
-// Held returns how many bytes the last Move took and could not deliver.
-func (t *Transfer) Held() int64 { return t.Stats.Lost.Load() }
 
 // poolFor returns the process's pool for a size of pipe.
 func poolFor(size int) *pipepool.Pool {

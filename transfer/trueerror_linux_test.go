@@ -97,7 +97,7 @@ func TestMoveOnce(t *testing.T) {
 		t.Errorf("error %v, want %s of the %s", err, words[3], words[2])
 	}
 	at := must(unix.Seek(from.FD(), 0, io.SeekCurrent))(t)
-	said := fmt.Sprintln(n, tr.Held(), at)
+	said := fmt.Sprintln(n, tr.Stats.Lost.Load(), at)
 	if err := os.WriteFile(words[1]+".said", []byte(said), 0o644); err != nil {
 		t.Error(err)
 	}

@@ -1,0 +1,70 @@
+// Command zcp moves bytes between files, pipes, TCP and Unix sockets on the
+// kernel's own paths, and shows it. See zcp(1).
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/cmd"
+)
+
+// Set by the linker of a release; see .goreleaser.yaml.
+var version, commit, date string
+
+func main() {
+	os.Exit(run())
+}
+
+// run is the one place that ends the program: it tells the final error and picks
+// the exit status, or dies of the signal that asked for the end.
+func run() int {
+	ctx, stop := untilSignal()
+	defer stop()
+	out := &cmd.Printer{W: os.Stderr}
+	env := cmd.Streams{Stdout: os.Stdout, Printer: out, LookupEnv: os.LookupEnv, Build: cmd.Build{Version: version, Commit: commit, Date: date}}
+	err := cmd.Run(ctx, os.Args, env, cmd.Bodies(out))
+	if died, ok := errors.AsType[*cmd.Signaled](err); ok {
+		dieOf(died.Signal)
+	} else if !cmd.Told(err) {
+		out.Error(err)
+	}
+	return cmd.ExitStatus(err)
+}
+
+// untilSignal returns a context that ends with the first SIGINT or SIGTERM, whose name is
+// its cause. A signal that was ignored when the program started stays ignored (nohup, a
+// shell's background job). The second one kills.
+func untilSignal() (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	// Asking for a status line must never kill, not even before anybody is there to answer.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGUSR1)
+	ch := make(chan os.Signal, 2)
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		if !signal.Ignored(s) {
+			signal.Notify(ch, s)
+		}
+	}
+	go cancelOnSignal(ch, cancel)
+	return ctx, func() { signal.Stop(ch) }
+}
+
+func cancelOnSignal(ch <-chan os.Signal, cancel context.CancelCauseFunc) {
+	first := (<-ch).(syscall.Signal)
+	cancel(&cmd.Signaled{Signal: first})
+	dieOf((<-ch).(syscall.Signal))
+}
+
+// dieOf ends the process by a signal, so that a shell sees how it ended. It returns
+// only if the signal is blocked.
+func dieOf(s unix.Signal) {
+	signal.Reset(s)
+	setDefault(s)
+	_ = unix.Kill(os.Getpid(), s) // signalling oneself is always allowed
+	select {}
+}

@@ -1,0 +1,12 @@
+package transfer
+
+import "time"
+
+// TCPInfo is what the kernel knows of a connection's sending half (TCP_INFO, tcp(7)).
+type TCPInfo struct {
+	Busy        time.Duration // time with bytes to send or unacknowledged
+	RwndLimited time.Duration // of that, held up by the receiver's window
+	SndLimited  time.Duration // of that, held up by our own send buffer
+	RTT         time.Duration // smoothed
+	Retransmits uint32        // segments sent again, over the connection's life
+}
