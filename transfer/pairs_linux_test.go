@@ -30,9 +30,10 @@ func ways(src source, dst sink, n int) []transfer.Path {
 	var all []transfer.Path
 	switch c := (cell{src.kind, dst.kind}); {
 	case c.src == transfer.Terminal, c.dst == transfer.Terminal, c.src == transfer.Pseudo:
+	case src.name == "memfd": // somebody has it open for writing
 	case c.src == transfer.File && c.dst == transfer.Pipe:
 		// By reference only where more is left than the pipe holds, and nobody can write to the file.
-		if n > refusing.pipeSize()+4096 && src.name != "memfd" {
+		if n > refusing.pipeSize()+4096 {
 			all = []transfer.Path{sp}
 		}
 	case c.src == transfer.File && c.dst == transfer.File:
@@ -41,9 +42,7 @@ func ways(src source, dst sink, n int) []transfer.Path {
 			all = all[1:]
 		}
 	case c.src == transfer.File && (c.dst == transfer.TCP || c.dst == transfer.Unix):
-		if src.name != "memfd" { // open for writing: no lease
-			all = []transfer.Path{sf, two}
-		}
+		all = []transfer.Path{sf, two}
 	case c.src == transfer.Block && (c.dst == transfer.TCP || c.dst == transfer.Unix):
 		all = []transfer.Path{sf, two}
 	case c.src == transfer.Block && c.dst == transfer.Pipe:
