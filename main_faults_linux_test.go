@@ -137,16 +137,13 @@ func awaitUnread(t testing.TB, c *net.TCPConn, n int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for start := time.Now(); time.Since(start) < guardTime; time.Sleep(time.Millisecond) {
+	waitFor(t, "the bytes", func() bool {
 		got := 0
 		if err := rc.Control(func(fd uintptr) { got, _ = unix.IoctlGetInt(int(fd), unix.TIOCINQ) }); err != nil {
 			t.Fatal(err)
 		}
-		if got >= n {
-			return
-		}
-	}
-	t.Fatal("the bytes never came")
+		return got >= n
+	})
 }
 
 // Whatever the receiver does to break it off, send does not say that all went well.

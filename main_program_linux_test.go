@@ -194,6 +194,17 @@ func (p *program) signal(s syscall.Signal) {
 	}
 }
 
+// waitFor looks until something is true that wakes nobody.
+func waitFor(t testing.TB, what string, come func() bool) {
+	t.Helper()
+	for start := time.Now(); time.Since(start) < guardTime; time.Sleep(time.Millisecond) {
+		if come() {
+			return
+		}
+	}
+	t.Fatalf("waited in vain for %s", what)
+}
+
 // run starts a process and wants it to end with this status.
 func (p *program) run(status int) *program {
 	p.t.Helper()
