@@ -177,6 +177,16 @@ func (p *program) end() int {
 	return p.status
 }
 
+// hasEnded tells whether it has, without waiting.
+func (p *program) hasEnded() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
+}
+
 // ends wants the process to end with this status.
 func (p *program) ends(status int) *program {
 	p.t.Helper()
