@@ -40,11 +40,14 @@ func seeds(t *testing.T, usual uint64) (list []uint64) {
 	return list
 }
 
+// crowd is how many seeds are played at once.
+const crowd = 6
+
 // inCrowds plays seeds, several at once.
 func inCrowds(list []uint64, play func(seed uint64)) {
 	var wg sync.WaitGroup
 	next := make(chan uint64)
-	for range 6 {
+	for range crowd {
 		wg.Go(func() {
 			for seed := range next {
 				play(seed)
