@@ -38,11 +38,12 @@ func (g *Gate) Admits(a netip.Addr) bool {
 
 // A Listener waits for connections on a TCP or Unix stream socket.
 type Listener struct {
-	Gate    Gate
-	Idle    time.Duration     // see Dialer.Idle
-	Refused func(peer string) // told of a peer that the gate turned away
-	ln      net.Listener
-	restore func()
+	Gate      Gate
+	Idle      time.Duration     // see Dialer.Idle
+	Refused   func(peer string) // told of a peer that the gate turned away
+	ln        net.Listener
+	inherited bool
+	restore   func()
 }
 
 // Listen opens a listening socket: "tcp" on both IP versions, "tcp4", "tcp6", or "unix",
@@ -94,7 +95,7 @@ func InheritListener(fd int) (*Listener, error) {
 	if u, ok := ln.(*net.UnixListener); ok {
 		u.SetUnlinkOnClose(false) // whoever made the file removes it
 	}
-	return &Listener{ln: ln, restore: func() {
+	return &Listener{ln: ln, inherited: true, restore: func() {
 		if fl&unix.O_NONBLOCK == 0 {
 			_ = unix.SetNonblock(fd, false) // nothing can be done about a refusal, nor does it harm us
 		}
