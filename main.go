@@ -42,6 +42,8 @@ func run() int {
 // shell's background job). The second one kills.
 func untilSignal() (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
+	// Asking for a status line must never kill, not even before anybody is there to answer.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGUSR1)
 	ch := make(chan os.Signal, 2)
 	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		if !signal.Ignored(s) {

@@ -16,6 +16,7 @@ import (
 func runCat(ctx context.Context, out *Printer, c *CatConfig) error {
 	s := newSession(out, c.Display, c.Transfer, c.Length, 0)
 	s.from, s.to = sourceNames(c.Sources), c.Dest.String()
+	s.toStdout = isStdout(c.Dest)
 	if s.total < 0 {
 		s.total = sourceSize(c.Sources)
 	}
@@ -30,8 +31,9 @@ func runCat(ctx context.Context, out *Printer, c *CatConfig) error {
 	if err != nil {
 		return err
 	}
+	s.watch(c.Dest.onTerminal())
 	s.begin()
-	defer s.stop()
+	defer s.stop(false)
 	failed, err := s.catAll(ctx, d, c)
 	if err == nil && failed == nil {
 		err = s.complete(s.from)
@@ -42,10 +44,11 @@ func runCat(ctx context.Context, out *Printer, c *CatConfig) error {
 		return err
 	}
 	if err := d.commit(); err != nil {
-		return s.endFailed(fmt.Errorf("%s: %w", s.to, plain(err)))
+		return s.endFailed(&transfer.Error{Side: transfer.Destination, Err: err})
 	}
+	s.stop(failed == nil)
 	to := ForVerbose
-	if c.Force || s.meter.Shown() {
+	if c.Force || s.progress.mode == showLine {
 		to = ForMost
 	}
 	s.end("copied", "", "", to, failed)

@@ -14,7 +14,7 @@ import (
 	"github.com/zcp-go/zcp/transfer"
 )
 
-// A dest is where bytes are written. Exactly one of commit and abandon ends it.
+// A dest is where bytes are written. commit ends it well; after a failure, its own too, abandon ends it.
 type dest struct {
 	end     *transfer.Endpoint
 	commit  func() error  // everything is in: make it last
@@ -100,10 +100,18 @@ func (d *destPlan) checkPart() error {
 	}
 	f := &Failure{Err: fmt.Errorf("%s: cannot be replaced: %w", d.op, plain(err))}
 	if d.old != nil || errors.Is(err, unix.EACCES) || errors.Is(err, unix.EROFS) {
-		f.Hint = fmt.Sprintf("to write it in place: zcp recv ... > %s", d.op)
+		f.Hint = d.inPlaceHint()
 	}
 	return f
 }
+
+func (d *destPlan) inPlaceHint() string {
+	return fmt.Sprintf("to write it in place: zcp recv ... > %s", d.op)
+}
+
+// isStdout tells standard output, by whatever name, from other ends: when its reader
+// goes away nobody is left to tell it to.
+func isStdout(op Operand) bool { return op.Kind == FD && op.FD == 1 }
 
 // checkTaken refuses early what openPart would refuse: a .part that is no file, or
 // that another zcp is writing.
@@ -132,10 +140,10 @@ func (d *destPlan) partRefused(err error) error {
 	switch err {
 	case unix.EWOULDBLOCK:
 		return fmt.Errorf("%s: %w", d.op, errTaken)
-	case unix.EEXIST, unix.ELOOP, unix.ENXIO:
+	case unix.EEXIST, unix.ELOOP, unix.ENXIO, unix.EISDIR:
 		return &Failure{Err: fmt.Errorf("%s: %s is in the way and is no regular file", d.op, part), Hint: "remove it, or look who made it"}
 	}
-	return fmt.Errorf("%s: %s: %w", d.op, part, err)
+	return &Failure{Err: fmt.Errorf("%s: %s: %w", d.op, part, err), Hint: d.inPlaceHint()}
 }
 
 // open makes the destination ready for its first byte.
@@ -214,18 +222,36 @@ func (d *destPlan) openPart() (*dest, error) {
 		return nil, fmt.Errorf("%s: %w", d.op, plain(err))
 	}
 	return &dest{
-		end:    e,
-		commit: func() error { return d.rename(e, part) },
-		abandon: func() string {
-			size := e.FileSize()
-			e.Close()
-			if size <= 0 {
-				os.Remove(part) // it holds nothing that anybody could miss
-				return ""
-			}
-			return fmt.Sprintf("%s holds %s", Quote(d.op.Path+partSuffix), FormatSize(size))
-		},
+		end:     e,
+		commit:  func() error { return d.rename(e, part) },
+		abandon: func() string { return d.leavePart(e, part) },
 	}, nil
+}
+
+// leavePart says what is left of a transfer that failed, and removes what holds nothing
+// that anybody could miss. e may be closed already: then the failure came after that.
+func (d *destPlan) leavePart(e *transfer.Endpoint, part string) string {
+	var size int64
+	if e.FD() < 0 {
+		fi, err := os.Lstat(part)
+		if err != nil {
+			return ""
+		}
+		size = fi.Size()
+	} else {
+		size = e.FileSize()
+		ours := sameName(e.FD(), part)
+		if ours && size == 0 {
+			os.Remove(part)
+		}
+		if e.Close(); !ours {
+			return "" // somebody has taken it away
+		}
+	}
+	if size == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s holds %s", Quote(d.op.Path+partSuffix), FormatSize(size))
 }
 
 // createLocked creates path and locks it. An old regular file that nobody has
@@ -291,6 +317,9 @@ func (d *destPlan) rename(e *transfer.Endpoint, part string) error {
 		if err := unix.Fchmod(e.FD(), uint32(d.old.Mode().Perm())|specialBits(d.old.Mode())); err != nil {
 			return os.NewSyscallError("fchmod", err)
 		}
+	}
+	if !sameName(e.FD(), part) {
+		return fmt.Errorf("%s was removed or replaced by somebody", Quote(d.op.Path+partSuffix))
 	}
 	if err := e.Close(); err != nil {
 		return err

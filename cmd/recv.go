@@ -23,6 +23,7 @@ func runRecv(ctx context.Context, out *Printer, c *RecvConfig) error {
 	}
 	defer m.close()
 	s := newRecvSession(out, c, c.Dest)
+	s.watch(c.Dest.onTerminal())
 	conn, err := m.connect(ctx)
 	if err != nil {
 		return s.endFailed(err)
@@ -32,7 +33,8 @@ func runRecv(ctx context.Context, out *Printer, c *RecvConfig) error {
 
 func newRecvSession(out *Printer, c *RecvConfig, dst Operand) *session {
 	s := newSession(out, c.Display, c.Transfer, c.Length, c.Idle)
-	s.from, s.to, s.pulling = c.Net.String(), dst.String(), true
+	s.from, s.to, s.net, s.pulling = c.Net.String(), dst.String(), c.Net, true
+	s.toStdout = isStdout(dst)
 	return s
 }
 
@@ -50,23 +52,24 @@ func (s *session) recv(ctx context.Context, conn *transfer.Conn, plan *destPlan)
 		return err
 	}
 	s.begin()
-	defer s.stop()
+	defer s.stop(false)
 	if err := s.recvInto(ctx, conn, d, plan); err != nil {
+		s.kept = d.abandon()
 		err = s.endFailed(err)
-		if kept := d.abandon(); kept != "" {
-			err = withKept(err, kept)
-		}
 		conn.Close()
 		return err
 	}
+	if plan.out.Sync {
+		s.phase.Store(int32(Storing))
+	}
 	if err := d.commit(); err != nil {
-		s.stop()
-		err = s.endFailed(fmt.Errorf("%s: %w", s.to, plain(err)))
+		s.kept = d.abandon()
+		err = s.endFailed(&transfer.Error{Side: transfer.Destination, Err: err})
 		conn.Close()
 		return err
 	}
 	err = conn.CloseOrderly()
-	s.end("received", "from "+Quote(conn.String()), "", ForMost, err)
+	s.end("received", "from "+s.peerName(), "", ForMost, err)
 	return err
 }
 
@@ -77,12 +80,12 @@ func (s *session) recvInto(ctx context.Context, conn *transfer.Conn, d *dest, pl
 	if _, err := s.t.Move(ctx, d.end, conn.Endpoint, s.left()); err != nil {
 		return err
 	}
-	if err := s.complete(Quote(conn.String())); err != nil {
+	if err := s.complete(s.peerName()); err != nil {
 		return err
 	}
 	if s.t.Stats.Bytes.Load() == 0 && plan.keepsOld() && s.length.Size != 0 {
 		return &Failure{Status: StatusIncomplete,
-			Err:  fmt.Errorf("%s: nothing arrived from %s; what it held is kept", s.to, Quote(conn.String())),
+			Err:  fmt.Errorf("%s: nothing arrived from %s; what it held is kept", s.to, s.peerName()),
 			Hint: "an empty file replaces it with -s 0"}
 	}
 	return nil
@@ -101,13 +104,4 @@ func refuseBinary(ctx context.Context, s *session, conn *transfer.Conn, d *dest)
 	}
 	return &Failure{Err: errors.New(s.from + ": binary data, and standard output is a terminal"),
 		Hint: "zcp recv ... > /dev/tty if you mean it"}
-}
-
-// withKept adds what a failure left behind to its message.
-func withKept(err error, kept string) error {
-	f := &Failure{Err: fmt.Errorf("%w; %s", err, kept), Status: ExitStatus(err), Hint: hintOf(err)}
-	if _, ok := errors.AsType[*Signaled](err); ok {
-		return err // the program dies of it; its message was told
-	}
-	return f
 }

@@ -22,6 +22,7 @@ func runSend(ctx context.Context, out *Printer, c *SendConfig) error {
 		return serveSend(ctx, m, c)
 	}
 	s := newSendSession(out, c)
+	s.watch(false)
 	conn, err := m.connect(ctx)
 	if err != nil {
 		return s.endFailed(err)
@@ -31,7 +32,7 @@ func runSend(ctx context.Context, out *Printer, c *SendConfig) error {
 
 func newSendSession(out *Printer, c *SendConfig) *session {
 	s := newSession(out, c.Display, c.Transfer, c.Length, c.Idle)
-	s.from, s.to, s.sending = sourceNames(c.Sources), c.Net.String(), true
+	s.from, s.to, s.net, s.sending = sourceNames(c.Sources), c.Net.String(), c.Net, true
 	s.t.Discard = true
 	if size := sourceSize(c.Sources); s.total < 0 || size >= 0 && size < s.total && !c.StopAtSize {
 		s.total = size
@@ -54,10 +55,10 @@ func sourceNames(ops []Operand) string {
 // closed armed, so that the peer cannot take a part for the whole.
 func (s *session) send(ctx context.Context, conn *transfer.Conn, c *SendConfig) (err error) {
 	s.peer = conn
-	where := "to " + Quote(conn.String())
+	where := "to " + s.peerName()
 	s.announce(&Start{Src: s.from, Dst: s.to, Addr: conn.Remote})
 	s.begin()
-	defer s.stop()
+	defer s.stop(false)
 	var sources []*transfer.Endpoint
 	defer func() {
 		for _, e := range sources {
@@ -78,7 +79,7 @@ func (s *session) send(ctx context.Context, conn *transfer.Conn, c *SendConfig) 
 	}
 	var how transfer.Delivery
 	if err == nil {
-		s.phase.Store(phaseFinishing)
+		s.phase.Store(int32(Closing))
 		how, err = s.t.Finish(ctx, conn, c.Linger)
 	}
 	s.tcp, _ = conn.TCPInfo()
@@ -87,12 +88,13 @@ func (s *session) send(ctx context.Context, conn *transfer.Conn, c *SendConfig) 
 		conn.Close()
 		return err
 	}
+	s.stop(true) // it asks the connection what was acknowledged
 	err = conn.CloseOrderly()
 	for i, e := range sources {
 		err = errors.Join(err, s.sourceChanged(e, c.Sources[i].String()))
 	}
 	if n := s.t.Stats.Dropped.Load(); n > 0 {
-		s.out.Detail("%s sent %s back, which was dropped", Quote(conn.String()), FormatSize(n))
+		s.out.Detail("%s sent %s back, which was dropped", s.peerName(), FormatSize(n))
 	}
 	s.end("sent", where, deliveryNote[how], ForMost, err)
 	return err

@@ -110,7 +110,7 @@ func (s *server) serve(ctx context.Context) error {
 func (s *server) serveOne(ctx context.Context, conn *transfer.Conn) {
 	defer s.wg.Done()
 	defer func() { <-s.slots }()
-	id, peer, began := s.ids.Add(1), conn.String(), time.Now()
+	id, peer, began := s.ids.Add(1), nameOf(conn, s.m.op), time.Now()
 	s.out.Emit(&Open{ID: id, Peer: peer, Target: s.m.op.Text})
 	done := s.handle(ctx, conn)
 	reason := "done"

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/signal"
 	"sync/atomic"
 	"time"
 
@@ -31,34 +33,82 @@ type session struct {
 	total    int64  // bytes to expect, -1 where nobody knows
 	sending  bool   // to a socket, whose peer's acknowledgements count
 	pulling  bool   // from a socket, whose peer has to close
+	toStdout bool   // by whatever name
 	t        transfer.Transfer
+	net      Operand // where the peer was met
 	peer     *transfer.Conn
 	began    time.Time
-	meter    *Meter
-	tcp      transfer.TCPInfo // taken before the connection was closed
+	progress *Progress         // nil for one of many connections
+	signals  [2]chan os.Signal // SIGUSR1, SIGCONT
+	tcp      transfer.TCPInfo  // taken before the connection was closed
 	phase    atomic.Int32
-	serving  bool  // one of many connections, whose lines are the server's
-	err      error // what a served connection ended with
+	kept     string // what a failure left on the disk, for its message
+	serving  bool   // one of many connections, whose lines are the server's
+	err      error  // what a served connection ended with
 }
 
 func newSession(out *Printer, d Display, tr Transfer, l Length, idle time.Duration) *session {
 	s := &session{out: out, display: d, length: l, total: l.Size}
 	s.t.PipeSize, s.t.NoSplice, s.t.Idle = tr.BufferSize, tr.NoSplice, idle
 	if tr.RateLimit > 0 {
-		s.t.Limits = []*transfer.Limiter{transfer.NewLimiter(tr.RateLimit)}
+		s.t.Limits = []*transfer.Limiter{{Rate: tr.RateLimit}}
 	}
 	s.t.Trace = s.trace
 	return s
 }
 
+// peerName is what the other end of the connection is called, fit for a terminal.
+func (s *session) peerName() string {
+	return Quote(nameOf(s.peer, s.net))
+}
+
+// nameOf is the address of a peer, or the operand by which it was met where it has none.
+func nameOf(c *transfer.Conn, op Operand) string {
+	if c.Remote == "" {
+		return op.Text
+	}
+	return c.Remote
+}
+
+// watch answers SIGUSR1 from now on, and shows progress from begin on. onTerminal says
+// that the bytes themselves go to a terminal.
+func (s *session) watch(onTerminal bool) {
+	m := Meter{From: "the source", To: "the reader", FromNet: s.pulling}
+	if s.pulling {
+		m.From = "the sender"
+	}
+	if s.sending {
+		m.To = "the receiver"
+	}
+	s.signals = [2]chan os.Signal{make(chan os.Signal, 1), make(chan os.Signal, 1)}
+	signal.Notify(s.signals[0], unix.SIGUSR1)
+	signal.Notify(s.signals[1], unix.SIGCONT)
+	s.phase.Store(int32(Connecting))
+	s.progress = &Progress{Printer: s.out, Display: s.display, Read: s.snapshot, Meter: m, DataOnTerminal: onTerminal,
+		Status: s.signals[0], Continued: s.signals[1]}
+	s.progress.Start()
+}
+
 // begin starts the clock and the progress line.
 func (s *session) begin() {
 	s.began = time.Now()
-	if s.serving {
-		return
+	s.phase.Store(int32(Moving))
+}
+
+// snapshot reads the counters for whoever shows them.
+func (s *session) snapshot() Snapshot {
+	shot := Snapshot{Bytes: s.t.Stats.Bytes.Load(), Total: s.total, Phase: Phase(s.phase.Load())}
+	shot.Acked = min(s.acked(), shot.Bytes)
+	switch side, _ := s.t.Stats.Waiting(); side {
+	case transfer.Source:
+		shot.Waiting = Source
+	case transfer.Destination:
+		shot.Waiting = Destination
 	}
-	s.meter = NewMeter(s.out, s.display, s.total, s.snapshot)
-	s.meter.Start()
+	if shot.Phase == Closing && shot.Acked < shot.Bytes {
+		shot.Phase, shot.Waiting = Moving, Destination
+	}
+	return shot
 }
 
 // announce tells that bytes begin to move.
@@ -68,11 +118,14 @@ func (s *session) announce(e *Start) {
 	}
 }
 
-// stop takes the progress line away. It may be called again.
-func (s *session) stop() {
-	if s.meter != nil {
-		s.meter.Stop()
-		s.meter = nil
+// stop takes the progress line away; well tells that everything arrived. Only the first call counts.
+func (s *session) stop(well bool) {
+	if s.progress == nil {
+		return
+	}
+	s.progress.Stop(well)
+	for _, c := range s.signals {
+		signal.Stop(c)
 	}
 }
 
@@ -163,7 +216,7 @@ func (s *session) progressSoFar() string {
 
 // stdoutGone tells whether the reader of standard output went away.
 func (s *session) stdoutGone(e *transfer.Error) bool {
-	return e != nil && e.Side == transfer.Destination && !s.sending && s.to == "-"
+	return e != nil && e.Side == transfer.Destination && s.toStdout
 }
 
 // A Signaled error says that a signal ended the program, which is to die of it.
@@ -179,7 +232,7 @@ var errStdoutGone = &Signaled{unix.SIGPIPE}
 
 // end tells the last line, in the form and to the audience that the command has for it.
 func (s *session) end(verb, where, note string, to Audience, err error) {
-	s.stop()
+	s.stop(err == nil)
 	if s.serving {
 		return
 	}
@@ -187,8 +240,11 @@ func (s *session) end(verb, where, note string, to Audience, err error) {
 	if at := s.t.Stats.AllAcked.Load(); at > 0 {
 		took = time.Unix(0, at).Sub(s.began)
 	}
-	if s.began.IsZero() {
+	switch {
+	case s.began.IsZero():
 		took = 0
+	case s.progress != nil:
+		took = max(0, took-s.progress.Stopped())
 	}
 	e := Done(verb, s.t.Stats.Bytes.Load(), s.acked(), took)
 	e.Path, e.Calls, e.Fallbacks = s.ran(), s.t.Stats.Calls.Load(), int64(len(s.t.Stats.Fallbacks()))
@@ -197,19 +253,32 @@ func (s *session) end(verb, where, note string, to Audience, err error) {
 		e.Status, e.Error = ExitStatus(err), err.Error()
 	}
 	s.out.Emit(e)
+	if s.progress != nil && err == nil {
+		s.progress.Curve()
+	}
 	s.explainRan()
 }
 
 // endFailed tells how far a transfer got that has no good end, for --json; the error
 // itself is told by whoever ends the program.
 func (s *session) endFailed(err error) error {
-	s.stop()
+	s.stop(false)
 	err = s.failure(err)
 	if sig, ok := errors.AsType[*Signaled](err); ok && sig != errStdoutGone && !s.began.IsZero() && !s.serving {
-		s.out.Say("%s to %s: %s after %s", s.from, s.to, sig.Signal, s.progressSoFar())
+		s.out.Say("%s", s.withKept(fmt.Errorf("%s to %s: %s after %s", s.from, s.to, sig.Signal, s.progressSoFar())))
+	} else if !ok {
+		err = s.withKept(err)
 	}
 	s.end("", "", "", ForMost, err)
 	return err
+}
+
+// withKept adds what a failure left behind to its message.
+func (s *session) withKept(err error) error {
+	if s.kept == "" {
+		return err
+	}
+	return &Failure{Err: fmt.Errorf("%w; %s", err, s.kept), Status: ExitStatus(err), Hint: hintOf(err)}
 }
 
 // sourceChanged turns what became of a source into words, and into exit status 6 where the

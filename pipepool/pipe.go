@@ -1,32 +1,114 @@
 package pipepool
 
-import "runtime"
+import (
+	"runtime"
+	"time"
+)
 
-// A Pipe is a pipe for splice: two descriptors, non-blocking and close-on-exec, and the count of the bytes between them.
+// A Pipe is a pipe for splice: two descriptors, non-blocking and close-on-exec, and the number of bytes between them.
 //
-// It belongs to whoever got it, and to one goroutine at a time, from Get until Put.
+// From Get until Put it belongs to whoever got it, and to one goroutine at a time. The Pipe must stay reachable as long
+// as its descriptors are used: the ones of a Pipe that its owner dropped are closed when the collector finds it.
 type Pipe struct {
-	// Len is the number of bytes in the pipe now. Whoever splices in adds, whoever splices out subtracts.
-	// A Pipe must be handed to Put with the true number: 0 is what makes it good for somebody else.
+	// Len is the number of bytes in the pipe now. Whoever splices in adds, whoever splices out subtracts: nobody asks
+	// the kernel. With Len 0 the pipe serves the next borrower, with anything else Put closes it.
 	Len int64
 
 	ends
-	idle    bool // in a pool, not lent
+	pool    *Pool // whose it is; nil once closed
 	cleanup runtime.Cleanup
+
+	// While the pipe is idle these belong to the list that it is in.
+	next *Pipe
+	look int64 // the pool's look after which it was put back, or lent
+
+	home  uint8 // the shelf it was lent at and goes back to
+	small bool  // the kernel granted less than was wished
+
+	_ [lines - 74]byte // the Len of neighbours must not share a cache line (on 64 bits; 32 make it smaller)
 }
 
-// ends is what a cleanup needs of a Pipe when the Pipe itself is gone.
+// lent is the look of a pipe that is in no list.
+const lent = -1
+
+// ends is what it takes to close a pipe and to cross it off the figures when nobody has the Pipe any more.
 type ends struct {
 	r, w int
-	size int // bytes, as the kernel granted them
+	size int // bytes
 }
 
-// R returns the descriptor of the read end. It stays open while the caller owns p.
+// R returns the descriptor of the end to splice or read from. It is open while the caller owns p.
 func (p *Pipe) R() int { return p.r }
 
-// W returns the descriptor of the write end. It stays open while the caller owns p.
+// W returns the descriptor of the end to splice or write to. It is open while the caller owns p.
 func (p *Pipe) W() int { return p.w }
 
-// Cap returns the capacity in bytes that the kernel granted (F_GETPIPE_SZ). It may be less than the pool's Size, and
-// it counts whole pages: a pipe of 1 MiB holds 256 segments, however short they are.
+// Cap returns the capacity in bytes that the kernel granted (F_GETPIPE_SZ). It counts pages, not bytes: a pipe of 1 MiB
+// is full when it holds 256 segments, however short each is.
 func (p *Pipe) Cap() int { return p.size }
+
+// openPipe opens a pipe unless the kernel has just refused one.
+func (pl *Pool) openPipe(home uint8) (*Pipe, error) {
+	no := pl.denied.Load()
+	if no != nil && time.Now().Before(no.until) {
+		pl.refused.Add(1)
+		return nil, no.err
+	}
+	want := pl.wish()
+	e, err := openEnds(want)
+	if err != nil {
+		pl.refused.Add(1)
+		pl.denied.Store(&denial{err, time.Now().Add(denyFor)})
+		return nil, err
+	}
+	if no != nil {
+		pl.denied.Store(nil)
+	}
+	p := &Pipe{ends: e, pool: pl, look: lent, home: home, small: e.size < want}
+	if p.small {
+		pl.smaller.Add(1)
+	}
+	pl.open.Add(1)
+	pl.bytes.Add(int64(e.size))
+	p.cleanup = runtime.AddCleanup(p, pl.closeEnds, e)
+	return p, nil
+}
+
+// grow asks again for what the kernel did not grant when p was opened: the budget is shared by all processes of a user
+// and somebody may have closed a pipe since. p is lent to the caller and empty.
+func (pl *Pool) grow(p *Pipe) {
+	if until := pl.noRoom.Load(); until != nil && time.Now().Before(*until) {
+		return
+	}
+	want := pl.wish()
+	size := growEnds(p.ends, want)
+	if size < want {
+		until := time.Now().Add(growAfter)
+		pl.noRoom.Store(&until)
+	}
+	if size == p.size {
+		return
+	}
+	pl.bytes.Add(int64(size - p.size))
+	p.size, p.small = size, size < want
+	p.cleanup.Stop() // it carries the old size
+	p.cleanup = runtime.AddCleanup(p, pl.closeEnds, p.ends)
+}
+
+// closePipe closes a pipe that is in no list. The cleanup is stopped while p is still reachable: afterwards the numbers
+// of its descriptors belong to somebody else.
+func (pl *Pool) closePipe(p *Pipe) {
+	p.cleanup.Stop()
+	pl.closeEnds(p.ends)
+	p.ends, p.pool, p.next = ends{r: -1, w: -1}, nil, nil
+	runtime.KeepAlive(p)
+}
+
+// closeEnds closes what is left of a Pipe; the collector calls it for one that was dropped.
+func (pl *Pool) closeEnds(e ends) {
+	e.close()
+	pl.open.Add(-1)
+	pl.bytes.Add(-int64(e.size))
+	// Two descriptors are free now: the next Get may ask the kernel.
+	pl.denied.Store(nil)
+}

@@ -1,156 +1,177 @@
 package pipepool
 
 import (
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
+	"weak"
 )
 
-// DefaultSize is the capacity in bytes that a Pool wishes for its pipes: 1 MiB, the most that an unprivileged user is
-// granted (/proc/sys/fs/pipe-max-size).
+// DefaultSize is the capacity in bytes that a Pool wishes for: 1 MiB, the most that an unprivileged user is granted
+// for one pipe (/proc/sys/fs/pipe-max-size).
 const DefaultSize = 1 << 20
 
-// idleTick is how often idle pipes are looked at: one that nobody borrowed between two looks is closed.
-const idleTick = 10 * time.Second
+const (
+	// lookEvery is how often idle pipes are looked at. One that lay there for a whole interval is closed at its end, so
+	// that a pipe is idle for 10 s at least and 20 s at most.
+	lookEvery = 10 * time.Second
 
-// A Pool keeps pipes that nobody uses, for the next one who does. The zero value is ready; many goroutines may use one
-// Pool. A Pool must not be copied.
+	// A refused pipe2 is not tried again within denyFor, unless a pipe is closed: thousands of borrowers that go without
+	// then ask the kernel a hundred times a second, not a million.
+	denyFor = 10 * time.Millisecond
+
+	// A pipe that the kernel kept small is asked to grow again after growAfter.
+	growAfter = 100 * time.Millisecond
+)
+
+// A Pool keeps the pipes that nobody uses for the next one who needs one. The zero value is ready for use, by any
+// number of goroutines. A Pool must not be copied.
+//
+// Idle pipes are closed after 10 to 20 seconds, by a timer that is set only while there are any: it needs neither the
+// garbage collector nor a call of the program's, and does not wake a process that holds no idle pipe.
 type Pool struct {
-	// Size is the capacity wished for, in bytes; 0 means DefaultSize. Set it before the first Get.
+	// Size is the capacity wished for in bytes; 0 means DefaultSize. The kernel rounds it up to a power of two pages.
+	// Set it before the first Get.
 	Size int
 
-	mu      sync.Mutex
-	free    []*Pipe
-	low     int // fewest pipes free since the last look
-	armed   bool
+	ticking atomic.Bool  // a look is going to come
+	looks   atomic.Int64 // looks there have been
+	denied  atomic.Pointer[denial]
+	noRoom  atomic.Pointer[time.Time] // until when not to ask for growth
+
+	_     [lines]byte // what is read at every Get and Put, apart from what is written
+	shelf [shelves]shelf
+
 	open    atomic.Int64
 	bytes   atomic.Int64
 	refused atomic.Int64
 	smaller atomic.Int64
+
+	mu     sync.Mutex
+	locals []weak.Pointer[Local]
 }
 
-// Stats are the figures of a Pool at one moment.
-type Stats struct {
-	Open     int   // pipes open, lent or idle: two descriptors each
-	InUse    int   // pipes lent
-	Idle     int   // pipes waiting to be lent
-	Capacity int64 // bytes of capacity of all open pipes
-	Refused  int64 // times the kernel would not open a pipe, since the beginning
-	Smaller  int64 // times the kernel granted a pipe smaller than Size, since the beginning
+// denial is the kernel's last word on opening a pipe, kept until it has another.
+type denial struct {
+	err   error
+	until time.Time
 }
 
-func (pl *Pool) wish() int {
-	if pl.Size > 0 {
-		return pl.Size
-	}
-	return DefaultSize
-}
-
-// Get lends a pipe: empty, its Len 0. The caller owns it until Put.
+// Get lends an empty pipe: an idle one if there is any, otherwise a new one. The caller owns it until Put.
 //
-// Where the kernel refuses capacity the pipe is smaller than Size: see Cap. Where it refuses the pipe the error says
-// why (EMFILE, ENFILE, ENOSYS ...) and the caller can copy through memory instead.
+// Where the kernel refuses the capacity, the pipe is smaller than Size (see Pipe.Cap). Where it refuses the pipe, Get
+// returns its reason, for instance EMFILE or ENFILE, and errors.ErrUnsupported where there is no splice at all; the
+// caller can copy through memory and ask again at the next transfer.
 func (pl *Pool) Get() (*Pipe, error) {
-	pl.mu.Lock()
-	if n := len(pl.free); n > 0 {
-		p := pl.free[n-1]
-		pl.free[n-1] = nil
-		pl.free = pl.free[:n-1]
-		pl.low = min(pl.low, n-1)
-		p.idle = false
-		pl.mu.Unlock()
-		return p, nil
+	home := near()
+	p := pl.shelf[home].take()
+	if p == nil {
+		return pl.getElsewhere(home)
 	}
-	pl.mu.Unlock()
-	return pl.openPipe()
+	pl.lend(p, home)
+	return p, nil
 }
 
-// Put takes back a pipe that Get lent. The caller must not use it any more. A pipe with bytes in it (Len is not 0) is
-// closed and never lent again.
+// lend makes a pipe from a shelf the borrower's own. The link goes, or the next pipe would outlive its own borrower.
+func (pl *Pool) lend(p *Pipe, home uint8) {
+	p.next, p.look = nil, lent
+	if p.home != home {
+		p.home = home
+	}
+	if p.small {
+		pl.grow(p)
+	}
+}
+
+// getElsewhere looks on the other shelves before it opens a pipe: that costs more than looking at all of them.
+func (pl *Pool) getElsewhere(home uint8) (*Pipe, error) {
+	for i := range uint8(shelves - 1) {
+		if p := pl.shelf[(home+1+i)%shelves].take(); p != nil {
+			pl.lend(p, home)
+			return p, nil
+		}
+	}
+	return pl.openPipe(home)
+}
+
+// Put takes back a pipe that Get lent; the caller must not touch it any more, nor its descriptors.
+//
+// An empty pipe (Len is 0) is kept for the next Get. One with bytes in it is closed, so that what a transfer left behind
+// never comes out of another; a caller who does not know how many there are sets Len to -1.
+// Put panics if p was not lent by pl or was put back already, because two borrowers would then mix their bytes.
 func (pl *Pool) Put(p *Pipe) {
-	if p.idle {
-		panic("pipepool: Put of a pipe that is in the pool already")
+	if p.pool != pl || p.look != lent {
+		panic("pipepool: Put of a pipe that is not lent")
 	}
 	if p.Len != 0 {
 		pl.closePipe(p)
 		return
 	}
-	pl.mu.Lock()
-	p.idle = true
-	pl.free = append(pl.free, p)
-	if !pl.armed {
-		pl.armed = true
-		pl.low = 0
-		time.AfterFunc(idleTick, pl.tick)
+	if verify {
+		p.mustBeEmpty()
 	}
-	pl.mu.Unlock()
+	s := &pl.shelf[p.home]
+	s.mu.Lock()
+	p.look = pl.looks.Load()
+	p.next = s.top
+	s.top = p
+	s.mu.Unlock()
+	// Only now: see look.
+	if !pl.ticking.Load() {
+		pl.tick()
+	}
 }
 
-// CloseIdle closes every pipe that is not lent.
+// CloseIdle closes the pipes that are not lent, except those in a Local, at once: for a program about to end, or one
+// whose accept has run out of descriptors.
 func (pl *Pool) CloseIdle() {
-	pl.mu.Lock()
-	free := pl.free
-	pl.free, pl.low = nil, 0
-	pl.mu.Unlock()
-	for _, p := range free {
-		pl.closePipe(p)
-	}
+	pl.closeOlder(pl.looks.Load())
 }
 
-// Stats returns the figures of the pool.
-func (pl *Pool) Stats() Stats {
-	pl.mu.Lock()
-	idle := len(pl.free)
-	pl.mu.Unlock()
-	open := int(pl.open.Load())
-	return Stats{
-		Open: open, InUse: open - idle, Idle: idle,
-		Capacity: pl.bytes.Load(), Refused: pl.refused.Load(), Smaller: pl.smaller.Load(),
-	}
-}
-
-// tick closes the pipes that were not needed since the last one, and comes again only while pipes are left.
+// tick has a look come after lookEvery, if none is coming.
 func (pl *Pool) tick() {
-	pl.mu.Lock()
-	old := append([]*Pipe(nil), pl.free[:pl.low]...)
-	pl.free = append(pl.free[:0], pl.free[pl.low:]...)
-	pl.low = len(pl.free)
-	pl.armed = pl.low > 0
-	if pl.armed {
-		time.AfterFunc(idleTick, pl.tick)
-	}
-	pl.mu.Unlock()
-	for _, p := range old {
-		pl.closePipe(p)
+	if pl.ticking.CompareAndSwap(false, true) {
+		time.AfterFunc(lookEvery, pl.look)
 	}
 }
 
-func (pl *Pool) openPipe() (*Pipe, error) {
-	e, err := openEnds(pl.wish())
-	if err != nil {
-		pl.refused.Add(1)
-		return nil, err
+// look closes the pipes that were idle when the last look came, and has another come while pipes are left.
+func (pl *Pool) look() {
+	if pl.closeOlder(pl.looks.Add(1)-2) > 0 {
+		time.AfterFunc(lookEvery, pl.look)
+		return
 	}
-	if e.size < pl.wish() {
-		pl.smaller.Add(1)
+	pl.ticking.Store(false)
+	// A Put that still saw ticking set has its pipe on the shelf by now, and nobody else would come for it.
+	if pl.onShelves() > 0 {
+		pl.tick()
 	}
-	pl.open.Add(1)
-	pl.bytes.Add(int64(e.size))
-	p := &Pipe{ends: e}
-	// A Pipe that its owner dropped is closed when the collector finds it.
-	p.cleanup = runtime.AddCleanup(p, pl.closeEnds, e)
-	return p, nil
 }
 
-func (pl *Pool) closePipe(p *Pipe) {
-	p.cleanup.Stop()
-	pl.closeEnds(p.ends)
-	p.ends = ends{r: -1, w: -1}
+// closeOlder closes the pipes put back at look old or before, and says how many others are idle.
+func (pl *Pool) closeOlder(old int64) (left int) {
+	for i := range pl.shelf {
+		cold, n := pl.shelf[i].cut(old)
+		left += n
+		for cold != nil {
+			p := cold
+			cold = p.next
+			pl.closePipe(p)
+		}
+	}
+	return left
 }
 
-func (pl *Pool) closeEnds(e ends) {
-	e.close()
-	pl.open.Add(-1)
-	pl.bytes.Add(-int64(e.size))
+// onShelves counts the idle pipes of one moment.
+func (pl *Pool) onShelves() (n int) {
+	for i := range pl.shelf {
+		pl.shelf[i].mu.Lock()
+	}
+	for i := range pl.shelf {
+		for p := pl.shelf[i].top; p != nil; p = p.next {
+			n++
+		}
+		pl.shelf[i].mu.Unlock()
+	}
+	return n
 }

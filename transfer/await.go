@@ -10,6 +10,7 @@ import (
 const (
 	leaseTick = 250 * time.Millisecond // how often a waiting transfer asks whether a writer wants its file
 	peerTick  = 5 * time.Second        // how often a waiting transfer asks whether its peer is alive
+	vainLimit = 16                     // wake-ups without a byte after which a waiting transfer slows down
 	peerLimit = 2 * time.Minute        // a peer that answers nothing for so long is gone
 )
 
@@ -28,6 +29,9 @@ func (t *Transfer) await(ctx context.Context, w want, patience time.Duration) er
 	}
 	t.Stats.wait(side, start)
 	defer func() { t.Stats.waited(side, time.Since(start)) }()
+	if err := t.slowDown(ctx); err != nil {
+		return err
+	}
 	fds := []unix.PollFd{{Fd: int32(end.fd), Events: events}, {Fd: int32(t.wake.fd()), Events: unix.POLLIN}, {Fd: -1}}
 	for now := start; ; now = time.Now() {
 		back := &fds[2]
@@ -38,7 +42,7 @@ func (t *Transfer) await(ctx context.Context, w want, patience time.Duration) er
 		if _, err := unix.Poll(fds, timeout); err != nil && err != unix.EINTR {
 			return err
 		}
-		if fds[1].Revents != 0 {
+		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		if back.Fd >= 0 && back.Revents != 0 {
@@ -49,6 +53,9 @@ func (t *Transfer) await(ctx context.Context, w want, patience time.Duration) er
 		t.checkLeases()
 		if fds[0].Revents != 0 {
 			p.srcReady, p.dstReady = w == wantSrc, w == wantDst
+			if t.vain++; t.vain > vainLimit {
+				return t.tooLong(time.Now())
+			}
 			return nil
 		}
 		if err := t.tooLong(time.Now()); err != nil {
@@ -58,6 +65,15 @@ func (t *Transfer) await(ctx context.Context, w want, patience time.Duration) er
 			return nil
 		}
 	}
+}
+
+// slowDown bounds the cost of an end that poll calls ready and that never moves a byte: a
+// terminal whose other side has hung up takes nothing, and poll tells of nothing else.
+func (t *Transfer) slowDown(ctx context.Context) error {
+	if t.vain <= vainLimit {
+		return nil
+	}
+	return t.pause(ctx, min(time.Millisecond<<min(t.vain-vainLimit, 10), 100*time.Millisecond))
 }
 
 // untilNextLook returns the milliseconds that poll may sleep.
@@ -80,7 +96,7 @@ func (t *Transfer) untilNextLook(now time.Time, patience time.Duration, hasPatie
 	if t.pump.dst != nil && t.pump.dst.kind == TCP || t.pump.src != nil && t.pump.src.kind == TCP {
 		sooner(peerTick)
 	}
-	if d < 0 {
+	if d = t.wake.atMost(d); d < 0 {
 		return -1
 	}
 	return int((d + time.Millisecond - 1) / time.Millisecond)
@@ -113,10 +129,10 @@ func (t *Transfer) pause(ctx context.Context, d time.Duration) error {
 		if t.Discard && t.pump.dst.kind.Socket() {
 			fds[1] = unix.PollFd{Fd: int32(t.pump.dst.fd), Events: t.backEvents()}
 		}
-		if _, err := pollFor(fds, left); err != nil && err != unix.EINTR {
+		if _, err := pollFor(fds, t.wake.atMost(left)); err != nil && err != unix.EINTR {
 			return err
 		}
-		if fds[0].Revents != 0 {
+		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		if fds[1].Fd >= 0 && fds[1].Revents != 0 {
@@ -161,8 +177,8 @@ func (t *Transfer) listenBack(revents int16) error {
 	return nil
 }
 
-// drop reads what is there to be read from a socket, at most 64 KiB times 16 a call, and
-// tells whether the peer has ended its direction.
+// drop reads what is there to be read from a socket, at most 16 buffers a call, and tells
+// whether the peer has ended its direction.
 func drop(fd int) (n int64, end bool, err error) {
 	b := buffers.Get().(*[]byte)
 	defer buffers.Put(b)

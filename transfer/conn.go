@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -24,6 +24,7 @@ type Conn struct {
 	Local, Remote string // addresses for people; Remote is empty where the peer has no name
 	inherited     bool
 	armed         bool
+	ended         atomic.Bool // our direction was ended
 	linger        unix.Linger // what an inherited socket had
 }
 
@@ -58,17 +59,33 @@ func (c *Conn) CloseOrderly() error {
 	if err := c.disarm(); err != nil {
 		return err
 	}
+	if c.inherited {
+		// Others may hold the socket, so closing it ends nothing. An error says that it ended already.
+		_ = unix.Shutdown(c.fd, unix.SHUT_RDWR)
+	}
 	return c.Endpoint.Close()
 }
 
-// Close breaks the connection off: a TCP peer of a socket that was opened here gets a
-// reset. An inherited socket gets the SO_LINGER back that it came with.
+// Close breaks the connection off: a TCP peer gets a reset. An inherited socket, which
+// others may hold open, is reset by dissolving its connection, and gets the SO_LINGER back
+// that it came with; one that is standard input or output is left to its other holders.
 func (c *Conn) Close() error {
-	if c.inherited {
+	if c.inherited && c.armed {
+		dissolve(c.fd)
 		// The error is of no use to anybody: the socket is beyond our care.
 		_ = c.disarm()
 	}
 	return c.Endpoint.Close()
+}
+
+// Unacked is like Endpoint.Unacked, without the one that SIOCOUTQ counts for our FIN. It
+// may be called while the connection is in use.
+func (c *Conn) Unacked() (int64, error) {
+	n, err := c.Endpoint.Unacked()
+	if c.kind == TCP && n > 0 && c.ended.Load() {
+		n-- // the FIN is the last to be acknowledged
+	}
+	return n, err
 }
 
 // Inherited returns a connection for a connected socket that the process was born
@@ -96,32 +113,6 @@ func (c *Conn) name() {
 	if sa, err := unix.Getpeername(c.fd); err == nil {
 		c.Remote = sockaddrString(sa)
 	}
-}
-
-// OnThisHost tells whether the peer may run on this machine, where a page sent by
-// reference can stay in use after it was acknowledged.
-func (c *Conn) OnThisHost() bool {
-	if c.kind != TCP {
-		return true
-	}
-	ap, err := netip.ParseAddrPort(c.Remote)
-	if err != nil || ap.Addr().IsLoopback() {
-		return true
-	}
-	local, err := netip.ParseAddrPort(c.Local)
-	if err != nil || local.Addr().Unmap() == ap.Addr().Unmap() {
-		return true
-	}
-	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		return true
-	}
-	for _, a := range addrs {
-		if n, ok := a.(*net.IPNet); ok && n.IP.Equal(ap.Addr().Unmap().AsSlice()) {
-			return true
-		}
-	}
-	return false
 }
 
 // A Dialer says how to connect. The zero value connects over either IP version.

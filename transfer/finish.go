@@ -2,7 +2,6 @@ package transfer
 
 import (
 	"context"
-	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -26,13 +25,8 @@ const (
 // A reset is an *Error of the Destination even when all was acknowledged: a peer that
 // dies of a full disk has acknowledged, too.
 func (t *Transfer) Finish(ctx context.Context, c *Conn, linger time.Duration) (Delivery, error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	stop, err := t.wake.on(ctx)
-	if err != nil {
-		return 0, err
-	}
-	defer stop()
+	defer t.wake.on(ctx)()
+	t.meet(c.Endpoint)
 	t.pump.dst, t.pump.src = c.Endpoint, nil
 	if err := t.hearOut(); err != nil {
 		return 0, err
@@ -44,21 +38,28 @@ func (t *Transfer) Finish(ctx context.Context, c *Conn, linger time.Duration) (D
 		}
 		return 0, &Error{Destination, err}
 	}
+	c.ended.Store(true)
 	t.Stats.wait(Destination, time.Now())
 	defer func() { t.Stats.waiting.Store(0) }()
 	return t.awaitEnd(ctx, c, early, linger)
 }
 
-// hearOut reads what the peer has sent so far.
+// hearOut reads what the peer has sent so far, though not for ever if it goes on and on.
+// After the peer's end nothing is wanted from it any more but its reset: whoever has ended
+// its direction and dies with bytes unread is heard of in no other way, for SIOCOUTQ
+// does not go to 0 then (measured).
 func (t *Transfer) hearOut() error {
-	for !t.peerEnded {
+	for range 16 {
+		if t.peerEnded {
+			return t.lastWord()
+		}
 		n, end, err := drop(t.pump.dst.fd)
 		t.Stats.Dropped.Add(n)
 		t.peerEnded = end
 		if err != nil {
 			return &Error{Destination, err}
 		}
-		if n == 0 {
+		if n == 0 && !end {
 			break
 		}
 	}
@@ -71,13 +72,16 @@ func (t *Transfer) awaitEnd(ctx context.Context, c *Conn, early bool, linger tim
 	now := time.Now()
 	moved, last, ackedAt := now, int64(-1), time.Time{}
 	for pause := time.Millisecond; ; now = time.Now() {
+		ended := t.peerEnded
 		if err := t.hearOut(); err != nil {
 			return 0, err
 		}
-		out, err := c.Unacked()
+		out, err := c.Endpoint.Unacked() // with our FIN
 		if err != nil {
 			return 0, &Error{Destination, err}
 		}
+		// Whoever ends after it has read our end acknowledges all of it in that very segment.
+		early = early || !ended && t.peerEnded && out > 0
 		if out != last {
 			moved, last, pause = now, out, time.Millisecond
 		}
@@ -88,9 +92,9 @@ func (t *Transfer) awaitEnd(ctx context.Context, c *Conn, early bool, linger tim
 			}
 			switch {
 			case early:
-				return PeerClosedEarly, t.lastWord(c)
+				return PeerClosedEarly, t.lastWord()
 			case t.peerEnded:
-				return PeerClosed, t.lastWord(c)
+				return PeerClosed, t.lastWord()
 			case now.Sub(ackedAt) >= linger:
 				return PeerStayedOpen, nil
 			}
@@ -109,8 +113,8 @@ func (t *Transfer) awaitEnd(ctx context.Context, c *Conn, early bool, linger tim
 
 // lastWord asks for an error that came after the peer's end: a peer that closes with
 // bytes unread sends a reset after its FIN.
-func (t *Transfer) lastWord(c *Conn) error {
-	if err := socketError(c.fd); err != nil && err != unix.EPIPE {
+func (t *Transfer) lastWord() error {
+	if err := socketError(t.pump.dst.fd); err != nil {
 		return &Error{Destination, err}
 	}
 	return nil
@@ -125,10 +129,10 @@ func (t *Transfer) sleepOn(ctx context.Context, fd int, d time.Duration) error {
 	if !t.peerEnded {
 		fds[1] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
 	}
-	if _, err := pollFor(fds, max(d, 0)); err != nil && err != unix.EINTR {
+	if _, err := pollFor(fds, t.wake.atMost(max(d, 0))); err != nil && err != unix.EINTR {
 		return err
 	}
-	if fds[0].Revents != 0 {
+	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	t.checkLeases()

@@ -20,6 +20,7 @@ type guard struct {
 	fd     int   // the description that holds the lease, where it is not the endpoint's
 	before stamp
 	start  int64         // offset of the first byte sent
+	taken  int64         // bytes taken from the file, however
 	sum    *maphash.Hash // of the bytes that were copied, in order
 	summed int64         // bytes in sum
 }

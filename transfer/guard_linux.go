@@ -29,12 +29,10 @@ func (e *Endpoint) protect(lease bool) {
 	}
 	g := &guard{fd: -1, err: errNoLease}
 	e.guard = g
-	if lease {
+	g.fixed = cannotChange(e.fd)
+	if lease && !g.fixed {
 		g.err = e.takeLease()
 		g.held = g.err == nil
-	}
-	if !g.held {
-		g.fixed = cannotChange(e.fd)
 	}
 	// After the lease, so that no writer fits between the two.
 	before, err := e.stamp()
@@ -52,6 +50,9 @@ func (e *Endpoint) protect(lease bool) {
 // reading only. An inherited description may outlive us, and the lease with it, so
 // such a file is opened once more for the lease alone.
 func (e *Endpoint) takeLease() error {
+	if anonymousMemory(e.fd) {
+		return unix.EAGAIN
+	}
 	fd := e.fd
 	if !e.owned {
 		var err error
@@ -67,6 +68,17 @@ func (e *Endpoint) takeLease() error {
 	}
 	e.guard.fd = fd
 	return nil
+}
+
+// anonymousMemory tells whether fd is a memfd or its like. A lease on one is granted although
+// whoever made it can still write: the kernel counts as writers only those who opened
+// a file by its name (measured: Linux 6.18 grants it on the writable descriptor itself).
+func anonymousMemory(fd int) bool {
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_GET_SEALS, 0); err != nil {
+		return false // not in memory; an unlinked file on a disk counts its writers
+	}
+	var st unix.Stat_t
+	return ignoringEINTR(func() error { return unix.Fstat(fd, &st) }) != nil || st.Nlink == 0
 }
 
 // cannotChange tells whether fd is a memfd sealed against writing or lies on a read-only file system.
@@ -85,11 +97,11 @@ func cannotChange(fd int) bool {
 	return false
 }
 
-// byReference tells whether pages of e may be passed on now, to a pipe of the
-// user's or to a socket. In a pipe they lie until somebody reads, for hours perhaps,
-// so only a file that cannot change goes there by reference. In a socket they lie
-// shortly: there the refusal for lack of ownership (EACCES) is made up for by comparing,
-// but a file that somebody has open for writing (EAGAIN) is copied.
+// byReference tells whether the kernel may move e's bytes without showing them to us.
+// In a user's pipe the file's own pages lie until somebody reads, for hours perhaps, so
+// only a file that cannot change goes there. Elsewhere they lie shortly: there the refusal
+// for lack of ownership (EACCES) is made up for by comparing, but a file that somebody has
+// open for writing (EAGAIN) is copied, so that growth can be told from change.
 func (e *Endpoint) byReference(dst Kind) bool {
 	g := e.guard
 	switch {
@@ -164,7 +176,7 @@ func (e *Endpoint) Verify() SourceState {
 // only be said of bytes that were all copied, in order, from the first one on.
 func (e *Endpoint) sameAsSent() bool {
 	g := e.guard
-	if g.sum == nil || g.summed == 0 || g.summed != g.before.size-g.start {
+	if g.sum == nil || g.summed == 0 || g.summed != g.taken {
 		return false
 	}
 	var again maphash.Hash

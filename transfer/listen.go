@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -49,7 +50,7 @@ type Listener struct {
 // Listen opens a listening socket: "tcp" on both IP versions, "tcp4", "tcp6", or "unix",
 // where a socket file that nobody answers on is replaced. It is plain TCP, not MPTCP.
 func Listen(ctx context.Context, network, address string) (*Listener, error) {
-	var lc net.ListenConfig
+	lc := net.ListenConfig{Control: armListener}
 	lc.SetMultipathTCP(false)
 	ln, err := lc.Listen(ctx, network, address)
 	if errors.Is(err, unix.EADDRINUSE) && network == "unix" && removeStale(address) {
@@ -61,13 +62,28 @@ func Listen(ctx context.Context, network, address string) (*Listener, error) {
 	return &Listener{ln: ln, restore: func() {}}, nil
 }
 
+// armListener arms a TCP socket before it listens: what it accepts inherits that, and a client
+// that connects at once must not be one that is not armed.
+func armListener(network, _ string, rc syscall.RawConn) error {
+	if network == "unix" {
+		return nil
+	}
+	var err error
+	if cerr := rc.Control(func(fd uintptr) { err = armAccepted(int(fd)) }); cerr != nil {
+		return cerr
+	}
+	return err
+}
+
 // removeStale removes the socket file of a listener that died, and tells whether it did.
+// It asks with a datagram socket: who is there is of the wrong type (EPROTOTYPE) and is
+// not disturbed, while a stream would be taken for the one connection that is waited for.
 func removeStale(path string) bool {
 	fi, err := os.Lstat(path)
 	if err != nil || fi.Mode().Type() != os.ModeSocket {
 		return false
 	}
-	c, err := net.DialTimeout("unix", path, time.Second)
+	c, err := net.DialTimeout("unixgram", path, time.Second)
 	if err == nil {
 		c.Close()
 		return false

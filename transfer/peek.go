@@ -10,11 +10,7 @@ import (
 // PeekBinary waits for the first bytes on a socket and tells, without taking them,
 // whether there is a zero byte among them: what holds one is no text.
 func (t *Transfer) PeekBinary(ctx context.Context, src *Endpoint) (bool, error) {
-	stop, err := t.wake.on(ctx)
-	if err != nil {
-		return false, err
-	}
-	defer stop()
+	defer t.wake.on(ctx)()
 	t.pump.start(src, src, true)
 	if err := t.await(ctx, wantSrc, -1); err != nil {
 		return false, err

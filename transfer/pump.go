@@ -58,6 +58,7 @@ type pump struct {
 	hop2Refused        bool // what is in the pipe leaves it through memory
 	noPipe             bool // a pipe was refused and that was noted
 	eof                bool
+	vain               int // EAGAINs in a row for an end that poll had just called ready
 }
 
 // start aims a pump at a pair of endpoints.
@@ -67,7 +68,7 @@ func (p *pump) start(dst, src *Endpoint, memory bool) {
 	if memory {
 		p.plan = viaMemory
 	}
-	p.eof, p.hop2Refused, p.srcReady, p.dstReady = false, false, false, false
+	p.eof, p.hop2Refused, p.srcReady, p.dstReady, p.vain = false, false, false, false, 0
 }
 
 // held returns how many bytes were taken from the source and not delivered.
@@ -149,6 +150,7 @@ func (p *pump) oneHop(n int64) (want, error) {
 	switch {
 	case m > 0:
 		p.took(m)
+		p.dstReady = false
 		if p.refLeft > 0 {
 			p.refLeft -= m
 		}
@@ -156,11 +158,11 @@ func (p *pump) oneHop(n int64) (want, error) {
 		return wantMore, nil
 	case err == nil:
 		return p.confirm()
-	case err == unix.EAGAIN:
+	case err == unix.EAGAIN && !(p.src.kind.alwaysReady() && p.inVain(p.dstReady)):
 		return p.whoWaits()
 	}
 	side := Source
-	if path == Sendfile || err == unix.EPIPE || p.dst.kind.Socket() {
+	if path == Sendfile || err == unix.EPIPE || err == unix.EAGAIN || p.dst.kind.Socket() {
 		side = Destination
 	}
 	end := p.src
@@ -174,12 +176,23 @@ func (p *pump) oneHop(n int64) (want, error) {
 	return wantMore, nil
 }
 
+// inVain tells whether a path is refused in all but name: it has nothing to do for the
+// second time although poll said ready. Going on would be to spin.
+func (p *pump) inVain(ready bool) bool {
+	if ready {
+		p.vain++
+	}
+	return p.vain > 1
+}
+
 // whoWaits tells apart the two meanings of EAGAIN from a call with two ends that can wait.
 func (p *pump) whoWaits() (want, error) {
 	if p.src.kind.alwaysReady() || !writable(p.dst.fd) {
 		return wantDst, nil
 	}
-	if p.srcReady { // poll calls it readable, and the kernel's path finds nothing: a TCP urgent mark
+	// Poll calls both ready, and the kernel's path finds nothing: a TCP urgent mark. Once may
+	// be chance, the destination having made room between the call and our question.
+	if p.inVain(p.srcReady) {
 		return p.confirm()
 	}
 	return wantSrc, nil
@@ -230,8 +243,9 @@ func (p *pump) splice(dst, src int, n int64) (int64, error) {
 // At a TCP urgent mark read steps over the mark and the path is good again; a file
 // that reads although the kernel's path gave nothing (FUSE, /proc) is read to its end.
 func (p *pump) confirm() (want, error) {
+	before := p.Bytes.Load()
 	w, err := p.fill(quantum)
-	if p.held() > 0 && !p.src.kind.Socket() {
+	if p.Bytes.Load()+p.held() > before && !p.src.kind.Socket() {
 		p.refused(nil, Source)
 	}
 	return w, err
@@ -273,9 +287,10 @@ func (p *pump) deliver() (want, error) {
 		if p.dst.mayBlock() && !p.dstReady {
 			return wantDst, nil
 		}
+		ready := p.dstReady
 		p.dstReady = false
 		if p.off == p.end && !p.hop2Refused {
-			if w, err := p.emptyPipe(); w != wantMore || err != nil {
+			if w, err := p.emptyPipe(ready); w != wantMore || err != nil {
 				return w, err
 			}
 			continue
@@ -303,7 +318,7 @@ func (p *pump) deliver() (want, error) {
 
 // emptyPipe is the second hop. A refusal leaves every byte in the pipe, from where
 // readBack gets them: write will then succeed, or tell the true error.
-func (p *pump) emptyPipe() (want, error) {
+func (p *pump) emptyPipe(ready bool) (want, error) {
 	m, err := p.splice(p.dst.fd, p.pipe.R(), p.pipe.Len)
 	p.tried(SplicePipe)
 	switch {
@@ -311,7 +326,7 @@ func (p *pump) emptyPipe() (want, error) {
 		p.pipe.Len -= m
 		p.gave(SplicePipe, m)
 		return wantMore, nil
-	case err == unix.EAGAIN:
+	case err == unix.EAGAIN && !p.inVain(ready):
 		return wantDst, nil
 	case err != nil && !refusal(err, p.dst):
 		return wantMore, &Error{Destination, err}
@@ -336,13 +351,16 @@ func (p *pump) readBack() error {
 }
 
 func (p *pump) took(n int64) {
-	p.srcReady = false
+	p.srcReady, p.vain = false, 0
 	if p.left > 0 {
 		p.left -= n
 	}
 }
 
 func (p *pump) gave(path Path, n int64) {
+	if n > 0 {
+		p.vain = 0
+	}
 	p.Bytes.Add(n)
 	if p.stats != nil {
 		p.stats.Bytes.Add(n)

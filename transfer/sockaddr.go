@@ -8,11 +8,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sockaddrString writes an address as people write it: IP:PORT, [V6%zone]:PORT, a path, @name.
+// sockaddrString writes an address as people write it: IP:PORT, [V6%zone]:PORT,
+// unix:PATH, unix:@NAME; a Unix socket without a name has none.
 func sockaddrString(sa unix.Sockaddr) string {
 	switch a := sa.(type) {
 	case *unix.SockaddrUnix:
-		return a.Name
+		if a.Name == "" || a.Name == "@" { // package unix puts the @ for the zero byte, also where nothing follows
+			return ""
+		}
+		return "unix:" + a.Name
 	case *unix.SockaddrInet4:
 		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port)).String()
 	case *unix.SockaddrInet6:

@@ -140,6 +140,14 @@ func setUserTimeout(fd int, d time.Duration) error {
 	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds())))
 }
 
+// dissolve ends a TCP connection by connecting to nowhere (AF_UNSPEC, connect(2)), which
+// sends a reset however many processes hold the socket.
+func dissolve(fd int) {
+	var unspec unix.RawSockaddr // family 0
+	// A refusal leaves the connection to its other holders; there is nothing else to try.
+	_, _, _ = unix.Syscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&unspec)), unsafe.Sizeof(unspec))
+}
+
 // keepAliveFD is keepAlive without a net.Conn.
 func keepAliveFD(fd int) error {
 	err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)

@@ -3,6 +3,7 @@ package transfer
 import (
 	"context"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/zcp-go/zcp/pipepool"
@@ -27,6 +28,7 @@ type Transfer struct {
 	peerEnded bool        // the destination's peer has ended its own direction
 	moved     time.Time   // when a byte last moved
 	silence   silence
+	vain      int // wake-ups in a row after which no byte moved
 }
 
 // An EventKind says what an Event is about.
@@ -59,21 +61,18 @@ type Event struct {
 //
 // A source file is watched from now on: the caller ends the watch with Endpoint.Verify.
 func (t *Transfer) Move(ctx context.Context, dst, src *Endpoint, limit int64) (int64, error) {
-
-	stop, err := t.wake.on(ctx)
-	if err != nil {
-		return 0, err
-	}
-	defer stop()
+	defer t.wake.on(ctx)()
 	t.aim(dst, src, limit)
 	defer func() {
-		if lost := t.pump.stop(); lost > 0 {
-			t.Stats.Lost.Add(lost)
+		lost := t.pump.stop()
+		t.Stats.Lost.Add(lost)
+		if src.guard != nil {
+			src.guard.taken += t.pump.Bytes.Load() + lost
 		}
 	}()
 	lw := newLowWater(dst, src)
 	defer lw.restore()
-	err = t.run(ctx, &lw)
+	err := t.run(ctx, &lw)
 	return t.pump.Bytes.Load(), err
 }
 
@@ -82,6 +81,7 @@ func (t *Transfer) aim(dst, src *Endpoint, limit int64) {
 	if t.pool == nil {
 		t.pool = poolFor(t.PipeSize)
 	}
+	t.meet(dst)
 	p := &t.pump
 	p.pool, p.stats = t.pool, &t.Stats
 	p.Bytes.Store(0)
@@ -92,7 +92,7 @@ func (t *Transfer) aim(dst, src *Endpoint, limit int64) {
 	}
 	t.moved = time.Now()
 	grown := t.growPipe(dst, src)
-	byRef := p.plan[0] != ReadWrite && (dst.kind == Pipe || dst.kind.Socket())
+	byRef := p.plan[0] != ReadWrite
 	src.protect(byRef)
 	if src.guard != nil && src.guard.held {
 		t.leases = append(t.leases, src)
@@ -110,6 +110,13 @@ func (t *Transfer) aim(dst, src *Endpoint, limit int64) {
 	g, err := src.Guarding()
 	t.trace(Event{Kind: Guarded, Guarding: g, Err: err, Src: src.kind, Dst: dst.kind})
 	t.trace(Event{Kind: Planned, Path: p.plan[0], Plan: p.plan, Src: src.kind, Dst: dst.kind, Pipe: grown})
+}
+
+// meet forgets what is known of the last destination's peer if dst is another one.
+func (t *Transfer) meet(dst *Endpoint) {
+	if t.pump.dst != dst {
+		t.peerEnded, t.silence = false, silence{}
+	}
 }
 
 // growPipe grows the user's own pipes to the size wanted, as far as the kernel grants
@@ -143,20 +150,21 @@ func (t *Transfer) trace(e Event) {
 func (t *Transfer) run(ctx context.Context, lw *lowWater) error {
 	p := &t.pump
 	for {
-		if err := context.Cause(ctx); ctx.Err() != nil {
-			return err
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 		n, err := t.allowance(ctx)
 		if err != nil {
 			return err
 		}
-		before, refusals := p.Bytes.Load(), len(p.plan)
+		before, paths := p.Bytes.Load(), len(p.plan)
 		w, err := p.step(n)
 		if moved := p.Bytes.Load() - before; moved > 0 {
 			t.moved = time.Time{} // the clock is only asked when there is a wait
+			t.vain = 0
 			t.spend(moved)
 		}
-		if len(p.plan) != refusals && t.Trace != nil {
+		if len(p.plan) != paths && t.Trace != nil {
 			t.traceRefusal()
 		}
 		if err != nil {
@@ -248,15 +256,20 @@ func (t *Transfer) spend(n int64) {
 	}
 }
 
-// Held returns how many bytes the last Move took and could not deliver.
-func (t *Transfer) Held() int64 { return t.Stats.Lost.Load() }
-
-// poolFor returns the process's pool for a size of pipe.
+// poolFor returns the process's pool for a size of pipe. All transfers share it, or
+// each would leave its idle pipes open for as long as the pool keeps them.
 func poolFor(size int) *pipepool.Pool {
 	if size <= 0 || size == pipepool.DefaultSize {
 		return &defaultPool
 	}
-	return &pipepool.Pool{Size: size}
+	pool, ok := otherPools.Load(size)
+	if !ok {
+		pool, _ = otherPools.LoadOrStore(size, &pipepool.Pool{Size: size})
+	}
+	return pool.(*pipepool.Pool)
 }
 
-var defaultPool pipepool.Pool
+var (
+	defaultPool pipepool.Pool
+	otherPools  sync.Map // by size
+)

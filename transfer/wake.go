@@ -2,22 +2,34 @@ package transfer
 
 import (
 	"context"
-	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// A wake is a pipe whose read end becomes readable when a context ends, so that a
-// thread in poll(2) learns of it.
-type wake struct{ r, w int }
+// wakeTick is how often a transfer that could not get a wake-up pipe looks at its context.
+const wakeTick = 100 * time.Millisecond
 
-// on opens the pipe and ties it to ctx until stop is called.
-func (k *wake) on(ctx context.Context) (stop func(), err error) {
-	var p [2]int
-	if err := newPipe(&p); err != nil {
-		return nil, os.NewSyscallError("pipe", err)
+// A wake is a pipe whose read end becomes readable when a context ends, so that a
+// thread in poll(2) learns of it. Where no pipe is to be had (EMFILE, a filter) it is
+// blind, and whoever waits looks up at every wakeTick.
+type wake struct {
+	r     int // -1: none, which poll(2) ignores
+	blind bool
+}
+
+// on ties the wake-up to ctx until stop is called.
+func (k *wake) on(ctx context.Context) (stop func()) {
+	k.r, k.blind = -1, false
+	if ctx.Done() == nil {
+		return func() {}
 	}
-	k.r, k.w = p[0], p[1]
+	var p [2]int
+	if newPipe(&p) != nil {
+		k.blind = true // the transfer goes on all the same
+		return func() {}
+	}
+	k.r = p[0]
 	done := make(chan struct{})
 	cancel := context.AfterFunc(ctx, func() {
 		defer close(done)
@@ -29,7 +41,15 @@ func (k *wake) on(ctx context.Context) (stop func(), err error) {
 		}
 		unix.Close(p[0])
 		unix.Close(p[1])
-	}, nil
+	}
 }
 
 func (k *wake) fd() int { return k.r }
+
+// atMost shortens a wait that a blind wake-up cannot end.
+func (k *wake) atMost(d time.Duration) time.Duration {
+	if k.blind && (d < 0 || d > wakeTick) {
+		return wakeTick
+	}
+	return d
+}

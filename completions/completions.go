@@ -1,0 +1,31 @@
+// Package completions holds zcp's completion files, so that people who
+// installed only the binary can have them: `zcp completion bash`.
+package completions
+
+import _ "embed" // for the files below
+
+//go:embed zcp.bash
+var bash string
+
+//go:embed _zcp
+var zsh string
+
+//go:embed zcp.fish
+var fish string
+
+// Shells are the names that [For] knows.
+var Shells = []string{"bash", "zsh", "fish"}
+
+// For returns the completion file of a shell; ok is false for a shell that has
+// none.
+func For(shell string) (file string, ok bool) {
+	switch shell {
+	case "bash":
+		return bash, true
+	case "zsh":
+		return zsh, true
+	case "fish":
+		return fish, true
+	}
+	return "", false
+}

@@ -1,0 +1,158 @@
+# bash completion for zcp(1)                              -*- shell-script -*-
+#
+# Installed as bash-completion/completions/zcp, or loaded by
+#     eval "$(zcp completion bash)"
+# It runs nothing but bash's own builtins: the words typed so far are never
+# evaluated, and the program is not started.
+
+# _zcp_value WORD: is the word after WORD its value? Then option is set to the
+# option's name: a long option without "=", or the last letter of a cluster.
+_zcp_value() {
+    local word=$1 i
+    case $word in
+        --buffer-size | --rate-limit | --interval | --size | --output | --wait | --retry-for | --idle | \
+            --linger | --half-close | --max-conns | --allow | --deny | --drain | --exit-idle | \
+            --rate-total | --stats | --bind) option=$word && return 0 ;;
+        -- | --* | [^-]* | - | '') return 1 ;;
+    esac
+    for ((i = 1; i < ${#word}; i++)); do
+        # The first letter that takes a value ends the cluster.
+        if [[ BLiosmw == *"${word:i:1}"* ]]; then
+            option=-${word:i:1}
+            return $((i + 1 < ${#word}))
+        fi
+    done
+    return 1
+}
+
+# _zcp_flags COMMAND: the options of a command, those with a value ending in "="
+# or being a letter.
+_zcp_flags() {
+    local all='-h --help -q --quiet -v --verbose -C --no-splice -L --rate-limit= -B --buffer-size= --json --explain'
+    local shown='-f --force -n --numeric -i --interval= -s --size= -S --stop-at-size'
+    local net='-4 -6 --bind= -w --wait= --retry-for= --idle= --allow= --deny= -m --max-conns='
+    local ends='-l --listen -k --keep-open -N'
+    local file='-a --append --no-clobber --sync'
+    case $1 in
+        '') echo '-h --help -V --version' ;;
+        send) echo "$all $shown $net $ends --linger=" ;;
+        recv) echo "$all $shown $net $ends $file" ;;
+        cat) echo "$all $shown $file -o --output=" ;;
+        relay) echo "$all $net --half-close= --drain= --exit-idle= --rate-total= --stats=" ;;
+        *) echo '-h --help' ;;
+    esac
+}
+
+# _zcp_words WORD...: offer these; one that is not finished gets no space.
+_zcp_words() {
+    local word
+    while read -r word; do COMPREPLY+=("$word"); done < <(compgen -W "$*" -- "$cur")
+    [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == *[:=@/] ]] && compopt -o nospace
+    __ltrim_colon_completions "$cur"
+}
+
+# _zcp_files PREFIX: files behind a prefix.
+_zcp_files() {
+    local word
+    compopt -o filenames
+    while read -r word; do COMPREPLY+=("$1$word"); done < <(compgen -f -- "${cur#"$1"}")
+}
+
+# _zcp_net listen|connect: one end on the network.
+_zcp_net() {
+    case $cur in
+        unix:*)
+            _zcp_files unix:
+            __ltrim_colon_completions "$cur"
+            return
+            ;;
+        *:*) return ;; # a port, which nobody can know
+    esac
+    if [[ $1 == connect ]]; then
+        _known_hosts_real -c -- "$cur"
+        _zcp_words localhost: unix: fd: sd:
+    else
+        _zcp_words localhost: unix: fd: sd: :9000 -
+    fi
+    # Readline would quote or mark nothing here; hosts end in a colon and wait
+    # for the port.
+    compopt -o nospace
+}
+
+# _zcp_operand COMMAND N: what may stand in the place N, from 0, of the command.
+_zcp_operand() {
+    case $1:$2 in
+        send:0 | cat:* | recv:1) _filedir ;;
+        send:*)
+            # The last operand is the network; the ones before it are files.
+            [[ $cur == *:* ]] || _filedir
+            _zcp_net connect
+            ;;
+        recv:0 | relay:1) _zcp_net connect ;;
+        relay:0) _zcp_net listen ;;
+        completion:0) _zcp_words bash zsh fish ;;
+        help:0) _zcp_words send recv cat relay completion ;;
+    esac
+}
+
+_zcp() {
+    local cur prev words cword split
+    if ! declare -F _init_completion >/dev/null; then
+        # Without the bash-completion package: commands and files.
+        cur=${COMP_WORDS[COMP_CWORD]}
+        local word args=(-W 'send recv cat relay completion help')
+        ((COMP_CWORD == 1)) || args=(-f)
+        while read -r word; do COMPREPLY+=("$word"); done < <(compgen "${args[@]}" -- "$cur")
+        return
+    fi
+    _init_completion -s -n : || return
+
+    local i cmd='' operands=0 ended='' option=''
+    for ((i = 1; i < cword; i++)); do
+        if [[ -z $ended && ${words[i]} == -- ]]; then
+            ended=1
+        elif [[ -z $ended && ${words[i]} == -?* ]]; then
+            _zcp_value "${words[i]}" && ((i++))
+        elif [[ -z $cmd ]]; then
+            cmd=${words[i]}
+        else
+            ((operands++))
+        fi
+    done
+
+    if [[ -z $ended ]] && _zcp_value "$prev"; then
+        case $option in
+            --output | -o) _filedir ;;
+            --rate-limit | --rate-total | -L) _zcp_words 1M 10M 100M 1G ;;
+            --buffer-size | -B) _zcp_words 64K 256K 1M ;;
+            --size | -s)
+                if [[ $cur == @* ]]; then
+                    _zcp_files @
+                else
+                    _zcp_words 100M 1G @
+                fi
+                ;;
+            --interval | -i) _zcp_words 100ms 500ms 1 5 ;;
+            --max-conns | -m) _zcp_words 1 10 100 1000 ;;
+            --allow | --deny) _zcp_words 127.0.0.0/8 ::1 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 fc00::/7 ;;
+            --stats) case $cur in unix:*) _zcp_net listen ;; *) _zcp_words :9100 unix: ;; esac ;;
+            --bind)
+                _ip_addresses -a
+                __ltrim_colon_completions "$cur"
+                ;;
+            *) _zcp_words 1s 10s 30s 1m 5m 1h ;;
+        esac
+        return
+    fi
+    $split && return
+
+    if [[ -z $ended && $cur == -?* || -z $ended && -z $cmd && $cur == - ]]; then
+        _zcp_words "$(_zcp_flags "$cmd")"
+    elif [[ -z $cmd ]]; then
+        _zcp_words send recv cat relay completion help
+    elif [[ -z $ended && $cur == - ]]; then
+        _zcp_words "$(_zcp_flags "$cmd")" -
+    else
+        _zcp_operand "$cmd" "$operands"
+    fi
+} && complete -F _zcp zcp

@@ -1,0 +1,129 @@
+# fish completion for zcp(1). Installed in fish/vendor_completions.d, or loaded by:
+#     zcp completion fish | source
+
+# The words before the cursor that are operands: neither options nor their values.
+# The first of them is the command.
+function __zcp_operands
+    set -l words (commandline -opc)
+    set -l skip 1 # the program's name
+    set -l ended 0
+    for word in $words
+        if test $skip -eq 1
+            set skip 0
+        else if test $ended -eq 0; and test "$word" = --
+            set ended 1
+        else if test $ended -eq 0; and string match -qr -- '^--(buffer-size|rate-limit|interval|size|output|wait|retry-for|idle|linger|half-close|max-conns|allow|deny|drain|exit-idle|rate-total|stats|bind)$' "$word"
+            set skip 1
+        else if test $ended -eq 0; and string match -qr -- '^-[^-BLiosmw]*[BLiosmw]$' "$word"
+            set skip 1
+        else if test $ended -eq 1; or not string match -qr -- '^-.' "$word"
+            echo -- $word
+        end
+    end
+end
+
+# __zcp_command NAME...: one of these commands was typed.
+function __zcp_command
+    set -l operands (__zcp_operands)
+    set -q operands[1]; and contains -- $operands[1] $argv
+end
+
+# __zcp_place COMMAND N...: the cursor is at the Nth operand of the command, or past
+# the last N.
+function __zcp_place
+    set -l operands (__zcp_operands)
+    set -q operands[1]; and test $operands[1] = $argv[1]; or return 1
+    contains -- (count $operands) $argv[2..-1]; and return 0
+    test $argv[-1] = +; and test (count $operands) -ge $argv[-2]
+end
+
+function __zcp_net
+    set -l token (commandline -ct)
+    if string match -q 'unix:*' -- $token
+        __fish_complete_path (string replace unix: '' -- $token) 'Unix socket' | string replace -r '^' unix:
+        return
+    end
+    string match -q '*:*' -- $token; and return
+    __fish_print_hostnames | string replace -r '$' ':\tHost'
+    printf '%s\n' unix:\t'Unix socket' fd:\t'Inherited descriptor' sd:\t'Socket from systemd'
+end
+
+function __zcp_listen
+    __zcp_net | string match -r '^unix:.*|^fd:.*|^sd:.*'
+    printf '%s\n' :\t'Listen on every address' -\t'Standard input and output'
+end
+
+function __zcp_size
+    set -l token (commandline -ct | string replace -r -- '^(-[^-]*s|--size=)' '')
+    if string match -q '@*' -- $token
+        __fish_complete_path (string sub -s 2 -- $token) 'Size of a file' | string replace -r '^' @
+    else
+        printf '%s\n' 100M 1G @\t'Size of a file'
+    end
+end
+
+complete -c zcp -f
+complete -c zcp -n 'not __zcp_operands | string length -q' -a send -d 'Bytes from files or stdin to the network'
+complete -c zcp -n 'not __zcp_operands | string length -q' -a recv -d 'Bytes from the network to a file or stdout'
+complete -c zcp -n 'not __zcp_operands | string length -q' -a cat -d 'Bytes from files or stdin to stdout, watched'
+complete -c zcp -n 'not __zcp_operands | string length -q' -a relay -d 'Both ways between two network ends'
+complete -c zcp -n 'not __zcp_operands | string length -q' -a completion -d 'Print the completion file of a shell'
+complete -c zcp -n 'not __zcp_operands | string length -q' -a help -d 'Print help for a command'
+complete -c zcp -s h -l help -d 'Print help'
+complete -c zcp -n 'not __zcp_operands | string length -q' -s V -l version -d 'Print version, commit, date and Go version'
+
+# Operands
+complete -c zcp -n '__zcp_place send 1 +; or __zcp_place recv 2; or __zcp_place cat 1 +' -F
+complete -c zcp -n '__zcp_place send 2 +; or __zcp_place recv 1; or __zcp_place relay 2' -a '(__zcp_net)'
+complete -c zcp -n '__zcp_place relay 1' -a '(__zcp_listen)'
+complete -c zcp -n '__zcp_place completion 1' -a 'bash zsh fish'
+complete -c zcp -n '__zcp_place help 1' -a 'send recv cat relay completion'
+
+# Every command
+set -l cmds 'send recv cat relay'
+complete -c zcp -n "__zcp_command $cmds" -s q -l quiet -d 'Say nothing but errors'
+complete -c zcp -n "__zcp_command $cmds" -s v -l verbose -d 'Say what is happening'
+complete -c zcp -n "__zcp_command $cmds" -s C -l no-splice -d 'Read and write through memory'
+complete -c zcp -n "__zcp_command $cmds" -s L -l rate-limit -x -a '1M 10M 100M 1G' -d 'Limit the rate'
+complete -c zcp -n "__zcp_command $cmds" -s B -l buffer-size -x -a '64K 256K 1M' -d 'Pipe size'
+complete -c zcp -n "__zcp_command $cmds" -l json -d 'Write events as JSON objects'
+complete -c zcp -n "__zcp_command $cmds" -l explain -d 'Say which path is planned, and what really ran'
+
+# What is shown
+set -l cmds 'send recv cat'
+complete -c zcp -n "__zcp_command $cmds" -s f -l force -d 'Show the progress line anyway'
+complete -c zcp -n "__zcp_command $cmds" -s n -l numeric -d 'One number at each tick'
+complete -c zcp -n "__zcp_command $cmds" -s i -l interval -x -a '100ms 500ms 1 5' -d 'Time between updates'
+complete -c zcp -n "__zcp_command $cmds" -s s -l size -x -a '(__zcp_size)' -d 'The size to expect'
+complete -c zcp -n "__zcp_command $cmds" -s S -l stop-at-size -d 'Stop after --size bytes'
+
+# The network
+set -l cmds 'send recv relay'
+set -l durations '1s 10s 30s 1m 5m 1h'
+set -l networks '127.0.0.0/8 ::1 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16'
+complete -c zcp -n "__zcp_command $cmds" -s 4 -d 'IPv4 only'
+complete -c zcp -n "__zcp_command $cmds" -s 6 -d 'IPv6 only'
+complete -c zcp -n "__zcp_command $cmds" -l bind -x -d 'Source address when connecting'
+complete -c zcp -n "__zcp_command $cmds" -s w -l wait -x -a $durations -d 'Limit for connecting'
+complete -c zcp -n "__zcp_command $cmds" -l retry-for -x -a $durations -d 'Keep trying to connect'
+complete -c zcp -n "__zcp_command $cmds" -l idle -x -a $durations -d 'Give up after so long without a byte'
+complete -c zcp -n "__zcp_command $cmds" -l allow -x -a $networks -d 'Only these may connect'
+complete -c zcp -n "__zcp_command $cmds" -l deny -x -a $networks -d 'These may not connect'
+complete -c zcp -n "__zcp_command $cmds" -s m -l max-conns -x -a '1 10 100 1000' -d 'Most connections at once'
+complete -c zcp -n '__zcp_command send recv' -s l -l listen -d 'Listen instead of connecting'
+complete -c zcp -n '__zcp_command send recv' -s k -l keep-open -d 'Serve every client, or one file for each'
+complete -c zcp -n '__zcp_command send recv' -s N -d 'Close at the end of the input (the default)'
+complete -c zcp -n '__zcp_command send' -l linger -x -a $durations -d 'Wait so long for the peer to close'
+
+# Where the bytes go
+complete -c zcp -n '__zcp_command recv cat' -s a -l append -d 'Append to the file'
+complete -c zcp -n '__zcp_command recv cat' -l no-clobber -d 'Refuse to overwrite'
+complete -c zcp -n '__zcp_command recv cat' -l sync -d 'fsync before saying done'
+complete -c zcp -n '__zcp_command cat' -s o -l output -r -F -d 'Write to FILE'
+
+# The relay
+complete -c zcp -n '__zcp_command relay' -l half-close -x -a $durations -d 'Limit for the silent half of a connection'
+complete -c zcp -n '__zcp_command relay' -l drain -x -a $durations -d 'Let connections end this long after SIGTERM'
+complete -c zcp -n '__zcp_command relay' -l exit-idle -x -a $durations -d 'End when there was no connection this long'
+complete -c zcp -n '__zcp_command relay' -l rate-total -x -a '1M 10M 100M 1G' -d 'Limit the rate of all connections together'
+complete -c zcp -n '__zcp_command relay' -l stats -x -a ':9100 unix:' -d 'Serve totals as JSON and Prometheus text'

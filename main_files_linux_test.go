@@ -1,0 +1,288 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// dial connects to a zcp that listens. The connection ends with the test, at the latest
+// after guardTime.
+func dial(t testing.TB, p *program) *net.TCPConn {
+	t.Helper()
+	c, err := net.Dial("tcp", "127.0.0.1:"+p.port())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if err := c.SetDeadline(time.Now().Add(guardTime)); err != nil {
+		t.Fatal(err)
+	}
+	return c.(*net.TCPConn)
+}
+
+// reset closes a connection so that its peer gets a reset.
+func reset(t testing.TB, c *net.TCPConn) {
+	t.Helper()
+	if err := c.SetLinger(0); err != nil {
+		t.Error(err)
+	}
+	c.Close()
+}
+
+func write(t testing.TB, w io.Writer, b []byte) {
+	t.Helper()
+	if _, err := w.Write(b); err != nil {
+		t.Error(err)
+	}
+}
+
+func writeFile(t testing.TB, name string, b []byte, mode os.FileMode) {
+	t.Helper()
+	if err := os.WriteFile(name, b, mode); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(name, mode); err != nil { // whatever the umask is
+		t.Fatal(err)
+	}
+}
+
+// holds wants a file to hold exactly want.
+func holds(t testing.TB, name string, want []byte) {
+	t.Helper()
+	got, err := os.ReadFile(name)
+	if err != nil {
+		t.Error(err)
+	} else if string(got) != string(want) {
+		t.Errorf("%s holds %d bytes that are not the %d expected", name, len(got), len(want))
+	}
+}
+
+func absent(t testing.TB, name string) {
+	t.Helper()
+	if _, err := os.Lstat(name); !os.IsNotExist(err) {
+		t.Errorf("%s is there (%v)", name, err)
+	}
+}
+
+func needRoot(t testing.TB) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("NOT TESTED: needs root")
+	}
+}
+
+// awaitSize waits until a file has n bytes.
+func awaitSize(t testing.TB, name string, n int64) {
+	t.Helper()
+	waitFor(t, fmt.Sprintf("%d bytes in %s", n, name), func() bool {
+		fi, err := os.Stat(name)
+		return err == nil && fi.Size() == n
+	})
+}
+
+// What is on the disk while bytes arrive, and who may read it: nothing under DST's name,
+// and nothing of a private file in a public one.
+func TestPartWhileReceiving(t *testing.T) {
+	for _, old := range []os.FileMode{0, 0o600, 0o664} {
+		t.Run(fmt.Sprintf("old %o", old), func(t *testing.T) {
+			t.Parallel()
+			dst := filepath.Join(t.TempDir(), "out")
+			if old != 0 {
+				writeFile(t, dst, []byte("old"), old)
+			}
+			p := zcp(t, "recv", ":0", dst).start()
+			p.port()
+			absent(t, dst+".part") // opened only when a connection is there
+			c := dial(t, p)
+			write(t, c, noise(100000, 2))
+			awaitSize(t, dst+".part", 100000)
+			st, err := os.Stat(dst + ".part")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if old == 0 {
+				absent(t, dst)
+			} else {
+				holds(t, dst, []byte("old"))
+				if st.Mode().Perm() != 0o600 {
+					t.Errorf("before it is complete the file has mode %o", st.Mode().Perm())
+				}
+			}
+			c.CloseWrite()
+			p.ends(0)
+			holds(t, dst, noise(100000, 2))
+			absent(t, dst+".part")
+			if st, err := os.Stat(dst); err != nil || old != 0 && st.Mode().Perm() != old {
+				t.Errorf("mode %v instead of %o (%v)", st.Mode(), old, err)
+			}
+		})
+	}
+}
+
+// The owner of what is replaced stays the owner, and the umask is for new files only.
+func TestOwnerAndUmask(t *testing.T) {
+	dir := t.TempDir()
+	p := command(t, "sh", "-c", `umask 027; exec "$0" "$@"`, zcpPath(t), "recv", ":0", filepath.Join(dir, "new")).start()
+	dial(t, p).CloseWrite()
+	p.ends(0)
+	if st, err := os.Stat(filepath.Join(dir, "new")); err != nil || st.Mode().Perm() != 0o640 {
+		t.Errorf("a new file under umask 027: %v, %v", st.Mode(), err)
+	}
+	needRoot(t)
+	old := filepath.Join(dir, "old")
+	writeFile(t, old, []byte("old"), 0o644)
+	for _, err := range []error{os.Chown(old, 1234, 5678), unix.Chmod(old, 0o4751)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	p = zcp(t, "recv", ":0", old).start()
+	c := dial(t, p)
+	write(t, c, []byte("new"))
+	c.CloseWrite()
+	p.ends(0)
+	holds(t, old, []byte("new"))
+	var st unix.Stat_t
+	if err := unix.Stat(old, &st); err != nil || st.Uid != 1234 || st.Gid != 5678 || st.Mode&0o7777 != 0o4751 {
+		t.Errorf("owner %d:%d mode %o, %v", st.Uid, st.Gid, st.Mode, err)
+	}
+}
+
+// asNobody makes a process run as a user without rights, from a place that user can
+// reach, and returns a folder of that user's.
+func asNobody(t testing.TB, args ...string) (*program, string) {
+	t.Helper()
+	needRoot(t)
+	dir, err := os.MkdirTemp("", "zcp-nobody")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	bin, err := os.ReadFile(zcpPath(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(dir, "zcp"), bin, 0o755)
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p := command(t, filepath.Join(dir, "zcp"), args...)
+	p.Dir = dir
+	p.SysProcAttr.Credential = &syscall.Credential{Uid: 65534, Gid: 65534}
+	return p, dir
+}
+
+// No right to create .part: said before anybody can connect, with the way around it.
+func TestNoRightToCreate(t *testing.T) {
+	p, dir := asNobody(t, "recv", ":0", "out")
+	writeFile(t, filepath.Join(dir, "out"), []byte("old"), 0o666)
+	p.run(1)
+	want := "zcp: out: cannot be replaced: permission denied\nzcp: to write it in place: zcp recv ... > out\n"
+	if p.err.String() != want {
+		t.Errorf("said %q", p.err)
+	}
+	// In place it can be written: the hint is right.
+	p, _ = asNobody(t, "recv", ":0")
+	out, err := os.OpenFile(filepath.Join(dir, "out"), os.O_WRONLY|os.O_TRUNC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	p.Stdout = out
+	p.start()
+	c := dial(t, p)
+	write(t, c, []byte("new"))
+	c.CloseWrite()
+	p.ends(0)
+	holds(t, filepath.Join(dir, "out"), []byte("new"))
+	// A .part of somebody else's in a folder where everybody may write.
+	p, dir = asNobody(t, "recv", ":0", "out")
+	if err := unix.Chmod(dir, 0o1777); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(dir, "out.part"), []byte("mine"), 0o644)
+	p.run(1)
+	if !strings.HasPrefix(p.err.String(), "zcp: out: out.part: permission denied\n") {
+		t.Errorf("said %q", p.err)
+	}
+	holds(t, filepath.Join(dir, "out.part"), []byte("mine"))
+	p, _ = asNobody(t, "cat", "/etc/shadow", "/dev/null")
+	p.run(1)
+	if p.err.String() != "zcp: /etc/shadow: permission denied\n" {
+		t.Errorf("said %q", p.err)
+	}
+}
+
+// Every byte is in and the last step fails: the bytes are kept and the sender is told.
+func TestRenameFails(t *testing.T) {
+	dst := filepath.Join(t.TempDir(), "out")
+	p := zcp(t, "recv", ":0", dst).start()
+	c := dial(t, p)
+	write(t, c, []byte("bytes"))
+	awaitSize(t, dst+".part", 5)
+	if err := os.Mkdir(dst, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c.CloseWrite()
+	p.ends(1)
+	want := fmt.Sprintf("zcp: %[1]s: cannot rename %[1]s.part: is a directory after 5B; %[1]s.part holds 5B\n", dst)
+	if !strings.HasSuffix(p.err.String(), want) {
+		t.Errorf("said %q", p.err)
+	}
+	holds(t, dst+".part", []byte("bytes"))
+	wantReset(t, c)
+}
+
+// A mount point cannot be renamed onto (containers mount single files).
+func TestMountPoint(t *testing.T) {
+	needRoot(t)
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "real"), []byte("real"), 0o644)
+	writeFile(t, filepath.Join(dir, "dst"), nil, 0o644)
+	p := command(t, "sh", "-c", `mount --bind real dst && exec zcp recv :0 dst`)
+	p.Dir = dir
+	p.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS
+	p.run(1)
+	want := "zcp: dst: cannot be replaced: it is a mount point\nzcp: to write it in place: zcp recv ... > dst\n"
+	if p.err.String() != want {
+		t.Errorf("said %q", p.err)
+	}
+	absent(t, filepath.Join(dir, "dst.part"))
+}
+
+// Somebody takes .part away, or puts something else in its place: DST must not become
+// what zcp has not written.
+func TestPartTakenAway(t *testing.T) {
+	for name, meddle := range map[string]func(part string) error{
+		"removed":  os.Remove,
+		"replaced": func(part string) error { os.Remove(part); return os.WriteFile(part, []byte("foreign"), 0o666) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dst := filepath.Join(t.TempDir(), "out")
+			writeFile(t, dst, []byte("old"), 0o644)
+			p := zcp(t, "recv", ":0", dst).start()
+			c := dial(t, p)
+			write(t, c, []byte("new"))
+			awaitSize(t, dst+".part", 3)
+			if err := meddle(dst + ".part"); err != nil {
+				t.Fatal(err)
+			}
+			c.CloseWrite()
+			p.ends(1)
+			holds(t, dst, []byte("old"))
+			if _, err := c.Read(make([]byte, 1)); err == nil || err == io.EOF {
+				t.Errorf("the sender was told that all is well (%v)", err)
+			}
+		})
+	}
+}

@@ -1,0 +1,222 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"regexp"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// guardTime ends what hangs. Nothing that works waits for it.
+const guardTime = 60 * time.Second
+
+// A screen collects what a process prints and wakes those who wait for a line.
+type screen struct {
+	mu      sync.Mutex
+	text    bytes.Buffer
+	changed chan struct{}
+	closed  bool
+}
+
+func newScreen() *screen { return &screen{changed: make(chan struct{})} }
+
+func (s *screen) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wake()
+	return s.text.Write(p)
+}
+
+// wake is called with the lock held.
+func (s *screen) wake() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+func (s *screen) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	s.wake()
+}
+
+func (s *screen) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
+
+// await waits until pattern was printed and returns its groups, or nil when the process
+// ended without it.
+func (s *screen) await(pattern string) []string {
+	re := regexp.MustCompile(pattern)
+	guard := time.After(guardTime)
+	for {
+		s.mu.Lock()
+		m, changed, closed := re.FindStringSubmatch(s.text.String()), s.changed, s.closed
+		s.mu.Unlock()
+		if m != nil || closed {
+			return m
+		}
+		select {
+		case <-changed:
+		case <-guard:
+			return nil
+		}
+	}
+}
+
+// A program is a command that runs beside the test: zcp, or one of its peers.
+type program struct {
+	*exec.Cmd
+	t      testing.TB
+	out    *screen // stdout, unless it was sent elsewhere
+	err    *screen
+	ended  chan struct{}
+	status int // when ended: the exit status, or 128 and the signal it died of, as a shell has it
+}
+
+// command prepares a process. Whatever becomes of the test, it does not outlive it.
+func command(t testing.TB, name string, args ...string) *program {
+	t.Helper()
+	p := &program{Cmd: exec.Command(name, args...), t: t, out: newScreen(), err: newScreen(), ended: make(chan struct{})}
+	p.Stdout, p.Stderr = p.out, p.err
+	p.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	p.WaitDelay = guardTime
+	return p
+}
+
+// zcp prepares the command under test.
+func zcp(t testing.TB, args ...string) *program {
+	t.Helper()
+	return command(t, zcpPath(t), args...)
+}
+
+// with adds variables to the environment.
+func (p *program) with(env ...string) *program {
+	p.Env = append(p.Environ(), env...)
+	return p
+}
+
+// from gives the process its standard input.
+func (p *program) from(r io.Reader) *program {
+	p.Stdin = r
+	return p
+}
+
+// start starts the process and watches it.
+func (p *program) start() *program {
+	p.t.Helper()
+	if err := startInterruptible(p.Cmd); err != nil {
+		p.t.Fatal(err)
+	}
+	go p.watch()
+	guard := time.AfterFunc(guardTime, func() { _ = p.Process.Signal(unix.SIGQUIT) }) // shows where a Go program hangs
+	p.t.Cleanup(func() {
+		guard.Stop()
+		_ = p.Process.Kill() // of a process that has ended, which is what we want
+		<-p.ended
+	})
+	return p
+}
+
+var starting sync.Mutex
+
+// startInterruptible starts a process with SIGINT as a terminal would leave it. A shell's
+// background job ignores it, and so would everything below; what this process handles
+// is reset in its children.
+func startInterruptible(c *exec.Cmd) error {
+	starting.Lock()
+	defer starting.Unlock()
+	if signal.Ignored(unix.SIGINT) {
+		ch := make(chan os.Signal, 1)
+		signal.Notify(ch, unix.SIGINT)
+		defer signal.Reset(unix.SIGINT)
+	}
+	return c.Start()
+}
+
+func (p *program) watch() {
+	_ = p.Wait() // the status tells more
+	p.status = p.ProcessState.ExitCode()
+	if ws, ok := p.ProcessState.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+		p.status = 128 + int(ws.Signal())
+	}
+	p.out.close()
+	p.err.close()
+	close(p.ended)
+}
+
+// says waits until the process prints pattern on stderr and returns its groups.
+func (p *program) says(pattern string) []string {
+	p.t.Helper()
+	m := p.err.await(pattern)
+	if m == nil {
+		p.t.Fatalf("%v never said %q, but\n%s", p.Args, pattern, p.err)
+	}
+	return m
+}
+
+// port waits for the line that says where zcp listens.
+func (p *program) port() string {
+	p.t.Helper()
+	return p.says(`listening on \S+:(\d+)`)[1]
+}
+
+// end waits for the end and returns the status.
+func (p *program) end() int {
+	<-p.ended
+	return p.status
+}
+
+// hasEnded tells whether it has, without waiting.
+func (p *program) hasEnded() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// ends wants the process to end with this status.
+func (p *program) ends(status int) *program {
+	p.t.Helper()
+	if got := p.end(); got != status {
+		p.t.Errorf("%v ended with %d, want %d\n%s", p.Args, got, status, p.err)
+	}
+	return p
+}
+
+// signal sends a signal.
+func (p *program) signal(s syscall.Signal) {
+	p.t.Helper()
+	if err := p.Process.Signal(s); err != nil {
+		p.t.Error(err)
+	}
+}
+
+// waitFor looks until something is true that wakes nobody.
+func waitFor(t testing.TB, what string, come func() bool) {
+	t.Helper()
+	for start := time.Now(); time.Since(start) < guardTime; time.Sleep(time.Millisecond) {
+		if come() {
+			return
+		}
+	}
+	t.Fatalf("waited in vain for %s", what)
+}
+
+// run starts a process and wants it to end with this status.
+func (p *program) run(status int) *program {
+	p.t.Helper()
+	return p.start().ends(status)
+}

@@ -1,0 +1,333 @@
+package pipepool
+
+import (
+	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// get is Get where a refusal is the end of the test.
+func get(t testing.TB, l lender[*Pipe]) *Pipe {
+	t.Helper()
+	p, err := l.Get()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// isOpen tells whether the kernel knows a descriptor of that number.
+func isOpen(fd int) bool {
+	_, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+	return err == nil
+}
+
+// eventually waits for something that another goroutine or the collector is going to do.
+func eventually(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !done(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("not in 30 seconds: %s", what)
+		}
+		runtime.GC()
+	}
+}
+
+func TestPipeIsNonBlockingAndCloseOnExec(t *testing.T) {
+	var pl Pool
+	defer pl.CloseIdle()
+	p := get(t, &pl)
+	defer pl.Put(p)
+	for _, fd := range []int{p.R(), p.W()} {
+		if fl, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0); err != nil || fl&unix.O_NONBLOCK == 0 {
+			t.Errorf("descriptor %d blocks: flags %#x, %v", fd, fl, err)
+		}
+		if fl, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil || fl&unix.FD_CLOEXEC == 0 {
+			t.Errorf("descriptor %d survives exec: flags %#x, %v", fd, fl, err)
+		}
+	}
+}
+
+func TestCapIsWhatTheKernelSays(t *testing.T) {
+	page := unix.Getpagesize()
+	for _, c := range []struct{ size, want int }{
+		{0, DefaultSize},
+		{DefaultSize, DefaultSize},
+		{16 * page, 16 * page},     // what the kernel gives unasked
+		{1, page},                  // smaller than that
+		{3*page + 1, 4 * page},     // rounded up
+		{32*page - 1, 32 * page},   // rounded up, beyond that
+		{-1, DefaultSize},          // nonsense
+		{DefaultSize, DefaultSize}, // and again
+	} {
+		pl := Pool{Size: c.size}
+		p := get(t, &pl)
+		truth, err := unix.FcntlInt(uintptr(p.R()), unix.F_GETPIPE_SZ, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Cap() != truth || truth != c.want {
+			t.Errorf("Size %d: Cap %d, the kernel says %d, want %d", c.size, p.Cap(), truth, c.want)
+		}
+		if s := pl.Stats(); s.Capacity != int64(truth) || s.Smaller != 0 {
+			t.Errorf("Size %d: %+v", c.size, s)
+		}
+		pl.Put(p)
+		pl.CloseIdle()
+	}
+}
+
+func TestEmptyPipeIsLentAgain(t *testing.T) {
+	var pl Pool
+	defer pl.CloseIdle()
+	p := get(t, &pl)
+	r, w := p.R(), p.W()
+	if s := pl.Stats(); s.Open != 1 || s.InUse != 1 || s.Idle != 0 || s.Capacity != DefaultSize {
+		t.Errorf("lent: %+v", s)
+	}
+	pl.Put(p)
+	if s := pl.Stats(); s.Open != 1 || s.InUse != 0 || s.Idle != 1 || s.Capacity != DefaultSize {
+		t.Errorf("idle: %+v", s)
+	}
+	q := get(t, &pl)
+	if q != p || q.R() != r || q.W() != w || q.Len != 0 {
+		t.Error("Get opened a pipe while one was idle")
+	}
+	pl.Put(q)
+	pl.CloseIdle()
+	if s := pl.Stats(); s != (Stats{}) {
+		t.Errorf("closed: %+v", s)
+	}
+	if isOpen(r) || isOpen(w) {
+		t.Error("CloseIdle left a descriptor open")
+	}
+}
+
+// A pipe on somebody else's shelf is better than a new one.
+func TestGetLooksOnEveryShelf(t *testing.T) {
+	for far := range uint8(shelves) {
+		var pl Pool
+		p := get(t, &pl)
+		p.home = far
+		pl.Put(p)
+		if q := get(t, &pl); q != p {
+			t.Fatalf("the pipe on shelf %d was not found", far)
+		}
+		pl.Put(p)
+		pl.CloseIdle()
+	}
+}
+
+func TestDirtyPipeIsClosedAndItsCleanupStopped(t *testing.T) {
+	var pl Pool
+	for _, left := range []int64{1, DefaultSize, -1} {
+		p := get(t, &pl)
+		r, w := p.R(), p.W()
+		if _, err := unix.Write(w, []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		p.Len = left
+		pl.Put(p)
+		if s := pl.Stats(); s.Open != 0 || s.Idle != 0 || s.InUse != 0 || s.Capacity != 0 {
+			t.Errorf("Len %d: %+v", left, s)
+		}
+		if p.R() != -1 || p.W() != -1 {
+			t.Errorf("Len %d: the closed pipe still names descriptors %d and %d", left, p.R(), p.W())
+		}
+		// Whoever opens next gets the same numbers. A cleanup still waiting for p would close them.
+		var next [2]int
+		if err := unix.Pipe2(next[:], unix.O_CLOEXEC); err != nil {
+			t.Fatal(err)
+		}
+		if next != [2]int{r, w} {
+			t.Logf("the numbers were not used again: %v, %v", next, [2]int{r, w})
+		}
+		p = nil
+		collect()
+		if !isOpen(next[0]) || !isOpen(next[1]) {
+			t.Errorf("Len %d: somebody else's descriptors were closed", left)
+		}
+		unix.Close(next[0])
+		unix.Close(next[1])
+	}
+}
+
+func TestPutPanicsOnPipesThatAreNotLent(t *testing.T) {
+	var pl, other Pool
+	defer pl.CloseIdle()
+	mustPanic := func(name string, f func()) {
+		t.Helper()
+		defer func() {
+			t.Helper()
+			if recover() == nil {
+				t.Errorf("%s did not panic", name)
+			}
+		}()
+		f()
+	}
+	p := get(t, &pl)
+	mustPanic("Put in another pool", func() { other.Put(p) })
+	l := Local{Pool: &other}
+	mustPanic("Put in another pool's Local", func() { l.Put(p) })
+	pl.Put(p)
+	mustPanic("a second Put", func() { pl.Put(p) })
+	l.Pool = &pl
+	mustPanic("a second Put, in a Local", func() { l.Put(p) })
+	p = get(t, &pl)
+	p.Len = 1
+	pl.Put(p)
+	mustPanic("Put of a closed pipe", func() { pl.Put(p) })
+	if s := pl.Stats(); s.Open != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// What the race detector makes of every test of a program that counts its bytes wrongly.
+func TestPutUnderTheRaceDetectorAsksTheKernel(t *testing.T) {
+	if !verify {
+		t.Skip("only with -race")
+	}
+	var pl Pool
+	p := get(t, &pl)
+	if _, err := unix.Write(p.W(), []byte("secret")); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("a pipe with six bytes in it and Len 0 was pooled")
+		}
+		p.Len = 6
+		pl.Put(p)
+	}()
+	pl.Put(p)
+}
+
+func TestDroppedPipesAreClosedOnce(t *testing.T) {
+	var pl Pool
+	memfd, err := unix.MemfdCreate("canary", unix.MFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(memfd)
+	before := descriptors(t)
+	var want unix.Stat_t
+	if err := unix.Fstat(memfd, &want); err != nil {
+		t.Fatal(err)
+	}
+	// Canaries take numbers that pipes had: one that is closed or replaced was closed by somebody who was late.
+	var canaries []int
+	const drops, batch = 10_000, 500
+	for i := range drops {
+		p := get(t, &pl)
+		if i%8 == 0 {
+			p.Len = 1
+			pl.Put(p)
+		}
+		if i%16 == 0 {
+			fd, err := unix.FcntlInt(uintptr(memfd), unix.F_DUPFD_CLOEXEC, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			canaries = append(canaries, fd)
+		}
+		if i%batch == 0 {
+			runtime.GC()
+		}
+	}
+	eventually(t, "all dropped pipes closed", func() bool { return pl.Stats().Open == 0 })
+	for _, fd := range canaries {
+		var is unix.Stat_t
+		if err := unix.Fstat(fd, &is); err != nil || is.Ino != want.Ino || is.Dev != want.Dev {
+			t.Fatalf("descriptor %d was closed by somebody who did not own it (%v)", fd, err)
+		}
+		unix.Close(fd)
+	}
+	if s := pl.Stats(); s != (Stats{}) {
+		t.Errorf("%+v", s)
+	}
+	eventually(t, "as many descriptors as before", func() bool { return descriptors(t) <= before })
+}
+
+// Sixty-four borrowers at once: nobody ever holds a pipe that somebody else holds, and each gets back what he put in.
+func TestBorrowersNeverShareAPipe(t *testing.T) {
+	var pl Pool
+	var holders [4096]atomic.Int32 // by descriptor
+	var wg sync.WaitGroup
+	for id := range byte(64) {
+		wg.Go(func() {
+			for i := range 200 {
+				p, err := pl.Get()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if p.R() < len(holders) && holders[p.R()].Add(1) != 1 {
+					t.Error("two borrowers hold one pipe")
+				}
+				if err := passByte(p, id); err != nil {
+					t.Error(err)
+				}
+				if p.R() < len(holders) {
+					holders[p.R()].Add(-1)
+				}
+				if i%50 == 49 {
+					p.Len = 1
+				}
+				pl.Put(p)
+			}
+		})
+	}
+	wg.Wait()
+	pl.CloseIdle()
+	if s := pl.Stats(); s != (Stats{}) {
+		t.Errorf("%+v", s)
+	}
+}
+
+// passByte sends b through the pipe and lets others run while it is there.
+func passByte(p *Pipe, b byte) error {
+	if _, err := unix.Write(p.W(), []byte{b}); err != nil {
+		return err
+	}
+	p.Len++
+	runtime.Gosched()
+	var got [2]byte
+	n, err := unix.Read(p.R(), got[:])
+	if err != nil {
+		return err
+	}
+	p.Len--
+	if n != 1 || got[0] != b {
+		return errors.New("somebody else's bytes in the pipe")
+	}
+	return nil
+}
+
+func TestGetAndPutDoNotAllocate(t *testing.T) {
+	var pl Pool
+	defer pl.CloseIdle()
+	l := Local{Pool: &pl}
+	defer l.Close()
+	for name, from := range map[string]lender[*Pipe]{"Pool": &pl, "Local": &l} {
+		from.Put(get(t, from))
+		if n := testing.AllocsPerRun(1000, func() { from.Put(get(t, from)) }); n != 0 {
+			t.Errorf("%s: %v allocations to borrow and return", name, n)
+		}
+	}
+}
+
+// Two pipes, or two shelves, on one pair of cache lines would slow each other down.
+func TestCacheLines(t *testing.T) {
+	if size := unsafe.Sizeof(shelf{}); size != lines {
+		t.Errorf("a shelf has %d bytes, want %d", size, lines)
+	}
+	if size := unsafe.Sizeof(Pipe{}); size != lines && unsafe.Sizeof(uintptr(0)) == 8 {
+		t.Errorf("a Pipe has %d bytes, want %d", size, lines)
+	}
+}

@@ -1,0 +1,204 @@
+package transfer_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/transfer"
+)
+
+// overwrite changes every byte of a file in place.
+func overwrite(t testing.TB, path string) {
+	t.Helper()
+	f := must(os.OpenFile(path, os.O_WRONLY, 0))(t)
+	defer f.Close()
+	size := must(f.Seek(0, io.SeekEnd))(t)
+	must(f.WriteAt(bytes.Repeat([]byte{'!'}, int(size)), 0))(t)
+}
+
+// wrote tells how many bytes took the kernel's paths, and how many went through memory.
+func wrote(tr *transfer.Transfer) (kernel, memory int64) {
+	memory, _ = tr.Stats.Path(transfer.ReadWrite)
+	return tr.Stats.Bytes.Load() - memory, memory
+}
+
+// readUntilMoved is a reader of a pipe that reads no more than it must for the transfer to
+// end, so that the pipe is full when it does.
+func readUntilMoved(t testing.TB, tr *transfer.Transfer, r *os.File, done <-chan outcome) (got []byte) {
+	t.Helper()
+	b := make([]byte, 5000)
+	until(t, "the transfer to end", func() bool {
+		if side, _ := tr.Stats.Waiting(); len(done) == 0 && side == transfer.Destination {
+			n := must(r.Read(b))(t)
+			got = append(got, b[:n]...)
+		}
+		return len(done) > 0
+	})
+	if o := <-done; o.err != nil {
+		t.Error(o.err)
+	}
+	return got
+}
+
+// TestNothingOfTheFileStaysInThePipe changes the file when the transfer and its process would
+// be gone: a slow reader still gets the bytes of before, however they went.
+func TestNothingOfTheFileStaysInThePipe(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		size   int
+		kernel bool // some of it goes by reference
+		writer bool // somebody has the file open for writing
+		owned  bool
+	}{
+		{"lease", 4*pipeSize + 11, true, false, true},
+		{"lease, inherited", 4*pipeSize + 11, true, false, false},
+		{"a writer", 4*pipeSize + 11, false, true, true},
+		{"as large as the pipe", pipeSize, false, false, true},
+		{"a page more", pipeSize + 4096, false, false, true},
+		{"two bytes more", pipeSize + 4098, true, false, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			data := noise(c.size, 11)
+			path := fileWith(t, data)
+			if c.writer {
+				defer must(os.OpenFile(path, os.O_WRONLY, 0))(t).Close()
+			}
+			src := openFor(t, path, unix.O_RDONLY)
+			if !c.owned {
+				src = must(transfer.Inherit(src.FD()))(t)
+			}
+			dst, r, _ := farSink(newPipe)(t)
+			tr := transfer.Transfer{PipeSize: pipeSize}
+			got := readUntilMoved(t, &tr, r, moving(bedContext(t), &tr, dst, src, -1))
+			guarding, _ := src.Guarding()
+			if want := map[bool]transfer.Guarding{false: transfer.Lease, true: transfer.LookedAt}[c.writer]; guarding != want {
+				t.Errorf("guarded by %v, want %v", guarding, want)
+			}
+			if s := src.Verify(); s != transfer.Unchanged {
+				t.Errorf("state %v", s)
+			}
+			overwrite(t, path)
+			dst.Close()
+			got = append(got, must(io.ReadAll(r))(t)...)
+			if !bytes.Equal(got, data) {
+				t.Errorf("the reader got what was written after the end (%d bytes)", len(got))
+			}
+			kernel, memory := wrote(&tr)
+			if (kernel > 0) != c.kernel || memory < min(int64(c.size), pipeSize) {
+				t.Errorf("%d bytes by reference, %d copied", kernel, memory)
+			}
+		})
+	}
+}
+
+// TestSealed sends memory that nobody can change by reference to the last byte, and memory
+// that its maker can still write to as a copy, whatever description of it we were given.
+func TestSealed(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		seals  int
+		reopen bool
+		want   transfer.Guarding
+	}{
+		{"sealed", unix.F_SEAL_WRITE | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW, false, transfer.Fixed},
+		{"sealed against writing only", unix.F_SEAL_WRITE, false, transfer.LookedAt},
+		{"open", 0, false, transfer.LookedAt},
+		{"open, passed on for reading", 0, true, transfer.LookedAt},
+	} {
+		for _, sink := range []func(testing.TB) (*transfer.Endpoint, *os.File, func(int) []byte){farSink(newPipe), farSink(newTCP)} {
+			dst, r, _ := sink(t)
+			t.Run(c.name+" to "+dst.Kind().String(), func(t *testing.T) {
+				data := noise(large, 12)
+				src, _ := memfdSource(t, data)
+				if c.seals != 0 {
+					must(unix.FcntlInt(uintptr(src.FD()), unix.F_ADD_SEALS, c.seals))(t)
+				}
+				if c.reopen {
+					src = openFor(t, "/proc/self/fd/"+strconv.Itoa(src.FD()), unix.O_RDONLY)
+				}
+				d := drainAll(r, large, nil)
+				tr := transfer.Transfer{PipeSize: pipeSize}
+				if n, err := tr.Move(bedContext(t), dst, src, -1); n != large || err != nil {
+					t.Fatal(n, err)
+				}
+				if got, _ := d.wait(); !bytes.Equal(got, data) {
+					t.Error("other bytes arrived")
+				}
+				g, _ := src.Guarding()
+				kernel, memory := wrote(&tr)
+				fixed := c.want == transfer.Fixed
+				if g != c.want || fixed && memory != 0 || !fixed && kernel != 0 {
+					t.Errorf("guarded by %v, want %v; %d by reference, %d copied", g, c.want, kernel, memory)
+				}
+				if s := src.Verify(); s != transfer.Unchanged {
+					t.Errorf("state %v", s)
+				}
+			})
+		}
+	}
+}
+
+// TestNotTheOwner sends a file of somebody else's: no lease is granted, so it goes to a
+// socket by reference and is compared, and to a pipe as a copy.
+func TestNotTheOwner(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "theirs")
+	if err := os.WriteFile(path, noise(large, 13), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() == 0 {
+		if err := os.Chown(path, 12345, 12345); err != nil {
+			t.Fatal(err)
+		}
+		runtime.LockOSThread() // and never unlocked, so that the thread ends with this test
+		if err := dropLeases(); err != nil {
+			t.Fatal(err)
+		}
+	} else {
+		skipLoudly(t, "only root can give a file away")
+	}
+	for _, sink := range []func(testing.TB) (*transfer.Endpoint, *os.File, func(int) []byte){farSink(newTCP), farSink(newUnix), farSink(newPipe)} {
+		for _, change := range []bool{false, true} {
+			dst, r, _ := sink(t)
+			src := openFor(t, path, unix.O_RDONLY)
+			d := drainAll(r, large, nil)
+			tr := transfer.Transfer{PipeSize: pipeSize}
+			if n, err := tr.Move(bedContext(t), dst, src, -1); n != large || err != nil {
+				t.Fatal(n, err)
+			}
+			<-d.done
+			if g, err := src.Guarding(); g != transfer.LookedAt || !errors.Is(err, unix.EACCES) {
+				t.Errorf("guarded by %v, %v", g, err)
+			}
+			if kernel, memory := wrote(&tr); (kernel != 0) != dst.Kind().Socket() || kernel != 0 && memory != 0 {
+				t.Errorf("to %v: %d by reference, %d copied", dst.Kind(), kernel, memory)
+			}
+			want := transfer.Unchanged
+			if change {
+				overwrite(t, path)
+				want = transfer.Changed
+			}
+			if s := src.Verify(); s != want {
+				t.Errorf("state %v, want %v", s, want)
+			}
+		}
+	}
+}
+
+// dropLeases takes the right to lease other people's files from this thread.
+func dropLeases() error {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return err
+	}
+	data[0].Effective &^= 1 << unix.CAP_LEASE
+	return unix.Capset(&header, &data[0])
+}
