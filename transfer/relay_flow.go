@@ -7,7 +7,7 @@ const (
 	memoryRead = 64 << 10 // most bytes of a large step where there is no pipe
 	drained    = 32 << 10 // a large step that moves less has probably left nothing
 	calmAfter  = 16       // so many large steps in a row below smallRead, and they are small again
-	turnSteps  = 4        // steps before others have their turn
+	stepsATurn = 4        // steps before others have their turn
 )
 
 // ready is told what the poller says of one end.
@@ -53,7 +53,7 @@ func (l *loop) drive(k *link, i int) {
 	f := &k.flows[i]
 	before := f.Bytes.Load()
 	f.until = 0
-	for range turnSteps {
+	for range stepsATurn {
 		n, wait := l.allowance(f)
 		if wait > 0 {
 			f.need, f.until = wantMore, l.now+int64(wait)
