@@ -56,8 +56,8 @@ func part(name string) *exec.Cmd {
 	return c
 }
 
-// playShell starts a job in the background of a terminal with tostop, gives it
-// the terminal, and takes it away again. Marks on the terminal say when.
+// playShell gives the terminal, which has tostop, to a job that draws and takes
+// it away again. Marks on the terminal say when.
 func playShell() error {
 	signal.Ignore(syscall.SIGTTOU) // or tcsetpgrp would stop us
 	if err := setTostop(2); err != nil {
@@ -65,55 +65,54 @@ func playShell() error {
 	}
 	job := part("job")
 	job.Stderr = os.Stderr
-	job.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	stdin, err := job.StdinPipe()
-	if err != nil {
-		return err
-	}
-	stdout, err := job.StdoutPipe()
-	if err != nil {
-		return err
-	}
 	// it starts with the terminal: under tostop its first message, which is no
 	// frame, would stop it by right
+	job.SysProcAttr = &syscall.SysProcAttr{Foreground: true, Ctty: 2}
+	stdin, err1 := job.StdinPipe()
+	dots, err2 := job.StdoutPipe()
 	fmt.Fprintln(os.Stderr, "MARK foreground")
-	job.SysProcAttr.Foreground, job.SysProcAttr.Ctty = true, 2
-	if err := job.Start(); err != nil {
+	if err := errors.Join(err1, err2, job.Start()); err != nil {
 		return err
 	}
-	for i, step := range []struct {
-		mark  string
-		group int
-	}{{"background", unix.Getpgrp()}, {"foreground", job.Process.Pid}, {"background", unix.Getpgrp()}, {"end", job.Process.Pid}} {
-		if _, err := io.CopyN(io.Discard, stdout, 35); err != nil {
-			return fmt.Errorf("step %d: the job is gone: %w", i, err)
+	for _, step := range []func(int, io.Reader) error{takeBack, handOver, takeBack, handOver} {
+		if _, err := io.CopyN(io.Discard, dots, 35); err != nil {
+			return fmt.Errorf("the job is gone: %w", err)
 		}
-		if step.group == job.Process.Pid { // it may draw from now on
-			fmt.Fprintln(os.Stderr, "MARK", step.mark)
-			if err := giveTerminal(step.group); err != nil {
-				return err
-			}
-			continue
-		}
-		if err := giveTerminal(step.group); err != nil {
+		if err := step(job.Process.Pid, dots); err != nil {
 			return err
 		}
-		// a tick that had asked who has the terminal may still draw once: the
-		// first read takes all dots from before, the others are new ticks
-		for range 3 {
-			if _, err := stdout.Read(make([]byte, 65536)); err != nil {
-				return fmt.Errorf("step %d: the job is gone: %w", i, err)
-			}
-		}
-		fmt.Fprintln(os.Stderr, "MARK", step.mark)
 	}
-	if err := stdin.Close(); err != nil {
+	_, err := io.CopyN(io.Discard, dots, 35)
+	fmt.Fprintln(os.Stderr, "MARK end")
+	if err := errors.Join(err, stdin.Close()); err != nil {
 		return err
 	}
-	if _, err := io.Copy(io.Discard, stdout); err != nil {
+	if _, err := io.Copy(io.Discard, dots); err != nil {
 		return err
 	}
 	return job.Wait()
+}
+
+// handOver gives the terminal to the job.
+func handOver(job int, _ io.Reader) error {
+	fmt.Fprintln(os.Stderr, "MARK foreground")
+	return giveTerminal(job)
+}
+
+// takeBack takes the terminal from the job. A tick that had asked who has it may
+// still draw once: the first read takes all dots from before, the others are of
+// new ticks.
+func takeBack(_ int, dots io.Reader) error {
+	if err := giveTerminal(unix.Getpgrp()); err != nil {
+		return err
+	}
+	for range 3 {
+		if _, err := dots.Read(make([]byte, 65536)); err != nil {
+			return fmt.Errorf("the job is gone: %w", err)
+		}
+	}
+	fmt.Fprintln(os.Stderr, "MARK background")
+	return nil
 }
 
 func giveTerminal(group int) error { return unix.IoctlSetPointerInt(2, unix.TIOCSPGRP, group) }
@@ -160,10 +159,10 @@ func watchPty(t *testing.T, c *exec.Cmd, columns uint16, look func(f *os.File, r
 // though the terminal has tostop; in the foreground it draws again.
 func TestJobControl(t *testing.T) {
 	parts := strings.Split(watchPty(t, part("shell"), 80, nil), "MARK ")
-	if len(parts) != 6 {
+	if len(parts) != 7 {
 		t.Fatalf("%d parts: %q", len(parts), parts)
 	}
-	for i, want := range []string{"", "foreground", "background", "foreground", "background", "end"} {
+	for i, want := range []string{"", "foreground", "background", "foreground", "background", "foreground", "end"} {
 		name, text, _ := strings.Cut(parts[i], "\r\n")
 		if name != want {
 			t.Fatalf("part %d is %q, want %q", i, name, want)
