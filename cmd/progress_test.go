@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
@@ -19,20 +18,30 @@ type bench struct {
 	s    atomic.Pointer[Snapshot]
 	usr1 chan os.Signal
 	cont chan os.Signal
+
+	held    atomic.Bool // Read hangs
+	release chan bool
 }
 
 func newBench(m mode, d Display, s Snapshot) *bench {
-	b := &bench{usr1: make(chan os.Signal, 1), cont: make(chan os.Signal, 1)}
+	b := &bench{usr1: make(chan os.Signal, 1), cont: make(chan os.Signal, 1), release: make(chan bool)}
 	b.set(s)
 	p := &Printer{W: &b.out}
 	p.setUp(d)
 	b.Progress = &Progress{
-		Printer: p, Display: d, Read: func() Snapshot { return *b.s.Load() },
+		Printer: p, Display: d, Read: b.read,
 		Meter: Meter{From: "the sender", To: "the receiver"}, Status: b.usr1, Continued: b.cont,
 		LookupEnv: func(string) (string, bool) { return "", false },
 		mode:      m, screen: paper{width: 60, erasing: true}, interval: frameInterval,
 	}
 	return b
+}
+
+func (b *bench) read() Snapshot {
+	if b.held.Load() {
+		<-b.release
+	}
+	return *b.s.Load()
 }
 
 func (b *bench) set(s Snapshot) { b.s.Store(&s) }
@@ -160,81 +169,6 @@ func (s awayPaper) columns() int   { return 60 }
 func (s awayPaper) drawable() bool { return !s.away.Load() }
 func (s awayPaper) erases() bool   { return true }
 
-func TestProgressNumbers(t *testing.T) {
-	for _, tc := range []struct {
-		name  string
-		total int64
-		well  bool
-		want  string
-	}{
-		{"known", 1000, true, "20 40 60 100"},
-		{"known, failed", 1000, false, "20 40 60 70"},
-		{"unknown", -1, true, "200 400 600 700"},
-		{"unknown, failed", -1, false, "200 400 600 700"},
-		{"empty", 0, true, "100 100 100 100"},
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			b := newBench(showNumbers, Display{Numeric: true}, Snapshot{Total: tc.total})
-			b.interval = time.Second
-			b.begin()
-			b.pass(3500*time.Millisecond, 200)
-			b.Stop(tc.well)
-			if got := strings.Join(strings.Fields(b.out.String()), " "); got != tc.want {
-				t.Errorf("%s: %s, want %s", tc.name, got, tc.want)
-			}
-		})
-	}
-}
-
-func TestProgressEvents(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBench(showEvents, Display{JSON: true}, Snapshot{Total: 1000, Waiting: Destination})
-		b.interval = time.Second
-		b.begin()
-		b.pass(2*time.Second, 100)
-		b.pass(4*time.Second, 0)
-		b.Stop(true)
-		var last Progressed
-		list := b.take()
-		for _, line := range list {
-			if err := json.Unmarshal([]byte(line), &last); err != nil || last.Event != "progress" || last.Size != 1000 {
-				t.Errorf("%q: %v", line, err)
-			}
-		}
-		if len(list) != 6 || last.Bytes != 200 || last.Acked != 200 || last.Seconds != 6 || last.Rate != 0 || !strings.HasPrefix(last.Wait, "stalled") {
-			t.Errorf("%d events, the last %+v", len(list), last)
-		}
-	})
-}
-
-// TestProgressStatus: SIGUSR1 says one line at once, whatever else is shown.
-func TestProgressStatus(t *testing.T) {
-	for _, tc := range []struct {
-		name string
-		m    mode
-		d    Display
-		want string
-	}{
-		{"quiet", showNothing, Display{Quiet: true}, "zcp: 1000B 0:00:10 [   100B/s]  50% ETA 0:00:10\n"},
-		{"plain", showNothing, Display{}, "zcp: 1000B 0:00:10 [   100B/s]  50% ETA 0:00:10\n"},
-		{"line", showLine, Display{}, "\r\x1b[Jzcp: 1000B 0:00:10 [   100B/s]  50% ETA 0:00:10\n"},
-		{"json", showNothing, Display{JSON: true, Quiet: true}, `"bytes":1000,"acked":1000,"seconds":10,"rate":100,"size":2000}` + "\n"},
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			b := newBench(tc.m, tc.d, Snapshot{Total: 2000})
-			b.begin()
-			b.pass(10*time.Second, 100)
-			b.take()
-			b.usr1 <- syscall.SIGUSR1
-			synctest.Wait()
-			if got := strings.Join(b.take(), ""); !strings.HasSuffix(got, tc.want) || tc.want[0] != '"' && got != tc.want {
-				t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
-			}
-			b.Stop(true)
-		})
-	}
-}
-
 // TestProgressConnecting: until somebody is there nothing is drawn, the clock
 // does not run, and SIGUSR1 says what is waited for.
 func TestProgressConnecting(t *testing.T) {
@@ -278,44 +212,42 @@ func TestProgressNeverConnected(t *testing.T) {
 	})
 }
 
+// standStill lets an hour go by in which the goroutine that draws does not run,
+// and returns what lets it go on.
+func (b *bench) standStill() (goOn func()) {
+	b.held.Store(true)
+	time.Sleep(frameInterval)
+	synctest.Wait() // it hangs in Read now
+	time.Sleep(time.Hour)
+	b.held.Store(false)
+	return func() { b.release <- true }
+}
+
 // TestProgressStopped: an hour in SIGSTOP is no stall, no slow rate and no time,
 // whether the tick or the signal is seen first.
 func TestProgressStopped(t *testing.T) {
 	for _, signalFirst := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newBench(showLine, Display{}, Snapshot{Total: -1})
-			reads := make(chan bool)
-			held := false
-			read := b.Read
-			b.Read = func() Snapshot { // the process stands still in here, as it would anywhere
-				if held {
-					<-reads
-				}
-				return read()
-			}
 			b.begin()
 			b.pass(10*time.Second, 1<<20)
 			b.take()
-			held = true
-			time.Sleep(frameInterval)
-			synctest.Wait() // the goroutine hangs in Read
-			time.Sleep(time.Hour)
-			held = false
+			goOn := b.standStill()
 			if signalFirst {
 				b.cont <- syscall.SIGCONT
-				reads <- true
+				goOn()
 			} else {
-				reads <- true
+				goOn()
 				time.Sleep(continueGrace / 2)
 				b.cont <- syscall.SIGCONT
 			}
 			b.pass(time.Second, 1<<20)
 			frames := b.take()
 			last := frames[len(frames)-1]
+			b.Stop(true)
 			if rate := b.Meter.samples.rate(rateWindow); !strings.Contains(last, "0:00:11 [") || strings.Contains(last, "stalled") || rate < 0.9*(1<<20) || rate > 1.1*(1<<20) {
 				t.Errorf("signal first %v: %q", signalFirst, last)
 			}
-			b.Stop(true)
 			if d := b.Stopped(); d < time.Hour || d > time.Hour+time.Second {
 				t.Errorf("signal first %v: stopped for %v", signalFirst, d)
 			}
@@ -330,11 +262,12 @@ func TestProgressLate(t *testing.T) {
 		b := newBench(showLine, Display{}, Snapshot{Total: -1})
 		b.begin()
 		b.pass(time.Second, 1<<20)
-		b.last = b.last.Add(-time.Minute)
+		goOn := b.standStill()
+		goOn()
 		b.pass(time.Second, 1<<20)
 		b.Stop(true)
-		if b.Stopped() != 0 {
-			t.Errorf("stopped for %v", b.Stopped())
+		if frames := b.take(); b.Stopped() != 0 || !strings.Contains(frames[len(frames)-2], "1:00:02 [") {
+			t.Errorf("stopped for %v, last %q", b.Stopped(), frames[len(frames)-2])
 		}
 	})
 }
@@ -363,68 +296,5 @@ func TestProgressCurve(t *testing.T) {
 	b.Curve()
 	if got := b.take(); len(got) != 0 {
 		t.Errorf("a curve of nothing: %q", got)
-	}
-}
-
-// TestChoose decides for each kind of stderr and each wish what is shown.
-func TestChoose(t *testing.T) {
-	pipe, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer pipe.Close()
-	defer w.Close()
-	_, tty := openPty(t)
-	term := map[string]string{"TERM": "xterm"}
-	for _, tc := range []struct {
-		name     string
-		to       *os.File
-		env      map[string]string
-		d        Display
-		data     bool
-		mode     mode
-		interval time.Duration
-		erases   bool
-	}{
-		{"terminal", tty, term, Display{}, false, showLine, 100 * time.Millisecond, true},
-		{"NO_COLOR changes nothing, there are no colours", tty, map[string]string{"TERM": "xterm", "NO_COLOR": "1"}, Display{}, false, showLine, 100 * time.Millisecond, true},
-		{"terminal, -i", tty, term, Display{Interval: 5 * time.Second}, false, showLine, 5 * time.Second, true},
-		{"terminal, data on one", tty, term, Display{}, true, showNothing, time.Second, false},
-		{"terminal, data on one, -f", tty, term, Display{Force: true}, true, showLine, 100 * time.Millisecond, true},
-		{"dumb terminal", tty, map[string]string{"TERM": "dumb"}, Display{}, false, showNothing, time.Second, false},
-		{"nameless terminal", tty, nil, Display{}, false, showNothing, time.Second, false},
-		{"dumb terminal, -f", tty, map[string]string{"TERM": "dumb"}, Display{Force: true}, false, showLine, 100 * time.Millisecond, false},
-		{"terminal, -q", tty, term, Display{Quiet: true}, false, showNothing, time.Second, false},
-		{"terminal, -n", tty, term, Display{Numeric: true}, false, showNumbers, time.Second, false},
-		{"terminal, --json", tty, term, Display{JSON: true}, false, showEvents, time.Second, false},
-		{"terminal, -q --json", tty, term, Display{JSON: true, Quiet: true}, false, showNothing, time.Second, false},
-		{"pipe", w, term, Display{}, false, showNothing, time.Second, false},
-		{"pipe, -v", w, term, Display{Verbose: true}, false, showNothing, 100 * time.Millisecond, false},
-		{"pipe, -f", w, term, Display{Force: true}, false, showLine, time.Second, false},
-		{"pipe, -n", w, term, Display{Numeric: true}, false, showNumbers, time.Second, false},
-		{"pipe, -n -i", w, term, Display{Numeric: true, Interval: time.Minute}, false, showNumbers, time.Minute, false},
-	} {
-		p := &Progress{Printer: &Printer{W: tc.to}, Display: tc.d, DataOnTerminal: tc.data,
-			LookupEnv: func(name string) (string, bool) { v, ok := tc.env[name]; return v, ok }}
-		p.choose()
-		erases := p.screen != nil && p.screen.erases()
-		if p.mode != tc.mode || p.interval != tc.interval || erases != tc.erases {
-			t.Errorf("%s: mode %d, interval %v, erases %v; want %d, %v, %v", tc.name, p.mode, p.interval, erases, tc.mode, tc.interval, tc.erases)
-		}
-	}
-}
-
-// BenchmarkTick is one tick with everything: counters, line, write to a real
-// terminal nobody reads slowly.
-func BenchmarkTick(b *testing.B) {
-	_, tty := openPty(b)
-	p := &Progress{Printer: &Printer{W: tty}, LookupEnv: func(string) (string, bool) { return "xterm", true },
-		Read: func() Snapshot { return Snapshot{Bytes: 1 << 40, Acked: 1 << 40, Total: 1 << 50} }}
-	p.choose()
-	p.update(time.Now())
-	p.Meter.start = p.Meter.start.Add(-time.Minute)
-	b.ReportAllocs()
-	for b.Loop() {
-		p.tick()
 	}
 }
