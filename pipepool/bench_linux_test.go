@@ -47,15 +47,15 @@ func raceDesigns(b *testing.B, old func(*testing.B, lender[*plainPipe]), now fun
 	b.Run("design=4-haproxy", func(b *testing.B) {
 		d := &haproxy{max: 4096, threads: int64(runtime.GOMAXPROCS(0))}
 		defer func() {
-			closeAll(d.live)
+			closeAll(d.live.Load())
 			for i := range d.local {
 				closeAll(d.local[i].head)
 			}
 		}()
 		old(b, d)
 	})
-	b.Run("design=5a-finalizer", func(b *testing.B) { defer collect(); old(b, newFinalized()) })
-	b.Run("design=5b-cleanup", func(b *testing.B) { defer collect(); old(b, newCleaned()) })
+	b.Run("design=5a-finalizer", func(b *testing.B) { defer collectTo(b, descriptors(b)); old(b, newFinalized()) })
+	b.Run("design=5b-cleanup", func(b *testing.B) { defer collectTo(b, descriptors(b)); old(b, newCleaned()) })
 	b.Run("design=6-shelves", func(b *testing.B) {
 		var d Pool
 		defer d.CloseIdle()
@@ -69,11 +69,15 @@ func closeAll(p *plainPipe) {
 	}
 }
 
-// collect has the pipes of a sync.Pool closed: it takes two collections to forget them and one to find them.
-func collect() {
-	for range 4 {
+// collectTo has the pipes of a sync.Pool closed: it takes two collections to forget them, one to find them, and time.
+func collectTo(b *testing.B, before int) {
+	for range 1000 {
+		if descriptors(b) <= before {
+			return
+		}
 		runtime.GC()
 	}
+	b.Error("the collector did not close the pipes")
 }
 
 // processorTime is what all threads of the process have used.
