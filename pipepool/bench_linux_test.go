@@ -32,7 +32,7 @@ type lender[P interface {
 }
 
 // raceDesigns runs one of the two instances of a benchmark for each design.
-func raceDesigns(b *testing.B, old func(*testing.B, lender[*lent]), now func(*testing.B, lender[*Pipe])) {
+func raceDesigns(b *testing.B, old func(*testing.B, lender[*plainPipe]), now func(*testing.B, lender[*Pipe])) {
 	b.Run("design=1-open-close", func(b *testing.B) { old(b, openClose{}) })
 	b.Run("design=2-locked-list", func(b *testing.B) {
 		d := new(lockedList)
@@ -63,7 +63,7 @@ func raceDesigns(b *testing.B, old func(*testing.B, lender[*lent]), now func(*te
 	})
 }
 
-func closeAll(p *lent) {
+func closeAll(p *plainPipe) {
 	for ; p != nil; p = p.next {
 		p.close()
 	}
@@ -95,7 +95,7 @@ func paid(b *testing.B, run func()) {
 
 // BenchmarkSplicePipe borrows a pipe and returns it.
 func BenchmarkSplicePipe(b *testing.B) {
-	raceDesigns(b, borrowAlone[*lent], borrowAlone[*Pipe])
+	raceDesigns(b, borrowAlone[*plainPipe], borrowAlone[*Pipe])
 }
 
 func borrowAlone[P interface {
@@ -115,7 +115,7 @@ func borrowAlone[P interface {
 
 // BenchmarkSplicePipeParallel does the same on every processor at once.
 func BenchmarkSplicePipeParallel(b *testing.B) {
-	raceDesigns(b, borrowParallel[*lent], borrowParallel[*Pipe])
+	raceDesigns(b, borrowParallel[*plainPipe], borrowParallel[*Pipe])
 }
 
 func borrowParallel[P interface {
@@ -139,7 +139,7 @@ func borrowParallel[P interface {
 // BenchmarkSplicePipeMany has 500 borrowers to a processor, who let the others run with a pipe in hand, so that nearly
 // as many pipes are lent: at every eighth borrowing only, because the scheduler's part is ten times the pool's.
 func BenchmarkSplicePipeMany(b *testing.B) {
-	raceDesigns(b, borrowMany[*lent], borrowMany[*Pipe])
+	raceDesigns(b, borrowMany[*plainPipe], borrowMany[*Pipe])
 }
 
 func borrowMany[P interface {
@@ -166,7 +166,7 @@ func borrowMany[P interface {
 
 // BenchmarkSplicePipe64K borrows a pipe, splices 64 KiB of a file in and out to /dev/null, and returns it.
 func BenchmarkSplicePipe64K(b *testing.B) {
-	raceDesigns(b, borrowMove[*lent], borrowMove[*Pipe])
+	raceDesigns(b, borrowMove[*plainPipe], borrowMove[*Pipe])
 }
 
 func borrowMove[P interface {
@@ -209,7 +209,7 @@ func borrowMove[P interface {
 // the last burst it says how many descriptors are held, and waits in silence, without a collection: s-until-closed
 // counts the seconds until all but 32 descriptors are closed, fds-left those that are open then, or after -silence.
 func BenchmarkSplicePipeBurst(b *testing.B) {
-	raceDesigns(b, borrowBurst[*lent], borrowBurst[*Pipe])
+	raceDesigns(b, borrowBurst[*plainPipe], borrowBurst[*Pipe])
 }
 
 func borrowBurst[P interface {

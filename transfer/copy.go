@@ -7,8 +7,9 @@ import (
 
 // Copy copies from src to dst until src ends and returns how many bytes were
 // delivered. It is io.Copy for *os.File, *net.TCPConn and *net.UnixConn on the best path
-// the kernel has for the pair, with a context instead of deadlines. It never closes or
-// shuts down either end; a Write deadline set on a connection is not looked at.
+// the kernel has for the pair, with a context instead of deadlines, which are not looked at.
+// It never closes or shuts down either end. Whoever closes one meanwhile waits until Copy
+// returns, so a Copy is ended by its context and not by Close.
 func Copy(ctx context.Context, dst, src syscall.Conn) (int64, error) {
 	return new(Transfer).Copy(ctx, dst, src)
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -146,7 +147,7 @@ func nullSink(t testing.TB) (*transfer.Endpoint, *os.File, func(int) []byte) {
 }
 
 func blockSource(t testing.TB, data []byte) (*transfer.Endpoint, *os.File) {
-	dev := loopDevice(t)
+	dev := loopDevice(t, 0)
 	f := must(os.OpenFile(dev, os.O_WRONLY, 0))(t)
 	defer f.Close()
 	must(f.Write(data))(t)
@@ -154,7 +155,7 @@ func blockSource(t testing.TB, data []byte) (*transfer.Endpoint, *os.File) {
 }
 
 func blockSink(t testing.TB) (*transfer.Endpoint, *os.File, func(int) []byte) {
-	dev := loopDevice(t)
+	dev := loopDevice(t, 1)
 	e := openFor(t, dev, unix.O_WRONLY)
 	return e, nil, func(n int) []byte {
 		f := must(os.Open(dev))(t)
@@ -167,37 +168,48 @@ func blockSink(t testing.TB) (*transfer.Endpoint, *os.File, func(int) []byte) {
 
 const loopSize = 8 << 20
 
-// loopDevice returns the path of a block device of loopSize bytes that goes away with the test.
-func loopDevice(t testing.TB) string {
+// loopDevices are a block device to read and one to write; making one takes longer than most tests.
+var loopDevices = [2]func() (string, error){sync.OnceValues(newLoopDevice), sync.OnceValues(newLoopDevice)}
+
+// loopDevice returns the path of a block device of loopSize bytes, or skips the test.
+func loopDevice(t testing.TB, which int) string {
 	t.Helper()
-	ctl, err := unix.Open("/dev/loop-control", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	path, err := loopDevices[which]()
 	if err != nil {
 		skipLoudly(t, "no block device to be had: "+err.Error())
 	}
+	return path
+}
+
+// newLoopDevice makes a block device of memory that goes away with the process.
+func newLoopDevice() (string, error) {
+	ctl, err := unix.Open("/dev/loop-control", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", err
+	}
 	defer unix.Close(ctl)
-	back := must(unix.MemfdCreate("block device", unix.MFD_CLOEXEC))(t)
+	back, err := unix.MemfdCreate("block device", unix.MFD_CLOEXEC)
+	if err != nil {
+		return "", err
+	}
 	defer unix.Close(back)
 	if err := unix.Ftruncate(back, loopSize); err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	for range 20 { // somebody else may take the number that we were told is free
-		n, err := unix.IoctlRetInt(ctl, unix.LOOP_CTL_GET_FREE)
-		if err != nil {
-			skipLoudly(t, "no loop device is free: "+err.Error())
+		var n, dev int
+		if n, err = unix.IoctlRetInt(ctl, unix.LOOP_CTL_GET_FREE); err != nil {
+			return "", err
 		}
 		path := "/dev/loop" + strconv.Itoa(n)
-		dev, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
-		if err != nil {
-			skipLoudly(t, err.Error())
+		if dev, err = unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0); err != nil {
+			return "", err
 		}
 		config := unix.LoopConfig{Fd: uint32(back), Info: unix.LoopInfo64{Flags: unix.LO_FLAGS_AUTOCLEAR}}
-		if err = unix.IoctlLoopConfigure(dev, &config); err != nil {
-			unix.Close(dev)
-			continue
+		if err = unix.IoctlLoopConfigure(dev, &config); err == nil {
+			return path, nil // dev stays open: with its last descriptor the device lets go of its memory
 		}
-		t.Cleanup(func() { unix.Close(dev) }) // and with the last descriptor the device lets go of its memory
-		return path
+		unix.Close(dev)
 	}
-	skipLoudly(t, "no loop device stays free")
-	return ""
+	return "", err
 }

@@ -30,6 +30,7 @@ func ways(src source, dst sink, n int) []transfer.Path {
 	var all []transfer.Path
 	switch c := (cell{src.kind, dst.kind}); {
 	case c.src == transfer.Terminal, c.dst == transfer.Terminal, c.src == transfer.Pseudo:
+	case src.name == "memfd": // somebody has it open for writing
 	case c.src == transfer.File && c.dst == transfer.Pipe:
 		// By reference only where more is left than the pipe holds, and nobody can write to the file.
 		if n > refusing.pipeSize()+4096 {

@@ -53,6 +53,7 @@ type pump struct {
 	left     int64 // bytes that may still be taken from the source, -1 for no limit
 	refLeft  int64 // bytes that may still be spliced to a pipe by reference, -1 for no limit
 
+	raw                bool // neither end nor the pipe ever waits: see rawcall_linux.go
 	srcReady, dstReady bool // poll has just said so
 	hop2Refused        bool // what is in the pipe leaves it through memory
 	noPipe             bool // a pipe was refused and that was noted
@@ -210,7 +211,7 @@ func (p *pump) twoHops(n int64) (want, error) {
 			p.stats.PipeSize.Store(int64(pipe.Cap()))
 		}
 	}
-	m, err := splice(p.pipe.W(), p.src.fd, min(n, int64(p.pipe.Cap())))
+	m, err := p.splice(p.pipe.W(), p.src.fd, min(n, int64(p.pipe.Cap())))
 	p.tried(SplicePipe)
 	switch {
 	case m > 0:
@@ -229,6 +230,13 @@ func (p *pump) twoHops(n int64) (want, error) {
 	}
 	p.refused(err, Source)
 	return wantMore, nil
+}
+
+func (p *pump) splice(dst, src int, n int64) (int64, error) {
+	if p.raw {
+		return rawSplice(dst, src, n)
+	}
+	return splice(dst, src, n)
 }
 
 // confirm asks read whether the source has ended after a kernel path moved nothing.
@@ -311,7 +319,7 @@ func (p *pump) deliver() (want, error) {
 // emptyPipe is the second hop. A refusal leaves every byte in the pipe, from where
 // readBack gets them: write will then succeed, or tell the true error.
 func (p *pump) emptyPipe(ready bool) (want, error) {
-	m, err := splice(p.dst.fd, p.pipe.R(), p.pipe.Len)
+	m, err := p.splice(p.dst.fd, p.pipe.R(), p.pipe.Len)
 	p.tried(SplicePipe)
 	switch {
 	case m > 0:
@@ -398,9 +406,15 @@ func ignoringEINTRn(f func() (int, error)) (int, error) {
 	}
 }
 
-// writable asks poll, without waiting, whether fd takes bytes now.
-func writable(fd int) bool {
-	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+// writable asks poll, without waiting, whether fd takes bytes now, or fails.
+func writable(fd int) bool { return pollNow(fd, pollOut) != 0 }
+
+// pollNow asks poll which of the events are true of fd now; pollErr and pollHup are told unasked.
+func pollNow(fd int, events uint32) uint32 {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: int16(events)}}
 	n, err := ignoringEINTRn(func() (int, error) { return unix.Poll(fds, 0) })
-	return err == nil && n > 0
+	if err != nil || n == 0 {
+		return 0
+	}
+	return uint32(uint16(fds[0].Revents))
 }

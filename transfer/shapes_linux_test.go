@@ -97,7 +97,7 @@ func smallBuffers(t testing.TB, to *transfer.Endpoint, r *os.File) {
 }
 
 // large is more than any pair of the bed holds between its ends.
-const large = 3<<20 + 11
+const large = 1500007
 
 // TestSlowSink reads nothing before the transfer has to wait, and then odd little pieces.
 func TestSlowSink(t *testing.T) {

@@ -145,3 +145,24 @@ func dissolve(fd int) {
 	// A refusal leaves the connection to its other holders; there is nothing else to try.
 	_, _, _ = unix.Syscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&unspec)), unsafe.Sizeof(unspec))
 }
+
+// keepAliveFD is keepAlive without a net.Conn.
+func keepAliveFD(fd int) error {
+	err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
+	for _, o := range []struct{ name, value int }{
+		{unix.TCP_KEEPIDLE, int(keepAlive.Idle / time.Second)},
+		{unix.TCP_KEEPINTVL, int(keepAlive.Interval / time.Second)},
+		{unix.TCP_KEEPCNT, keepAlive.Count},
+	} {
+		if err == nil {
+			err = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, o.name, o.value)
+		}
+	}
+	return os.NewSyscallError("setsockopt", err)
+}
+
+// bindNoPort lets bind(2) choose the address only, and connect(2) the port, so that as
+// many connections are possible as there are ports for each target (IP_BIND_ADDRESS_NO_PORT, ip(7)).
+func bindNoPort(fd int) {
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1) // refused: fewer are possible
+}

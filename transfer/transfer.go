@@ -3,6 +3,7 @@ package transfer
 import (
 	"context"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/zcp-go/zcp/pipepool"
@@ -255,12 +256,20 @@ func (t *Transfer) spend(n int64) {
 	}
 }
 
-// poolFor returns the process's pool for a size of pipe.
+// poolFor returns the process's pool for a size of pipe. All transfers share it, or
+// each would leave its idle pipes open for as long as the pool keeps them.
 func poolFor(size int) *pipepool.Pool {
 	if size <= 0 || size == pipepool.DefaultSize {
 		return &defaultPool
 	}
-	return &pipepool.Pool{Size: size}
+	pool, ok := otherPools.Load(size)
+	if !ok {
+		pool, _ = otherPools.LoadOrStore(size, &pipepool.Pool{Size: size})
+	}
+	return pool.(*pipepool.Pool)
 }
 
-var defaultPool pipepool.Pool
+var (
+	defaultPool pipepool.Pool
+	otherPools  sync.Map // by size
+)

@@ -17,6 +17,9 @@ import (
 	"github.com/zcp-go/zcp/transfer"
 )
 
+// threePipes is more than three fillings of the default pipe.
+const threePipes = 3<<20 + 11
+
 const moveEnv = "TRANSFER_TEST_MOVE" // SRC:DST:SIDE:ERRNO, for a process of its own
 
 // TestTrueErrors fails reads and writes of files, alone and after refusals of the
@@ -48,7 +51,7 @@ func TestTrueErrors(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
 			src, dst := filepath.Join(dir, "src"), filepath.Join(dir, "dst")
-			if err := os.WriteFile(src, noise(large, 9), 0o644); err != nil {
+			if err := os.WriteFile(src, noise(threePipes, 9), 0o644); err != nil {
 				t.Fatal(err)
 			}
 			env := []string{moveEnv + "=" + strings.Join([]string{src, dst, c.side, c.errno}, ":")}
@@ -68,7 +71,7 @@ func TestTrueErrors(t *testing.T) {
 			if n != int64(len(got)) || !bytes.Equal(got, data[:min(len(got), len(data))]) {
 				t.Errorf("%d bytes are said to be delivered, %d are there", n, len(got))
 			}
-			if at != n+held || c.side != "destination" && held != 0 || c.side == "" && n != large {
+			if at != n+held || c.side != "destination" && held != 0 || c.side == "" && n != threePipes {
 				t.Errorf("%d bytes taken, %d delivered and %d lost", at, n, held)
 			}
 		})
