@@ -273,16 +273,16 @@ const spinLimit = 50 * time.Millisecond
 func stalled(t testing.TB, pid int) {
 	t.Helper()
 	asleep(t, pid)
-	before := processorTime(t, pid)
+	before := processorTime(pid)
 	time.Sleep(500 * time.Millisecond) // the measurement, not a synchronisation
-	if used := processorTime(t, pid) - before; used > spinLimit {
+	if used := processorTime(pid) - before; used > spinLimit {
 		t.Errorf("a stalled transfer used %v of processor time in 500 ms", used)
 	}
 }
 
-// processorTime returns what all threads of a process have used so far, to the nanosecond.
-func processorTime(t testing.TB, pid int) (sum time.Duration) {
-	t.Helper()
+// processorTime returns what all threads of a process have used so far, to the
+// nanosecond, and 0 of one that has ended.
+func processorTime(pid int) (sum time.Duration) {
 	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
 	for _, name := range files {
 		var ns int64
@@ -290,9 +290,6 @@ func processorTime(t testing.TB, pid int) (sum time.Duration) {
 			fmt.Sscan(string(b), &ns)
 			sum += time.Duration(ns)
 		}
-	}
-	if sum == 0 {
-		t.Errorf("nothing is known of process %d", pid)
 	}
 	return sum
 }

@@ -16,17 +16,21 @@ import (
 // urgent sends one urgent byte.
 func urgent(t testing.TB, c *net.TCPConn, b byte) {
 	t.Helper()
+	if err := sendUrgent(c, b); err != nil {
+		t.Error(err)
+	}
+}
+
+func sendUrgent(c *net.TCPConn, b byte) error {
 	rc, err := c.SyscallConn()
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	cerr := rc.Write(func(fd uintptr) bool {
 		err = unix.Sendto(int(fd), []byte{b}, unix.MSG_OOB|unix.MSG_NOSIGNAL, nil)
 		return err != unix.EAGAIN
 	})
-	if err := errors.Join(err, cerr); err != nil {
-		t.Error(err)
-	}
+	return errors.Join(err, cerr)
 }
 
 // A fault of the sender of a recv, what has to arrive of content, and how recv ends.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"sync/atomic"
 	"syscall"
@@ -193,6 +194,10 @@ func takeOver(nc net.Conn, idle time.Duration) (*Conn, error) {
 	}
 	c := &Conn{Endpoint: e}
 	c.name()
+	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok && c.Remote == "" { // reset already: the kernel has forgotten who it was
+		ap := a.AddrPort()
+		c.Remote = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()).String()
+	}
 	if idle > 0 && e.kind == TCP {
 		if err := setUserTimeout(fd, idle); err != nil {
 			e.Close()

@@ -40,7 +40,7 @@ func (l *loop) ready(k *link, end int, events uint32) {
 func (l *loop) readyWhileDialing(k *link, end int, events uint32) {
 	switch {
 	case end == targetEnd && events&(pollOut|pollErr|pollHup) != 0:
-		l.attemptEnded(k)
+		l.attemptEnded(k, events)
 	case end == clientEnd && events&pollErr != 0:
 		l.endBroken(k, clientEnd, socketError(k.ends[clientEnd].fd))
 	}

@@ -90,13 +90,14 @@ func (l *loop) hangUp(k *link, end int) {
 		return
 	}
 	l.poll.closing(e.fd)
-	_ = e.Close() // a socket has nothing to say at close
-	e.watched, e.asked = false, 0
+	rawClose(e.fd)
+	e.fd, e.watched, e.asked = -1, false, 0
 }
 
 // connected begins to move bytes.
 func (l *loop) connected(k *link) {
-	k.dial, k.moved, k.look = nil, l.now, l.now+int64(firstLook)
+	l.dialed(k)
+	k.moved, k.look = l.now, l.now+int64(firstLook)
 	for i := range k.flows {
 		f := &k.flows[i]
 		f.pool = &l.pipes

@@ -14,16 +14,17 @@ import (
 // A loop drives many links on one goroutine. Everything in it but the inbox and the
 // counts belongs to that goroutine. It is not locked to its thread: Gosched would be dear then.
 type loop struct {
-	r      *Relay
-	poll   poller
-	pipes  loopPipes
-	now    int64   // nanoseconds since r.base, read once each turn
-	links  []*link // by slot
-	free   []int32 // slots
-	spare  []*link // links that ended, to be used again
-	ended  []*link // links that ended in this turn: events for them may be in hand
-	timers timers
-	socks  []*listenSocket
+	r        *Relay
+	poll     poller
+	pipes    loopPipes
+	now      int64      // nanoseconds since r.base, read once each turn
+	links    []*link    // by slot
+	free     []int32    // slots
+	spare    []*link    // links that ended, to be used again
+	ended    []*link    // links that ended in this turn: events for them may be in hand
+	dialings []*dialing // to be used again
+	timers   timers
+	socks    []*listenSocket
 	accepts
 	counts
 

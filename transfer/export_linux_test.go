@@ -1,0 +1,4 @@
+package transfer
+
+// Linger is SO_LINGER as a socket carries it now.
+var Linger = getLinger
