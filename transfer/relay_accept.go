@@ -15,9 +15,9 @@ type accepts struct {
 	full      bool  // they are not, because of MaxConns
 	resumeAt  int64 // they are not until then, because something ran out
 	backOff   time.Duration
-	atOnce    int     // clients to take when the listener is told of
-	reserve   int     // a descriptor held back, -1 while it is in use
-	broken    []error // a listener that cannot go on
+	atOnce    int   // clients to take when the listener is told of
+	reserve   int   // a descriptor held back, -1 while it is in use
+	broken    error // why accepting cannot go on
 }
 
 const (
@@ -42,7 +42,7 @@ func (l *loop) listen() {
 	}
 	for i, s := range l.socks {
 		if err := l.poll.addListener(s.fd, token{slot: firstListener - int32(i)}); err != nil {
-			l.broken = append(l.broken, err)
+			l.broken = err
 		}
 	}
 	l.listening = true
@@ -110,7 +110,7 @@ func (l *loop) acceptFailed(err error) bool {
 	case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
 		l.starve(err)
 	case unix.EBADF, unix.EINVAL, unix.ENOTSOCK, unix.EOPNOTSUPP, unix.EFAULT:
-		l.broken = append(l.broken, os.NewSyscallError("accept", err))
+		l.broken = os.NewSyscallError("accept", err)
 	default:
 		return false // the connection is at fault: ECONNABORTED, and what accept(2) says of network errors
 	}
@@ -120,16 +120,21 @@ func (l *loop) acceptFailed(err error) bool {
 // starve stops accepting for a while: the clients wait in the backlog, unharmed. Pipes
 // that nobody uses are descriptors, too.
 func (l *loop) starve(err error) {
-	l.pipes.Close()
-	l.r.pool.CloseIdle()
+	l.letPipesGo()
 	l.stopListening()
 	l.backOff = min(max(2*l.backOff, leastBackOff), mostBackOff)
 	l.resumeAt = l.now + int64(l.backOff)
 	if last := l.r.starved.Load(); last == 0 || l.now-last >= tellStarved {
 		if l.r.starved.CompareAndSwap(last, max(1, l.now)) {
+			l.r.each((*loop).letPipesGo)
 			l.r.tell(RelayEvent{Kind: RelayAcceptPaused, Err: err, Open: int(l.r.open.Load())})
 		}
 	}
+}
+
+func (l *loop) letPipesGo() {
+	l.pipes.Close()
+	l.r.pool.CloseIdle()
 }
 
 // waitForRoom stops accepting until a connection ends.

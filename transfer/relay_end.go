@@ -12,7 +12,15 @@ func (l *loop) flowEnded(k *link, i int) {
 	f := &k.flows[i]
 	f.over = true
 	f.rest()
-	if k.flows[1-i].over || l.closedWhole(k, i) {
+	other := &k.flows[1-i]
+	switch {
+	case other.over:
+		l.finish(k)
+		return
+	case l.closedWhole(k, i) && other.held() > 0:
+		l.endBroken(k, i, unix.EPIPE) // what it has not taken
+		return
+	case l.closedWhole(k, i):
 		l.finish(k)
 		return
 	}

@@ -45,7 +45,7 @@ type linkEnd struct {
 // A flow is one direction of a link: a pump, and what decides when to step it.
 type flow struct {
 	pump
-	limit   *Limiter
+	limits  *limits
 	need    want  // what it waits for; wantMore: the time until
 	until   int64 // it goes on then at the latest; 0: no such time
 	small   int32 // steps in a row that were small, while bulk
@@ -105,9 +105,7 @@ func (l *loop) connected(k *link) {
 		f.start(&k.ends[1-i].Endpoint, &k.ends[i].Endpoint, true)
 		f.need, f.memory = wantSrc, l.r.NoSplice
 		f.rate.began = l.now
-		if l.r.Limit != nil {
-			f.limit = l.r.Limit()
-		}
+		f.limits = l.r.newLimits()
 	}
 	l.opened.Add(1)
 	if l.r.Tell != nil {
