@@ -85,7 +85,8 @@ func listenChaos(x *chaos) (net.Listener, error) {
 }
 
 func dialChaos(x *chaos, addr string) (net.Conn, error) {
-	d := net.Dialer{Control: func(_, _ string, rc syscall.RawConn) error {
+	from := net.IPv4(127, 1, byte(x.seed>>8), byte(x.seed)) // tells the peers of all seeds apart, as ports do not
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: from}, Control: func(_, _ string, rc syscall.RawConn) error {
 		return rc.Control(func(fd uintptr) { x.setBuffers(int(fd)) })
 	}}
 	return d.Dial("tcp", addr)

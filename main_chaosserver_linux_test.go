@@ -76,11 +76,11 @@ func (s *server) closings(n int) map[string]closing {
 }
 
 // leftNothing wants the server to hold what it held at the start, apart from the pipes of
-// one crowd, which may wait in its pool for the next, and to sleep.
+// two crowds, which may wait in its pool for the next, and to sleep.
 func (s *server) leftNothing() {
 	s.t.Helper()
 	waitFor(s.t, "the server's descriptors", func() bool {
-		return count(descriptors(s.t, s.p.Process.Pid), "pipe") <= count(s.open, "pipe")+2*crowd &&
+		return count(descriptors(s.t, s.p.Process.Pid), "pipe") <= count(s.open, "pipe")+4*crowd &&
 			count(descriptors(s.t, s.p.Process.Pid), "") == count(s.open, "")
 	})
 	stalled(s.t, s.p.Process.Pid)

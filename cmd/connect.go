@@ -214,7 +214,7 @@ func (m *meeting) failure(err error) error {
 		}
 	case errors.Is(err, unix.ETIMEDOUT), errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded):
 		f.Status, f.Err = StatusTimeout, fmt.Errorf("%s: no answer within %s", m.op, FormatDuration(m.patience()))
-	case errors.Is(err, unix.ECONNRESET): // somebody was there, and broke off before we knew
+	case errors.Is(err, unix.ECONNRESET), errors.Is(err, unix.EPIPE): // somebody was there, and broke off before we knew
 		f.Status, f.Err = StatusIncomplete, fmt.Errorf("%s: %w", m.op, unix.ECONNRESET)
 	case errors.Is(err, unix.EACCES) && m.op.Listen:
 		f.Err, f.Hint = fmt.Errorf("%s: %w", m.op, unix.EACCES), "ports below 1024 are for root (or CAP_NET_BIND_SERVICE)"
