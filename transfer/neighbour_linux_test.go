@@ -48,7 +48,6 @@ func TestUsersPipeGrows(t *testing.T) {
 	}
 }
 
-
 // end makes an endpoint that blocks as an inherited one does, or not.
 func end(t testing.TB, fd int, blocking bool) *transfer.Endpoint {
 	t.Helper()
