@@ -48,11 +48,11 @@ func (b *bench) set(s Snapshot) { b.s.Store(&s) }
 
 // pass lets time go by while perSecond bytes move.
 func (b *bench) pass(d time.Duration, perSecond int64) {
-	const step = 10 * time.Millisecond
+	const step = 50 * time.Millisecond
 	for range d / step {
 		time.Sleep(step / 2) // between the ticks, so that each tick sees whole steps
 		s := *b.s.Load()
-		s.Bytes += perSecond / 100
+		s.Bytes += perSecond / 20
 		s.Acked = s.Bytes
 		b.set(s)
 		time.Sleep(step / 2)
@@ -73,16 +73,16 @@ func TestProgressLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(showLine, Display{}, Snapshot{Total: 100 << 20})
 		b.begin()
-		b.pass(190*time.Millisecond, 10<<20)
+		b.pass(150*time.Millisecond, 10<<20)
 		if got := b.take(); len(got) != 0 {
 			t.Errorf("drawn before 200 ms: %q", got)
 		}
-		b.pass(810*time.Millisecond, 10<<20)
+		b.pass(850*time.Millisecond, 10<<20)
 		frames := b.take()
 		if len(frames) != 9 { // at 200, 300, ... 1000 ms
 			t.Errorf("%d frames, each one write: %q", len(frames), frames)
 		}
-		if want := "10.0MiB 0:00:01 [10.0MiB/s]   9% [>           ] ETA 0:00:10\x1b[J\r"; len(frames) > 0 && frames[len(frames)-1] != want {
+		if want := "10.0MiB 0:00:01 [10.0MiB/s]  10% [>           ] ETA 0:00:09\x1b[J\r"; len(frames) > 0 && frames[len(frames)-1] != want {
 			t.Errorf("got  %q\nwant %q", frames[len(frames)-1], want)
 		}
 		b.Stop(true)
@@ -102,7 +102,7 @@ func TestProgressShort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(showLine, Display{}, Snapshot{Total: 100})
 		b.begin()
-		b.pass(190*time.Millisecond, 100)
+		b.pass(150*time.Millisecond, 100)
 		b.Stop(true)
 		if got := b.take(); len(got) != 0 {
 			t.Errorf("%q", got)
