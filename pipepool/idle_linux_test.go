@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 var slow = flag.Bool("slow", false, "also run the test that waits for idle pipes in real time")
@@ -27,6 +29,15 @@ func noCollector(t *testing.T) {
 			t.Errorf("%d collections: the pipes may have been closed by them", after.NumGC-before.NumGC)
 		}
 	})
+}
+
+// needDescriptors skips a test that the limit of open files does not allow.
+func needDescriptors(t *testing.T, n uint64) {
+	t.Helper()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil || limit.Cur < n {
+		t.Skipf("SKIPPED: takes %d descriptors, the limit is %d (%v)", n, limit.Cur, err)
+	}
 }
 
 // burst has n pipes lent at once and returned by n goroutines.
@@ -51,6 +62,7 @@ func burst(t *testing.T, l lender[*Pipe], n int) {
 // The clock of these tests is synctest's: it jumps when everybody waits. The pipes are the kernel's.
 
 func TestIdlePipesAreClosedWithoutTheCollector(t *testing.T) {
+	needDescriptors(t, 2100)
 	noCollector(t)
 	synctest.Test(t, func(t *testing.T) {
 		var pl Pool
@@ -78,6 +90,7 @@ func TestBurstIsClosedInRealTime(t *testing.T) {
 	if !*slow {
 		t.Skip("takes 20 seconds: go test -run RealTime ./pipepool -slow")
 	}
+	needDescriptors(t, 2100)
 	noCollector(t)
 	var pl Pool
 	before := descriptors(t)
