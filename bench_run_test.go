@@ -95,7 +95,7 @@ func (p *process) wait() (time.Duration, error) {
 	return p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime(), err
 }
 
-// runOnce starts the far ends and the command, waits for all of them and checks what
+// runOnce starts the far ends and the commands, waits for all of them and checks what
 // arrived. The clock runs from the start of the command, or from the connection where the
 // command is the one that waits, until the last of them has ended.
 func (b *bench) runOnce(ctx context.Context, r row, tl tool, verify bool) (res result, err error) {
@@ -113,34 +113,15 @@ func (b *bench) runOnce(ctx context.Context, r row, tl tool, verify bool) (res r
 	if verify && r.net == netSource {
 		command = strings.Replace(command, "/dev/null", "copy", 1)
 	}
-	var receiver *process
-	if receive != "" {
-		if receiver, err = b.startListening(ctx, receive, port); err != nil {
-			return res, err
-		}
+	began, processes, err := b.startAll(ctx, r, command, receive, ends, port)
+	for i, p := range processes {
+		var waitErr error
+		res.cpu[i], waitErr = p.wait()
+		err = errors.Join(err, waitErr)
 	}
-	began := time.Now()
-	var p *process
-	if r.net == netSource {
-		p, err = b.startListening(ctx, command, port)
-		began = time.Now()
-		ends.work(func() (payload, error) { return sendTo(filepath.Join(b.dir, "data"), port, b.size) })
-	} else {
-		p, err = b.start(ctx, command, ends.stdin, ends.stdout)
-		ends.closeOurs()
-	}
-	if err != nil {
-		return res, err
-	}
-	var errs [3]error
-	var arrived payload
-	res.cpu[0], errs[0] = p.wait()
-	if receiver != nil {
-		res.cpu[1], errs[1] = receiver.wait()
-	}
-	arrived, errs[2] = ends.wait()
+	arrived, endsErr := ends.wait()
 	res.wall = time.Since(began)
-	if err := errors.Join(errs[:]...); err != nil {
+	if err = errors.Join(err, endsErr); err != nil {
 		return res, err
 	}
 	if strings.Contains(command+receive, "copy") {
@@ -152,6 +133,37 @@ func (b *bench) runOnce(ctx context.Context, r row, tl tool, verify bool) (res r
 		return res, nil // nobody can look; the first round wrote a file instead
 	}
 	return res, b.compare(r, arrived, verify)
+}
+
+// startAll starts a row's commands and returns when the clock began, and the processes: the
+// command, and its receiver where it has one. The one that has to listen is first.
+func (b *bench) startAll(ctx context.Context, r row, command, receive string, ends *farEnds, port int) (began time.Time, all []*process, err error) {
+	var receiver, p *process
+	if receive != "" {
+		if receiver, err = b.startListening(ctx, receive, port); err != nil {
+			return began, nil, err
+		}
+	}
+	began = time.Now()
+	if r.net == netSource {
+		p, err = b.startListening(ctx, command, port)
+		began = time.Now()
+	} else {
+		p, err = b.start(ctx, command, ends.stdin, ends.stdout)
+		ends.closeOurs()
+	}
+	if err == nil && r.net == netSource {
+		ends.work(func() (payload, error) { return sendTo(filepath.Join(b.dir, "data"), port, b.size) })
+	}
+	for _, started := range []*process{p, receiver} {
+		if started != nil && started.cmd.Process != nil {
+			all = append(all, started)
+		}
+	}
+	if err != nil {
+		ends.failed() // whoever was started is not waited for
+	}
+	return began, all, err
 }
 
 // startListening starts a command and returns when it listens on port.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -10,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,12 +27,10 @@ func wantReset(t testing.TB, c net.Conn) {
 // asleep waits until every thread of a process sleeps, which is how a wait looks from outside.
 func asleep(t testing.TB, pid int) {
 	t.Helper()
-	for start := time.Now(); time.Since(start) < guardTime; time.Sleep(time.Millisecond) {
-		if allSleep(pid) && allSleep(pid) {
-			return
-		}
-	}
-	t.Fatalf("process %d never sleeps", pid)
+	waitFor(t, fmt.Sprintf("the sleep of %d", pid), func() bool {
+		once := allSleep(pid) // threads are looked at one after the other, and may wake each other
+		return once && allSleep(pid)
+	})
 }
 
 func allSleep(pid int) bool {

@@ -83,12 +83,10 @@ func needRoot(t testing.TB) {
 // awaitSize waits until a file has n bytes.
 func awaitSize(t testing.TB, name string, n int64) {
 	t.Helper()
-	for start := time.Now(); time.Since(start) < guardTime; time.Sleep(time.Millisecond) {
-		if fi, err := os.Stat(name); err == nil && fi.Size() == n {
-			return
-		}
-	}
-	t.Fatalf("%s never had %d bytes", name, n)
+	waitFor(t, fmt.Sprintf("%d bytes in %s", n, name), func() bool {
+		fi, err := os.Stat(name)
+		return err == nil && fi.Size() == n
+	})
 }
 
 // What is on the disk while bytes arrive, and who may read it: nothing under DST's name,

@@ -177,6 +177,16 @@ func (p *program) end() int {
 	return p.status
 }
 
+// hasEnded tells whether it has, without waiting.
+func (p *program) hasEnded() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
+}
+
 // ends wants the process to end with this status.
 func (p *program) ends(status int) *program {
 	p.t.Helper()
@@ -192,6 +202,17 @@ func (p *program) signal(s syscall.Signal) {
 	if err := p.Process.Signal(s); err != nil {
 		p.t.Error(err)
 	}
+}
+
+// waitFor looks until something is true that wakes nobody.
+func waitFor(t testing.TB, what string, come func() bool) {
+	t.Helper()
+	for start := time.Now(); time.Since(start) < guardTime; time.Sleep(time.Millisecond) {
+		if come() {
+			return
+		}
+	}
+	t.Fatalf("waited in vain for %s", what)
 }
 
 // run starts a process and wants it to end with this status.

@@ -88,32 +88,37 @@ func (m *meeting) inherited() (int, error) {
 	return activationFD(m.op.Name)
 }
 
-// activationFD finds the socket that systemd passed: LISTEN_FDS of them from
-// descriptor 3 on, for the process LISTEN_PID, named by LISTEN_FDNAMES (sd_listen_fds(3)).
+// activationFD finds the first socket that systemd passed by that name, or at all.
 func activationFD(name string) (int, error) {
+	fds, err := activationFDs(name)
+	if err != nil {
+		return 0, err
+	}
+	return fds[0], nil
+}
+
+// activationFDs finds the sockets that systemd passed: LISTEN_FDS of them from
+// descriptor 3 on, for the process LISTEN_PID, named by LISTEN_FDNAMES (sd_listen_fds(3)).
+func activationFDs(name string) ([]int, error) {
 	if pid := os.Getenv("LISTEN_PID"); pid != "" && pid != strconv.Itoa(os.Getpid()) {
-		return 0, fmt.Errorf("the sockets of LISTEN_FDS are for process %s", Quote(pid))
+		return nil, fmt.Errorf("the sockets of LISTEN_FDS are for process %s", Quote(pid))
 	}
 	n, err := strconv.Atoi(os.Getenv("LISTEN_FDS"))
 	if err != nil || n < 1 {
-		return 0, errors.New("no socket was passed (LISTEN_FDS is not set)")
+		return nil, errors.New("no socket was passed (LISTEN_FDS is not set)")
 	}
+	var fds []int
 	names := strings.Split(os.Getenv("LISTEN_FDNAMES"), ":")
 	for i := range n {
 		if name == "" || i < len(names) && names[i] == name {
 			unix.CloseOnExec(3 + i)
-			return 3 + i, nil
+			fds = append(fds, 3+i)
 		}
 	}
-	return 0, fmt.Errorf("no socket called %s was passed (there are: %s)", Quote(name), Quote(os.Getenv("LISTEN_FDNAMES")))
-}
-
-// awaited says who is waited for before there is a connection.
-func (m *meeting) awaited() string {
-	if m.ln != nil {
-		return "somebody to connect to " + m.op.String()
+	if len(fds) == 0 {
+		return nil, fmt.Errorf("no socket called %s was passed (there are: %s)", Quote(name), Quote(os.Getenv("LISTEN_FDNAMES")))
 	}
-	return m.op.String() + " to answer"
+	return fds, nil
 }
 
 // connect returns the connection: the one asked for, or the first that is let in. A
@@ -209,6 +214,8 @@ func (m *meeting) failure(err error) error {
 		}
 	case errors.Is(err, unix.ETIMEDOUT), errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded):
 		f.Status, f.Err = StatusTimeout, fmt.Errorf("%s: no answer within %s", m.op, FormatDuration(m.patience()))
+	case errors.Is(err, unix.ECONNRESET), errors.Is(err, unix.EPIPE): // somebody was there, and broke off before we knew
+		f.Status, f.Err = StatusIncomplete, fmt.Errorf("%s: %w", m.op, unix.ECONNRESET)
 	case errors.Is(err, unix.EACCES) && m.op.Listen:
 		f.Err, f.Hint = fmt.Errorf("%s: %w", m.op, unix.EACCES), "ports below 1024 are for root (or CAP_NET_BIND_SERVICE)"
 	default:

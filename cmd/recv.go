@@ -23,7 +23,7 @@ func runRecv(ctx context.Context, out *Printer, c *RecvConfig) error {
 	}
 	defer m.close()
 	s := newRecvSession(out, c, c.Dest)
-	s.watch("waiting for "+m.awaited(), c.Dest.onTerminal())
+	s.watch(c.Dest.onTerminal())
 	conn, err := m.connect(ctx)
 	if err != nil {
 		return s.endFailed(err)
@@ -52,7 +52,7 @@ func (s *session) recv(ctx context.Context, conn *transfer.Conn, plan *destPlan)
 		return err
 	}
 	s.begin()
-	defer s.stop()
+	defer s.stop(false)
 	if err := s.recvInto(ctx, conn, d, plan); err != nil {
 		s.kept = d.abandon()
 		err = s.endFailed(err)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/signal"
 	"sync/atomic"
 	"time"
 
@@ -36,10 +38,9 @@ type session struct {
 	net      Operand // where the peer was met
 	peer     *transfer.Conn
 	began    time.Time
-	ticker   *ticker
-	shown    bool             // a line was drawn
-	rates    *sparkline       // complete after stop; nil without -v
-	tcp      transfer.TCPInfo // taken before the connection was closed
+	progress *Progress         // nil for one of many connections
+	signals  [2]chan os.Signal // SIGUSR1, SIGCONT
+	tcp      transfer.TCPInfo  // taken before the connection was closed
 	phase    atomic.Int32
 	kept     string // what a failure left on the disk, for its message
 	serving  bool   // one of many connections, whose lines are the server's
@@ -69,25 +70,29 @@ func nameOf(c *transfer.Conn, op Operand) string {
 	return c.Remote
 }
 
-// watch answers SIGUSR1 from now on, and shows progress from begin on. waiting is what
-// there is to tell before. toTerminal says that the bytes themselves go to a terminal.
-func (s *session) watch(waiting string, toTerminal bool) {
-	m := &Meter{From: "the source", To: "the reader", FromNet: s.pulling}
+// watch answers SIGUSR1 from now on, and shows progress from begin on. onTerminal says
+// that the bytes themselves go to a terminal.
+func (s *session) watch(onTerminal bool) {
+	m := Meter{From: "the source", To: "the reader", FromNet: s.pulling}
 	if s.pulling {
 		m.From = "the sender"
 	}
 	if s.sending {
 		m.To = "the receiver"
 	}
-	s.ticker = newTicker(s.out, s.display, m, s.snapshot, waiting, toTerminal)
+	s.signals = [2]chan os.Signal{make(chan os.Signal, 1), make(chan os.Signal, 1)}
+	signal.Notify(s.signals[0], unix.SIGUSR1)
+	signal.Notify(s.signals[1], unix.SIGCONT)
+	s.phase.Store(int32(Connecting))
+	s.progress = &Progress{Printer: s.out, Display: s.display, Read: s.snapshot, Meter: m, DataOnTerminal: onTerminal,
+		Status: s.signals[0], Continued: s.signals[1]}
+	s.progress.Start()
 }
 
 // begin starts the clock and the progress line.
 func (s *session) begin() {
 	s.began = time.Now()
-	if s.ticker != nil {
-		s.ticker.begin()
-	}
+	s.phase.Store(int32(Moving))
 }
 
 // snapshot reads the counters for whoever shows them.
@@ -113,11 +118,14 @@ func (s *session) announce(e *Start) {
 	}
 }
 
-// stop takes the progress line away. It may be called again.
-func (s *session) stop() {
-	if s.ticker != nil {
-		s.shown, s.rates = s.ticker.stop(), s.ticker.rates
-		s.ticker = nil
+// stop takes the progress line away; well tells that everything arrived. Only the first call counts.
+func (s *session) stop(well bool) {
+	if s.progress == nil {
+		return
+	}
+	s.progress.Stop(well)
+	for _, c := range s.signals {
+		signal.Stop(c)
 	}
 }
 
@@ -224,7 +232,7 @@ var errStdoutGone = &Signaled{unix.SIGPIPE}
 
 // end tells the last line, in the form and to the audience that the command has for it.
 func (s *session) end(verb, where, note string, to Audience, err error) {
-	s.stop()
+	s.stop(err == nil)
 	if s.serving {
 		return
 	}
@@ -232,8 +240,11 @@ func (s *session) end(verb, where, note string, to Audience, err error) {
 	if at := s.t.Stats.AllAcked.Load(); at > 0 {
 		took = time.Unix(0, at).Sub(s.began)
 	}
-	if s.began.IsZero() {
+	switch {
+	case s.began.IsZero():
 		took = 0
+	case s.progress != nil:
+		took = max(0, took-s.progress.Stopped())
 	}
 	e := Done(verb, s.t.Stats.Bytes.Load(), s.acked(), took)
 	e.Path, e.Calls, e.Fallbacks = s.ran(), s.t.Stats.Calls.Load(), int64(len(s.t.Stats.Fallbacks()))
@@ -242,8 +253,8 @@ func (s *session) end(verb, where, note string, to Audience, err error) {
 		e.Status, e.Error = ExitStatus(err), err.Error()
 	}
 	s.out.Emit(e)
-	if text := s.rates.String(); text != "" && err == nil {
-		s.out.Detail("rate %s", text)
+	if s.progress != nil && err == nil {
+		s.progress.Curve()
 	}
 	s.explainRan()
 }
@@ -251,7 +262,7 @@ func (s *session) end(verb, where, note string, to Audience, err error) {
 // endFailed tells how far a transfer got that has no good end, for --json; the error
 // itself is told by whoever ends the program.
 func (s *session) endFailed(err error) error {
-	s.stop()
+	s.stop(false)
 	err = s.failure(err)
 	if sig, ok := errors.AsType[*Signaled](err); ok && sig != errStdoutGone && !s.began.IsZero() && !s.serving {
 		s.out.Say("%s", s.withKept(fmt.Errorf("%s to %s: %s after %s", s.from, s.to, sig.Signal, s.progressSoFar())))

@@ -8,38 +8,38 @@ import (
 	_ "unsafe" // for go:linkname
 )
 
-// lent is what designs 1 to 5 lend: what the article's pool has in a pipe, no more. All open it in the same way.
-type lent struct {
+// plainPipe is what designs 1 to 5 lend: what the article's pool has in a pipe, no more. All open it in the same way.
+type plainPipe struct {
 	ends
 	data    int64
-	next    *lent
+	next    *plainPipe
 	cleanup runtime.Cleanup
 }
 
-func (p *lent) R() int { return p.r }
-func (p *lent) W() int { return p.w }
+func (p *plainPipe) R() int { return p.r }
+func (p *plainPipe) W() int { return p.w }
 
-func openLent() (*lent, error) {
+func openPlain() (*plainPipe, error) {
 	e, err := openEnds(DefaultSize)
 	if err != nil {
 		return nil, err
 	}
-	return &lent{ends: e}, nil
+	return &plainPipe{ends: e}, nil
 }
 
 // 1. Open and close a pipe for each transfer: Go before 1.17.
 type openClose struct{}
 
-func (openClose) Get() (*lent, error) { return openLent() }
-func (openClose) Put(p *lent)         { p.close() }
+func (openClose) Get() (*plainPipe, error) { return openPlain() }
+func (openClose) Put(p *plainPipe)         { p.close() }
 
 // 2. A linked list and one mutex, nothing ever released: the first version, rejected.
 type lockedList struct {
 	mu   sync.Mutex
-	head *lent
+	head *plainPipe
 }
 
-func (d *lockedList) Get() (*lent, error) {
+func (d *lockedList) Get() (*plainPipe, error) {
 	d.mu.Lock()
 	p := d.head
 	if p != nil {
@@ -47,12 +47,12 @@ func (d *lockedList) Get() (*lent, error) {
 	}
 	d.mu.Unlock()
 	if p == nil {
-		return openLent()
+		return openPlain()
 	}
 	return p, nil
 }
 
-func (d *lockedList) Put(p *lent) {
+func (d *lockedList) Put(p *plainPipe) {
 	if p.data != 0 {
 		p.close()
 		return
@@ -66,13 +66,13 @@ func (d *lockedList) Put(p *lent) {
 // 3. The same list, and a goroutine that closes at intervals what the list did not need since the last time.
 type reapedList struct {
 	mu     sync.Mutex
-	head   *lent
+	head   *plainPipe
 	n, low int
 	once   sync.Once
 	stop   chan struct{} // nil: for ever
 }
 
-func (d *reapedList) Get() (*lent, error) {
+func (d *reapedList) Get() (*plainPipe, error) {
 	d.mu.Lock()
 	p := d.head
 	if p != nil {
@@ -83,12 +83,12 @@ func (d *reapedList) Get() (*lent, error) {
 	d.mu.Unlock()
 	if p == nil {
 		d.once.Do(func() { go d.reap() })
-		return openLent()
+		return openPlain()
 	}
 	return p, nil
 }
 
-func (d *reapedList) Put(p *lent) {
+func (d *reapedList) Put(p *plainPipe) {
 	if p.data != 0 {
 		p.close()
 		return
@@ -137,10 +137,10 @@ type haproxy struct {
 	free    atomic.Int64
 
 	lock  atomic.Bool
-	live  *lent
+	live  atomic.Pointer[plainPipe] // read without the lock, written with it
 	_     [lines]byte
 	local [256]struct {
-		head *lent
+		head *plainPipe
 		n    int64
 		_    [lines - 16]byte
 	}
@@ -152,7 +152,7 @@ func procPin() int
 //go:linkname procUnpin runtime.procUnpin
 func procUnpin()
 
-func (d *haproxy) Get() (*lent, error) {
+func (d *haproxy) Get() (*plainPipe, error) {
 	l := &d.local[procPin()]
 	p := l.head
 	if p != nil {
@@ -169,24 +169,27 @@ func (d *haproxy) Get() (*lent, error) {
 		return p, nil
 	}
 	d.used.Add(1)
-	p, err := openLent()
+	p, err := openPlain()
 	if err != nil {
 		d.used.Add(-1)
 	}
 	return p, err
 }
 
-func (d *haproxy) global() *lent {
+func (d *haproxy) global() *plainPipe {
+	if d.live.Load() == nil {
+		return nil
+	}
 	d.spin()
-	p := d.live
+	p := d.live.Load()
 	if p != nil {
-		d.live = p.next
+		d.live.Store(p.next)
 	}
 	d.lock.Store(false)
 	return p
 }
 
-func (d *haproxy) Put(p *lent) {
+func (d *haproxy) Put(p *plainPipe) {
 	if p.data != 0 {
 		p.close()
 		d.used.Add(-1)
@@ -203,8 +206,8 @@ func (d *haproxy) Put(p *lent) {
 	procUnpin()
 	if !keep {
 		d.spin()
-		p.next = d.live
-		d.live = p
+		p.next = d.live.Load()
+		d.live.Store(p)
 		d.lock.Store(false)
 	}
 	d.free.Add(1)
@@ -223,29 +226,29 @@ func (d *haproxy) spin() {
 // 5. sync.Pool, whose pipes the collector closes: as Go merged it, with a finalizer, and as it is now, with a cleanup.
 type collected struct {
 	pool  sync.Pool
-	guard func(*lent)
-	drop  func(*lent)
+	guard func(*plainPipe)
+	drop  func(*plainPipe)
 }
 
 func newFinalized() *collected {
 	return &collected{
-		guard: func(p *lent) { runtime.SetFinalizer(p, func(p *lent) { p.close() }) },
-		drop:  func(p *lent) { runtime.SetFinalizer(p, nil) },
+		guard: func(p *plainPipe) { runtime.SetFinalizer(p, func(p *plainPipe) { p.close() }) },
+		drop:  func(p *plainPipe) { runtime.SetFinalizer(p, nil) },
 	}
 }
 
 func newCleaned() *collected {
 	return &collected{
-		guard: func(p *lent) { p.cleanup = runtime.AddCleanup(p, ends.close, p.ends) },
-		drop:  func(p *lent) { p.cleanup.Stop() },
+		guard: func(p *plainPipe) { p.cleanup = runtime.AddCleanup(p, ends.close, p.ends) },
+		drop:  func(p *plainPipe) { p.cleanup.Stop() },
 	}
 }
 
-func (d *collected) Get() (*lent, error) {
+func (d *collected) Get() (*plainPipe, error) {
 	if p := d.pool.Get(); p != nil {
-		return p.(*lent), nil
+		return p.(*plainPipe), nil
 	}
-	p, err := openLent()
+	p, err := openPlain()
 	if err != nil {
 		return nil, err
 	}
@@ -253,7 +256,7 @@ func (d *collected) Get() (*lent, error) {
 	return p, nil
 }
 
-func (d *collected) Put(p *lent) {
+func (d *collected) Put(p *plainPipe) {
 	if p.data != 0 {
 		d.drop(p)
 		p.close()

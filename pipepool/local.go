@@ -36,8 +36,7 @@ func (l *Local) Get() (*Pipe, error) {
 	n := l.idle.Load() - 1
 	l.idle.Store(n)
 	l.low = min(l.low, n)
-	p.next = nil
-	p.idle = false
+	p.next, p.look = nil, lent
 	if p.small {
 		l.Pool.grow(p)
 	}
@@ -47,7 +46,7 @@ func (l *Local) Get() (*Pipe, error) {
 // Put takes back a pipe that the Local or its Pool lent, as Pool.Put does.
 func (l *Local) Put(p *Pipe) {
 	n := l.idle.Load()
-	if p.Len != 0 || p.idle || p.pool != l.Pool || n >= localMax || l.Pool.denied.Load() != nil {
+	if p.Len != 0 || p.look != lent || p.pool != l.Pool || n >= localMax || l.Pool.denied.Load() != nil {
 		l.Pool.Put(p)
 		return
 	}
@@ -58,7 +57,7 @@ func (l *Local) Put(p *Pipe) {
 		l.known = true
 		l.Pool.meet(l)
 	}
-	p.idle = true
+	p.look = 0 // not lent; only the pool counts looks
 	p.next = l.top
 	l.top = p
 	l.idle.Store(n + 1)
@@ -80,7 +79,7 @@ func (l *Local) Trim() {
 	for cold != nil {
 		p := cold
 		cold = p.next
-		p.idle = false
+		p.next, p.look = nil, lent
 		l.Pool.Put(p)
 	}
 }

@@ -18,16 +18,18 @@ type Pipe struct {
 	pool    *Pool // whose it is; nil once closed
 	cleanup runtime.Cleanup
 
-	// While idle, these belong to whatever list it is in.
+	// While the pipe is idle these belong to the list that it is in.
 	next *Pipe
-	look int64 // the pool's look after which it was put back
+	look int64 // the pool's look after which it was put back, or lent
 
 	home  uint8 // the shelf it was lent at and goes back to
-	idle  bool  // in a list, not lent
 	small bool  // the kernel granted less than was wished
 
-	_ [lines - 75]byte // the Len of neighbours must not share a cache line (on 64 bits; 32 make it smaller)
+	_ [lines - 74]byte // the Len of neighbours must not share a cache line (on 64 bits; 32 make it smaller)
 }
+
+// lent is the look of a pipe that is in no list.
+const lent = -1
 
 // ends is what it takes to close a pipe and to cross it off the figures when nobody has the Pipe any more.
 type ends struct {
@@ -62,7 +64,7 @@ func (pl *Pool) openPipe(home uint8) (*Pipe, error) {
 	if no != nil {
 		pl.denied.Store(nil)
 	}
-	p := &Pipe{ends: e, pool: pl, home: home, small: e.size < want}
+	p := &Pipe{ends: e, pool: pl, look: lent, home: home, small: e.size < want}
 	if p.small {
 		pl.smaller.Add(1)
 	}

@@ -149,7 +149,9 @@ func TestDirtyPipeIsClosedAndItsCleanupStopped(t *testing.T) {
 			t.Logf("the numbers were not used again: %v, %v", next, [2]int{r, w})
 		}
 		p = nil
-		collect()
+		for range 4 {
+			runtime.GC()
+		}
 		if !isOpen(next[0]) || !isOpen(next[1]) {
 			t.Errorf("Len %d: somebody else's descriptors were closed", left)
 		}

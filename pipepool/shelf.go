@@ -13,14 +13,13 @@ const (
 
 // A shelf is a stack of idle pipes, the warmest on top, under a lock of its own.
 //
-// True while mu is free: n pipes hang from top, each with idle set and Len 0, and none was put back later than the one
-// above it.
+// True while mu is free: the pipes that hang from top are empty, each knows the look after which it was put back, and none
+// was put back later than the one above it.
 type shelf struct {
 	mu  sync.Mutex
 	top *Pipe
-	n   int
 
-	_ [lines - 8 - 2*unsafe.Sizeof(uintptr(0))]byte // neighbours must not share a cache line
+	_ [lines - 8 - unsafe.Sizeof(uintptr(0))]byte // neighbours must not share a cache line
 }
 
 // take returns the warmest pipe of the shelf, nil if it is bare.
@@ -29,9 +28,6 @@ func (s *shelf) take() *Pipe {
 	p := s.top
 	if p != nil {
 		s.top = p.next
-		s.n--
-		p.next = nil
-		p.idle = false
 	}
 	s.mu.Unlock()
 	return p
@@ -47,7 +43,6 @@ func (s *shelf) cut(old int64) (cold *Pipe, left int) {
 		left++
 	}
 	cold, *at = *at, nil
-	s.n = left
 	return cold, left
 }
 

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -23,6 +25,7 @@ type Conn struct {
 	Local, Remote string // addresses for people; Remote is empty where the peer has no name
 	inherited     bool
 	armed         bool
+	ended         atomic.Bool // our direction was ended
 	linger        unix.Linger // what an inherited socket had
 }
 
@@ -74,6 +77,16 @@ func (c *Conn) Close() error {
 		_ = c.disarm()
 	}
 	return c.Endpoint.Close()
+}
+
+// Unacked is like Endpoint.Unacked, without the one that SIOCOUTQ counts for our FIN. It
+// may be called while the connection is in use.
+func (c *Conn) Unacked() (int64, error) {
+	n, err := c.Endpoint.Unacked()
+	if c.kind == TCP && n > 0 && c.ended.Load() {
+		n-- // the FIN is the last to be acknowledged
+	}
+	return n, err
 }
 
 // Inherited returns a connection for a connected socket that the process was born
@@ -181,6 +194,10 @@ func takeOver(nc net.Conn, idle time.Duration) (*Conn, error) {
 	}
 	c := &Conn{Endpoint: e}
 	c.name()
+	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok && c.Remote == "" { // reset already: the kernel has forgotten who it was
+		ap := a.AddrPort()
+		c.Remote = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()).String()
+	}
 	if idle > 0 && e.kind == TCP {
 		if err := setUserTimeout(fd, idle); err != nil {
 			e.Close()

@@ -43,6 +43,7 @@ type Endpoint struct {
 	kind     Kind
 	nonblock bool // O_NONBLOCK is set: no call on it waits
 	owned    bool // opened here, so closed here
+	raw      bool // a socket of ours that never waits: read and write as rawcall_linux.go says
 	dev, ino uint64
 	rdev     uint64
 	guard    *guard // while the source is watched over

@@ -38,6 +38,7 @@ func (t *Transfer) Finish(ctx context.Context, c *Conn, linger time.Duration) (D
 		}
 		return 0, &Error{Destination, err}
 	}
+	c.ended.Store(true)
 	t.Stats.wait(Destination, time.Now())
 	defer func() { t.Stats.waiting.Store(0) }()
 	return t.awaitEnd(ctx, c, early, linger)
@@ -71,13 +72,16 @@ func (t *Transfer) awaitEnd(ctx context.Context, c *Conn, early bool, linger tim
 	now := time.Now()
 	moved, last, ackedAt := now, int64(-1), time.Time{}
 	for pause := time.Millisecond; ; now = time.Now() {
+		ended := t.peerEnded
 		if err := t.hearOut(); err != nil {
 			return 0, err
 		}
-		out, err := c.Unacked()
+		out, err := c.Endpoint.Unacked() // with our FIN
 		if err != nil {
 			return 0, &Error{Destination, err}
 		}
+		// Whoever ends after it has read our end acknowledges all of it in that very segment.
+		early = early || !ended && t.peerEnded && out > 0
 		if out != last {
 			moved, last, pause = now, out, time.Millisecond
 		}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -41,17 +42,18 @@ func unmapped(p netip.Prefix) netip.Prefix {
 
 // A Listener waits for connections on a TCP or Unix stream socket.
 type Listener struct {
-	Gate    Gate
-	Idle    time.Duration     // see Dialer.Idle
-	Refused func(peer string) // told of a peer that the gate turned away
-	ln      net.Listener
-	restore func()
+	Gate      Gate
+	Idle      time.Duration     // see Dialer.Idle
+	Refused   func(peer string) // told of a peer that the gate turned away
+	ln        net.Listener
+	inherited bool
+	restore   func()
 }
 
 // Listen opens a listening socket: "tcp" on both IP versions, "tcp4", "tcp6", or "unix",
 // where a socket file that nobody answers on is replaced. It is plain TCP, not MPTCP.
 func Listen(ctx context.Context, network, address string) (*Listener, error) {
-	var lc net.ListenConfig
+	lc := net.ListenConfig{Control: armListener}
 	lc.SetMultipathTCP(false)
 	ln, err := lc.Listen(ctx, network, address)
 	if errors.Is(err, unix.EADDRINUSE) && network == "unix" && removeStale(address) {
@@ -61,6 +63,19 @@ func Listen(ctx context.Context, network, address string) (*Listener, error) {
 		return nil, err
 	}
 	return &Listener{ln: ln, restore: func() {}}, nil
+}
+
+// armListener arms a TCP socket before it listens: what it accepts inherits that, and a client
+// that connects at once must not be one that is not armed.
+func armListener(network, _ string, rc syscall.RawConn) error {
+	if network == "unix" {
+		return nil
+	}
+	var err error
+	if cerr := rc.Control(func(fd uintptr) { err = armAccepted(int(fd)) }); cerr != nil {
+		return cerr
+	}
+	return err
 }
 
 // removeStale removes the socket file of a listener that died, and tells whether it did.
@@ -99,7 +114,7 @@ func InheritListener(fd int) (*Listener, error) {
 	if u, ok := ln.(*net.UnixListener); ok {
 		u.SetUnlinkOnClose(false) // whoever made the file removes it
 	}
-	return &Listener{ln: ln, restore: func() {
+	return &Listener{ln: ln, inherited: true, restore: func() {
 		if fl&unix.O_NONBLOCK == 0 {
 			_ = unix.SetNonblock(fd, false) // nothing can be done about a refusal, nor does it harm us
 		}

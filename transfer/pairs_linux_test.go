@@ -52,7 +52,7 @@ func ways(src source, dst sink, n int) []transfer.Path {
 	default:
 		all = []transfer.Path{two}
 	}
-	if dst.name == "appended" {
+	if dst.name == "appended" || src.name == "memfd" { // the latter is open for writing: no lease, so it is copied
 		all = nil
 	}
 	return append(all, rw)

@@ -136,12 +136,12 @@ func (m *pumpModel) step(n int64) {
 	case ended:
 		m.ended = true
 	case wantSrc:
-		if pollNow(m.p.src.fd, unix.POLLIN) {
+		if polled(m.p.src.fd, unix.POLLIN) {
 			m.p.srcReady = true
 			m.vain++
 		}
 	case wantDst:
-		if pollNow(m.p.dst.fd, unix.POLLOUT) {
+		if polled(m.p.dst.fd, unix.POLLOUT) {
 			m.p.dstReady = true
 			m.vain++
 		}
@@ -207,7 +207,7 @@ func queued(t testing.TB, fd int) int64 {
 	return int64(n)
 }
 
-func pollNow(fd int, events int16) bool {
+func polled(fd int, events int16) bool {
 	fds := []unix.PollFd{{Fd: int32(fd), Events: events}}
 	n, err := unix.Poll(fds, 0)
 	return err == nil && n > 0

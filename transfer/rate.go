@@ -127,19 +127,15 @@ func (l *Limiter) quantum(t *turn, now time.Time) (n int64, wait time.Duration) 
 	if credit < l.least() {
 		return l.refuse(t, slot-credit)
 	}
-	if t.had != l.round || t.left < l.cost(1) {
-		l.claim(t)
-	}
-	return l.bytes(min(credit, t.left)), 0
-}
-
-// claim gives a pump its share, or another where all had theirs.
-func (l *Limiter) claim(t *turn) {
 	if t.asked == l.round+1 {
+		t.asked = 0
 		l.waiting--
 	}
-	*t = turn{had: l.round, left: l.share}
-	l.claimed++
+	if t.had != l.round || t.left < l.cost(1) { // its share, or another where all had theirs
+		t.had, t.left = l.round, l.share
+		l.claimed++
+	}
+	return l.bytes(min(credit, t.left)), 0
 }
 
 // begin starts a round for everybody who waits.
@@ -152,6 +148,7 @@ func (l *Limiter) begin(credit time.Duration, now time.Time) {
 
 // refuse puts a pump into the next round.
 func (l *Limiter) refuse(t *turn, wait time.Duration) (int64, time.Duration) {
+	t.left = 0
 	if t.asked != l.round+1 {
 		t.asked = l.round + 1
 		l.waiting++

@@ -9,6 +9,9 @@ const pageSize = 4096
 // read takes up to len(b) bytes. Where the descriptor may block, the caller has
 // polled it: a socket is asked not to wait all the same.
 func (e *Endpoint) read(b []byte) (int, error) {
+	if e.raw {
+		return rawRead(e.fd, b)
+	}
 	for {
 		n, err := 0, error(nil)
 		if e.kind.Socket() {
@@ -25,6 +28,9 @@ func (e *Endpoint) read(b []byte) (int, error) {
 // write gives up to len(b) bytes away. Where the descriptor may block, the caller
 // has polled it, and no more is written than cannot block.
 func (e *Endpoint) write(b []byte) (int, error) {
+	if e.raw {
+		return rawWrite(e.fd, b)
+	}
 	for {
 		n, err := 0, error(nil)
 		switch {

@@ -35,3 +35,11 @@ func zoneName(i int) string {
 	}
 	return strconv.Itoa(i)
 }
+
+func zoneID(name string) uint32 {
+	if nif, err := net.InterfaceByName(name); err == nil {
+		return uint32(nif.Index)
+	}
+	n, _ := strconv.Atoi(name) // 0: the kernel says that there is no such interface
+	return uint32(n)
+}

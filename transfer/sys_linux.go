@@ -1,7 +1,9 @@
 package transfer
 
 import (
+	"bytes"
 	"os"
+	"strconv"
 	"time"
 	"unsafe"
 
@@ -144,4 +146,36 @@ func dissolve(fd int) {
 	var unspec unix.RawSockaddr // family 0
 	// A refusal leaves the connection to its other holders; there is nothing else to try.
 	_, _, _ = unix.Syscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&unspec)), unsafe.Sizeof(unspec))
+}
+
+// keepAliveFD is keepAlive without a net.Conn.
+func keepAliveFD(fd int) error {
+	err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
+	for _, o := range []struct{ name, value int }{
+		{unix.TCP_KEEPIDLE, int(keepAlive.Idle / time.Second)},
+		{unix.TCP_KEEPINTVL, int(keepAlive.Interval / time.Second)},
+		{unix.TCP_KEEPCNT, keepAlive.Count},
+	} {
+		if err == nil {
+			err = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, o.name, o.value)
+		}
+	}
+	return os.NewSyscallError("setsockopt", err)
+}
+
+// bindNoPort lets bind(2) choose the address only, and connect(2) the port, so that as
+// many connections are possible as there are ports for each target (IP_BIND_ADDRESS_NO_PORT, ip(7)).
+func bindNoPort(fd int) {
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1) // refused: fewer are possible
+}
+
+// lowestGivenOut returns the lowest port that the kernel gives to sockets that connect (ip_local_port_range, ip(7)).
+func lowestGivenOut() uint16 {
+	b, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
+	if f := bytes.Fields(b); err == nil && len(f) > 0 {
+		if n, err := strconv.ParseUint(string(f[0]), 10, 16); err == nil {
+			return uint16(n)
+		}
+	}
+	return 1024
 }

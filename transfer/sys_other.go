@@ -48,3 +48,9 @@ func getLinger(int) (unix.Linger, error)      { return unix.Linger{}, nil }
 func setUserTimeout(int, time.Duration) error { return nil }
 
 func dissolve(int) {}
+
+func keepAliveFD(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1) }
+
+func bindNoPort(int) {}
+
+func lowestGivenOut() uint16 { return 1024 }

@@ -67,70 +67,83 @@ func shell(dir, command string) *exec.Cmd {
 	return cmd
 }
 
-// play types the lines, each when the shell is ready for it, and collects the output.
+// A typist types into a terminal and keeps all that comes out of it.
+type typist struct {
+	terminal *os.File
+	output   chan chunk
+	film     cast
+}
+
+// play types the lines, each when the shell is ready for it, and returns the output.
 func play(master *os.File, lines []string) (cast, error) {
-	output := make(chan chunk, 1024)
-	began := time.Now()
-	go readTerminal(master, began, output)
-	var film cast
-	// until collects until the shell is ready, or for a time.
-	until := func(prompt bool, limit time.Duration) error {
-		deadline := time.After(limit)
-		for {
-			select {
-			case ch, ok := <-output:
-				if !ok {
-					return errors.New("the shell has ended")
-				}
-				film = append(film, ch)
-				if prompt && bytes.Contains(ch.text, []byte(ready)) {
-					return nil
-				}
-			case <-deadline:
-				if prompt {
-					return errors.New("the shell does not ask for the next command")
-				}
-				return nil
-			}
-		}
-	}
-	// The prompt itself comes a moment after the mark.
-	if err := errors.Join(until(true, patience), until(false, 100*time.Millisecond)); err != nil {
+	t := &typist{terminal: master, output: make(chan chunk, 1024)}
+	go readTerminal(master, time.Now(), t.output)
+	if err := t.prompt(); err != nil {
 		return nil, err
 	}
 	for _, line := range lines {
+		var err error
 		if pause, ok := strings.CutPrefix(line, "@ "); ok {
-			seconds, err := strconv.ParseFloat(pause, 64)
-			if err != nil {
-				return nil, err
+			var seconds float64
+			if seconds, err = strconv.ParseFloat(pause, 64); err == nil {
+				_, err = t.watch(time.Duration(seconds * float64(time.Second)))
 			}
-			if err := until(false, time.Duration(seconds*float64(time.Second))); err != nil {
-				return nil, err
-			}
-			continue
+		} else {
+			err = t.enter(line)
 		}
-		for _, key := range line + "\r" {
-			if _, err := master.WriteString(string(key)); err != nil {
-				return nil, err
-			}
-			err := until(key == '\r', typing(key))
-			if key == '\r' {
-				err = errors.Join(err, until(false, 100*time.Millisecond))
-			}
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", line, err)
-			}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", line, err)
 		}
 	}
-	return film, until(false, time.Second)
+	_, err := t.watch(time.Second)
+	return t.film, err
 }
 
-// typing is how long a person takes for a key, and the limit for the command behind enter.
-func typing(key rune) time.Duration {
-	if key == '\r' {
-		return patience
+// enter types a line as a person would, and waits for the next prompt.
+func (t *typist) enter(line string) error {
+	for _, key := range line {
+		if _, err := t.terminal.WriteString(string(key)); err != nil {
+			return err
+		}
+		if _, err := t.watch(keyTime); err != nil {
+			return err
+		}
 	}
-	return 45 * time.Millisecond
+	if _, err := t.terminal.WriteString("\r"); err != nil {
+		return err
+	}
+	return t.prompt()
+}
+
+// keyTime is how long a person takes for a key.
+const keyTime = 45 * time.Millisecond
+
+// prompt waits until the shell is ready, and a moment longer for the prompt itself.
+func (t *typist) prompt() error {
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		ready, err := t.watch(100 * time.Millisecond)
+		if err != nil || ready {
+			return err
+		}
+	}
+	return errors.New("the shell does not ask for the next command")
+}
+
+// watch keeps what comes out for a time, and says whether the shell's mark was in it.
+func (t *typist) watch(limit time.Duration) (marked bool, err error) {
+	deadline := time.After(limit)
+	for {
+		select {
+		case ch, ok := <-t.output:
+			if !ok {
+				return marked, errors.New("the shell has ended")
+			}
+			t.film = append(t.film, ch)
+			marked = marked || bytes.Contains(ch.text, []byte(ready))
+		case <-deadline:
+			return marked, nil
+		}
+	}
 }
 
 // readTerminal reads the terminal until it is closed.

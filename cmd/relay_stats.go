@@ -1,0 +1,161 @@
+package cmd
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/zcp-go/zcp/transfer"
+)
+
+const (
+	statsClients  = 16              // pages served at once; more wait
+	statsPatience = 5 * time.Second // for a request and for the reading of its answer
+	statsRequest  = 8 << 10         // bytes of a request
+)
+
+// A statsServer serves a relay's figures: JSON on /, Prometheus text on /metrics. It
+// speaks just enough HTTP for curl and a scraper; package net/http would be a third of the binary.
+type statsServer struct {
+	r  *transfer.Relay
+	ln net.Listener
+}
+
+// serveStats listens where --stats says. It returns nil, which can be closed, where it says nothing.
+func serveStats(ctx context.Context, out *Printer, c *RelayConfig, r *transfer.Relay) (*statsServer, error) {
+	if c.Stats == nil {
+		return nil, nil
+	}
+	op := *c.Stats
+	if op.Kind == TCP && op.Host == "" {
+		op.Host = "127.0.0.1"
+	}
+	var lc net.ListenConfig
+	lc.SetMultipathTCP(false)
+	ln, err := lc.Listen(ctx, op.Network, address(op))
+	if err != nil {
+		return nil, (&meeting{op: op}).failure(err)
+	}
+	out.Say("statistics on %s", ln.Addr())
+	s := &statsServer{r: r, ln: ln}
+	go s.run()
+	return s, nil
+}
+
+func (s *statsServer) close() {
+	if s != nil {
+		s.ln.Close()
+	}
+}
+
+func (s *statsServer) run() {
+	slots := make(chan struct{}, statsClients)
+	var trouble backOff
+	for {
+		slots <- struct{}{}
+		c, err := s.ln.Accept()
+		if err != nil {
+			if outOfDescriptors(err) && trouble.wait(context.Background()) { // the relay itself comes first
+				<-slots
+				continue
+			}
+			return // closed
+		}
+		trouble.reset()
+		go func() {
+			s.answer(c)
+			<-slots
+		}()
+	}
+}
+
+// answer reads one request and writes one page.
+func (s *statsServer) answer(c net.Conn) {
+	defer c.Close()
+	if c.SetDeadline(time.Now().Add(statsPatience)) != nil {
+		return
+	}
+	in := bufio.NewReader(io.LimitReader(c, statsRequest))
+	request, err := in.ReadString('\n')
+	if err != nil {
+		return
+	}
+	for header := request; err == nil && strings.TrimSpace(header) != ""; { // the headers say nothing that matters here
+		header, err = in.ReadString('\n')
+	}
+	method, rest, _ := strings.Cut(request, " ")
+	path, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
+	status, kind, body := s.page(method, path)
+	head := fmt.Sprintf("HTTP/1.0 %s\r\nContent-Type: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n", status, kind, len(body))
+	if method == "HEAD" {
+		body = nil
+	}
+	_, _ = c.Write(append([]byte(head), body...)) // whoever asked and went away wants no answer
+}
+
+func (s *statsServer) page(method, path string) (status, kind string, body []byte) {
+	const plainText = "text/plain; charset=utf-8"
+	path, _, _ = strings.Cut(path, "?")
+	switch {
+	case method != "GET" && method != "HEAD":
+		return "405 Method Not Allowed", plainText, []byte("only GET\n")
+	case path == "/":
+		return "200 OK", "application/json", s.json()
+	case path == "/metrics":
+		return "200 OK", "text/plain; version=0.0.4; charset=utf-8", s.metrics()
+	}
+	return "404 Not Found", plainText, []byte("there is / (JSON) and /metrics (Prometheus)\n")
+}
+
+func (s *statsServer) json() []byte {
+	now := time.Now()
+	totals := totalsOf(s.r.Totals(), ForMost)
+	totals.stamp(now)
+	page := struct {
+		*Totals
+		Connections []*Row `json:"connections"`
+	}{totals, []*Row{}}
+	for _, c := range s.r.Table() {
+		row := rowOf(c)
+		row.stamp(now)
+		page.Connections = append(page.Connections, row)
+	}
+	b, err := json.MarshalIndent(page, "", " ")
+	if err != nil { // there is nothing in it that JSON cannot hold
+		return []byte("{}\n")
+	}
+	return append(b, '\n')
+}
+
+// metrics writes the totals in Prometheus' text format.
+func (s *statsServer) metrics() []byte {
+	t := s.r.Totals()
+	var b bytes.Buffer
+	for _, m := range []struct {
+		name, kind, help string
+		value            any
+	}{
+		{"connections", "gauge", "Connections that are open.", t.Open},
+		{"connections_max", "gauge", "Most connections at once.", t.MaxConns},
+		{"accepted_total", "counter", "Clients that were let in.", t.Accepted},
+		{"denied_total", "counter", "Clients that were turned away.", t.Denied},
+		{"unreachable_total", "counter", "Clients that were reset because the target was not reached.", t.Unreachable},
+		{"closed_total", "counter", "Connections that have ended.", t.Closed},
+		{"broken_total", "counter", "Connections that have ended by a reset, an error or a limit.", t.Broken},
+		{"up_bytes_total", "counter", "Bytes delivered to the target.", t.Up},
+		{"down_bytes_total", "counter", "Bytes delivered to the clients.", t.Down},
+		{"dropped_bytes_total", "counter", "Bytes that were taken and could not be delivered.", t.Dropped},
+		{"no_pipe_total", "counter", "Times that bytes went through memory for want of a pipe.", t.NoPipe},
+		{"pipes", "gauge", "Pipes that are open.", t.Pipes},
+		{"uptime_seconds", "gauge", "Seconds since the relay began.", t.Age.Seconds()},
+	} {
+		fmt.Fprintf(&b, "# HELP zcp_relay_%s %s\n# TYPE zcp_relay_%s %s\nzcp_relay_%s %v\n", m.name, m.help, m.name, m.kind, m.name, m.value)
+	}
+	return b.Bytes()
+}

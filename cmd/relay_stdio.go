@@ -1,0 +1,215 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/transfer"
+)
+
+// A twoWay joins standard input and output, as one end, to one connection: a netcat that
+// knows half-closes, and ssh's ProxyCommand. Each direction has a goroutine of its own, so
+// that an inherited descriptor that blocks holds up nobody else.
+type twoWay struct {
+	out      *Printer
+	c        *RelayConfig
+	conn     *transfer.Conn
+	in, outp *transfer.Endpoint
+	up, down transfer.Transfer
+	peer     string
+}
+
+// relayStdio is relay with - as one of its ends.
+func relayStdio(ctx context.Context, out *Printer, c *RelayConfig) error {
+	net := c.Target
+	if c.Target.Kind == Stdio {
+		net = c.Listen
+	}
+	if net.Kind == Stdio {
+		return usagef("- can be one of the ends, not both")
+	}
+	m := &meeting{op: net, net: c.Network, out: out}
+	if !net.Listen && net.Kind != SD && net.Kind != FD {
+		m.net.Allow, m.net.Deny = nil, nil
+	}
+	if m.ln == nil && net.Listen {
+		m.net.Wait = 0 // -w limits connecting, and here somebody connects to us
+	}
+	if err := m.prepare(ctx); err != nil {
+		return err
+	}
+	defer m.close()
+	conn, err := m.connect(ctx)
+	if err != nil {
+		return err
+	}
+	w := &twoWay{out: out, c: c, conn: conn, peer: net.String()}
+	began := time.Now()
+	out.Emit(&Open{ID: 1, Peer: "-", Target: conn.String()})
+	err = w.run(ctx)
+	reason := "ended"
+	if err != nil {
+		reason = err.Error()
+	}
+	out.Emit(&Close{ID: 1, Peer: "-", Target: conn.String(), UpBytes: w.up.Stats.Bytes.Load(), DownBytes: w.down.Stats.Bytes.Load(),
+		Seconds: time.Since(began).Seconds(), Reason: reason})
+	if err != nil {
+		conn.Close()
+		return err
+	}
+	return conn.CloseOrderly()
+}
+
+func (w *twoWay) run(ctx context.Context) error {
+	var err error
+	if w.in, err = transfer.Inherit(0); err != nil {
+		return fmt.Errorf("standard input: %w", plain(err))
+	}
+	defer w.in.Close()
+	if w.outp, err = transfer.Inherit(1); err != nil {
+		return fmt.Errorf("standard output: %w", plain(err))
+	}
+	for i, t := range []*transfer.Transfer{&w.up, &w.down} {
+		t.PipeSize, t.NoSplice = w.c.BufferSize, w.c.NoSplice
+		if w.c.RateLimit > 0 {
+			t.Limits = append(t.Limits, &transfer.Limiter{Rate: w.c.RateLimit})
+		}
+		if w.c.RateTotal > 0 {
+			if i == 0 {
+				t.Limits = append(t.Limits, &transfer.Limiter{Rate: w.c.RateTotal})
+			} else {
+				t.Limits = append(t.Limits, w.up.Limits[len(w.up.Limits)-1])
+			}
+		}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	wg.Go(func() { w.watchIdle(ctx, cancel) })
+	wg.Go(func() { w.watchReader(ctx, cancel) })
+	err = w.both(ctx, cancel)
+	cancel(nil)
+	wg.Wait()
+	return err
+}
+
+var errNobodyReads = errors.New("the peer has ended")
+
+// both moves both ways. The end of one direction is passed on and the other goes on; an
+// error of one ends both. The peer's end also ends what a person types: nobody reads it any more.
+func (w *twoWay) both(ctx context.Context, cancel context.CancelCauseFunc) error {
+	upCtx, endUp := context.WithCancelCause(ctx)
+	defer endUp(nil)
+	up := make(chan error, 1)
+	go func() {
+		err := w.moveUp(upCtx)
+		if err != nil && upCtx.Err() == nil && !reset(err) { // a reset is for the other direction to see, behind the last bytes
+			cancel(w.failure(err, false))
+		}
+		up <- err
+	}()
+	err := w.moveDown(ctx)
+	if err != nil {
+		cancel(w.failure(err, true)) // if it was not that which ended it
+		<-up
+		return context.Cause(ctx)
+	}
+	if w.in.Kind() == transfer.Terminal {
+		endUp(errNobodyReads)
+	}
+	if err = <-up; ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err == nil || errors.Is(err, errNobodyReads) {
+		err = w.up.Flush(ctx, w.conn)
+	}
+	return w.failure(err, false)
+}
+
+func reset(err error) bool {
+	return errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET)
+}
+
+func (w *twoWay) moveUp(ctx context.Context) error {
+	if _, err := w.up.Move(ctx, w.conn.Endpoint, w.in, -1); err != nil {
+		return err
+	}
+	return w.conn.EndWrites()
+}
+
+func (w *twoWay) moveDown(ctx context.Context) error {
+	if _, err := w.down.Move(ctx, w.outp, w.conn.Endpoint, -1); err != nil {
+		return err
+	}
+	w.outp.EndOutput(1)
+	return nil
+}
+
+// watchIdle ends the connection when no byte moved either way for --idle.
+func (w *twoWay) watchIdle(ctx context.Context, cancel context.CancelCauseFunc) {
+	if w.c.Idle <= 0 {
+		return
+	}
+	tick := time.NewTicker(max(w.c.Idle/8, time.Millisecond))
+	defer tick.Stop()
+	last, since := int64(-1), time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			if n := w.up.Stats.Bytes.Load() + w.down.Stats.Bytes.Load(); n != last {
+				last, since = n, now
+			} else if now.Sub(since) >= w.c.Idle {
+				cancel(w.failure(transfer.ErrIdle, false))
+				return
+			}
+		}
+	}
+}
+
+// watchReader ends everything when nobody reads our output any more, also while there is
+// nothing to write to it.
+func (w *twoWay) watchReader(ctx context.Context, cancel context.CancelCauseFunc) {
+	if w.outp.Kind().Socket() { // a socket that has ended its own direction may still read
+		return
+	}
+	if transfer.AwaitHangup(ctx, w.outp) == nil && ctx.Err() == nil {
+		cancel(errStdoutGone)
+	}
+}
+
+// failure puts an error of one direction in words, with the status that send and recv give it.
+func (w *twoWay) failure(err error, down bool) error {
+	var side *transfer.Error
+	if !errors.As(err, &side) {
+		side = &transfer.Error{Err: err}
+	}
+	local := down == (side.Side == transfer.Destination)
+	f := &Failure{Status: StatusFailed}
+	cause, subject := side.Err, "- to "+w.peer
+	switch {
+	case err == nil:
+		return nil
+	case down && local && errors.Is(cause, unix.EPIPE):
+		return errStdoutGone
+	case local && side.Side == transfer.Source:
+		subject = "standard input"
+	case local && side.Side == transfer.Destination:
+		subject = "standard output"
+	case reset(cause):
+		cause, f.Status = unix.ECONNRESET, StatusIncomplete
+	case errors.Is(cause, transfer.ErrIdle), errors.Is(cause, transfer.ErrPeerGone), errors.Is(cause, unix.ETIMEDOUT):
+		f.Status = StatusTimeout
+	}
+	if _, ok := errors.AsType[*Signaled](cause); ok {
+		return cause
+	}
+	f.Err = fmt.Errorf("%s: %w after %s up and %s down", subject, cause, FormatSize(w.up.Stats.Bytes.Load()), FormatSize(w.down.Stats.Bytes.Load()))
+	return f
+}

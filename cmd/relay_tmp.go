@@ -1,5 +1,0 @@
-package cmd
-
-import "context"
-
-func runRelay(context.Context, *Printer, *RelayConfig) error { return nil }

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// urgent sends one urgent byte.
+func urgent(t testing.TB, c *net.TCPConn, b byte) {
+	t.Helper()
+	if err := sendUrgent(c, b); err != nil {
+		t.Error(err)
+	}
+}
+
+func sendUrgent(c *net.TCPConn, b byte) error {
+	rc, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	cerr := rc.Write(func(fd uintptr) bool {
+		err = unix.Sendto(int(fd), []byte{b}, unix.MSG_OOB|unix.MSG_NOSIGNAL, nil)
+		return err != unix.EAGAIN
+	})
+	return errors.Join(err, cerr)
+}
+
+// A fault of the sender of a recv, what has to arrive of content, and how recv ends.
+var recvFaults = map[string]struct {
+	status int
+	said   string
+	peer   func(t *testing.T, c *net.TCPConn, content []byte) (arrives []byte)
+}{
+	"resets in the middle": {3, "connection reset by peer after ", func(t *testing.T, c *net.TCPConn, content []byte) []byte {
+		write(t, c, content[:len(content)/3])
+		reset(t, c)
+		return nil // what was on its way may be lost
+	}},
+	"resets when everything has arrived": {3, "connection reset by peer after ", func(t *testing.T, c *net.TCPConn, content []byte) []byte {
+		write(t, c, content)
+		awaitAcked(t, c)
+		reset(t, c)
+		return nil
+	}},
+	"resets without a byte": {3, "connection reset by peer after 0B", func(t *testing.T, c *net.TCPConn, content []byte) []byte {
+		reset(t, c)
+		return nil
+	}},
+	"urgent byte at the start": {0, plainEnd, func(t *testing.T, c *net.TCPConn, content []byte) []byte {
+		urgent(t, c, '!')
+		write(t, c, content)
+		c.CloseWrite()
+		return content
+	}},
+	"urgent byte in the middle": {0, plainEnd, func(t *testing.T, c *net.TCPConn, content []byte) []byte {
+		write(t, c, content[:len(content)/2])
+		urgent(t, c, '!')
+		write(t, c, content[len(content)/2:])
+		c.CloseWrite()
+		return content
+	}},
+	"urgent byte at the end": {0, plainEnd, func(t *testing.T, c *net.TCPConn, content []byte) []byte {
+		write(t, c, content)
+		urgent(t, c, '!')
+		c.CloseWrite()
+		return content
+	}},
+	"ends early": {3, "short of --size", func(t *testing.T, c *net.TCPConn, content []byte) []byte {
+		write(t, c, content[:len(content)-1])
+		c.CloseWrite()
+		return content[:len(content)-1]
+	}},
+}
+
+// awaitAcked waits until the other kernel has everything.
+func awaitAcked(t testing.TB, c *net.TCPConn) {
+	t.Helper()
+	rc, err := c.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the acknowledgement", func() bool {
+		left := 1
+		if err := rc.Control(func(fd uintptr) { left, _ = unix.IoctlGetInt(int(fd), unix.TIOCOUTQ) }); err != nil {
+			t.Fatal(err)
+		}
+		return left == 0
+	})
+}
+
+// Whatever the sender does: every byte that comes before a reset is kept, DST appears
+// only when the sender has ended in order, and urgent bytes cost no other byte.
+func TestRecvFromFaultySender(t *testing.T) {
+	content := noise(3_000_000, 7)
+	for fault, f := range recvFaults {
+		t.Run(fault, func(t *testing.T) {
+			inModes(t, func(t *testing.T, m mode) {
+				dst := filepath.Join(t.TempDir(), "out")
+				args := []string{"recv", ":0", dst}
+				if fault == "ends early" {
+					args = append(args, "-s", fmt.Sprint(len(content)))
+				}
+				p := m.zcp(t, args...).start()
+				arrives := f.peer(t, dial(t, p), content)
+				p.ends(f.status)
+				p.says(f.said)
+				if f.status == 0 {
+					holds(t, dst, arrives)
+					absent(t, dst+".part")
+					return
+				}
+				absent(t, dst)
+				got, err := os.ReadFile(dst + ".part")
+				if err != nil && !strings.Contains(f.said, "0B") {
+					t.Error(err)
+				}
+				if prefix(t, got, content); arrives != nil && len(got) != len(arrives) {
+					t.Errorf("%d of %d bytes are kept", len(got), len(arrives))
+				}
+			})
+			inModes(t, func(t *testing.T, m mode) { // to a pipe, whose splice is another
+				p := m.zcp(t, "recv", ":0").start()
+				arrives := f.peer(t, dial(t, p), content)
+				if p.end() != f.status && fault != "ends early" {
+					t.Errorf("ended with %d: %s", p.status, p.err)
+				}
+				got := []byte(p.out.String())
+				if prefix(t, got, content); f.status == 0 && len(got) != len(arrives) {
+					t.Errorf("%d of %d bytes arrived", len(got), len(arrives))
+				}
+			})
+		})
+	}
+}
+
+// A pending urgent byte is no reason to spin, on either side.
+func TestUrgentStall(t *testing.T) {
+	inModes(t, func(t *testing.T, m mode) {
+		p := m.zcp(t, "recv", ":0", filepath.Join(t.TempDir(), "out")).start()
+		c := dial(t, p)
+		write(t, c, []byte("before"))
+		urgent(t, c, '!')
+		stalled(t, p.Process.Pid)
+		write(t, c, []byte("after"))
+		c.CloseWrite()
+		p.ends(0)
+		holds(t, p.Args[3], []byte("beforeafter"))
+
+		p, c = meetPeer(t, m, "send", "-S", "-s", "20M", "zero:")
+		write(t, c, []byte("answer"))
+		urgent(t, c, '!')
+		stalled(t, p.Process.Pid)
+		if n, err := io.Copy(io.Discard, c); n != 20<<20 || err != nil {
+			t.Errorf("%d bytes, %v", n, err)
+		}
+		c.Close()
+		p.ends(0)
+	})
+}

@@ -1,0 +1,279 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/pipepool"
+)
+
+// A Relay gives every client of its listeners a connection of its own to a target, and
+// moves bytes both ways until both directions have ended.
+//
+// An end of stream in one direction is passed on as one, behind the last byte, and the
+// other direction goes on. A reset stays a reset, in both directions and at once. Sockets
+// are armed as those of a Conn are: if the program dies, both peers see a reset.
+//
+// Event loops, one goroutine each, drive all connections. A connection on which nothing
+// moves costs two descriptors and less than a kibibyte: no pipe, no buffer, no goroutine.
+//
+// Fields are set before Serve and not changed afterwards.
+type Relay struct {
+	Network, Address string // of the target, as in Dialer.Dial; names are looked up for each connection
+	Dialer           Dialer // Bind, Wait and RetryFor hold for each connection; Idle is not used
+	Gate             Gate   // who may connect; others are reset before a byte of theirs is read
+
+	MaxConns  int           // most connections at once; more wait in the listener's backlog. 0: what the descriptors allow
+	Idle      time.Duration // a connection without a byte in either direction for so long is reset; 0: never
+	HalfClose time.Duration // the same once one direction has ended; 0: never
+	ExitIdle  time.Duration // Serve returns after so long without a connection; 0: never
+
+	PipeSize int             // bytes of a borrowed pipe; 0: pipepool.DefaultSize
+	NoSplice bool            // read and write through memory only
+	Limit    func() *Limiter // makes the limit of one direction of one connection; nil: none
+	Total    *Limiter        // holds for all bytes together; nil: none
+	Loops    int             // event loops; 0: defaultLoops
+
+	// Tell is told what happens, where it is not nil. It is called by the loops, which
+	// do nothing else meanwhile: it must not wait.
+	Tell func(RelayEvent)
+
+	base      time.Time // what the loops' clocks count from
+	pool      *pipepool.Pool
+	mostPipes int
+	goal      goal
+	bind      netip.AddrPort
+	givenOut  uint16 // the lowest port that the kernel gives to a socket that connects
+	ids       atomic.Uint64
+	open      atomic.Int64 // connections now
+	emptied   atomic.Int64 // when open last became 0, on the loops' clock
+	crowded   atomic.Bool  // a loop waits for a connection to end
+	starved   atomic.Int64 // when it was last told that descriptors ran out, on the loops' clock
+	newPoller func() (poller, error)
+
+	mu       sync.Mutex
+	loops    []*loop
+	finished counts // of loops that have ended
+	began    time.Time
+	drain    chan time.Duration
+}
+
+// Errors with which a relay ends a connection, or itself.
+var (
+	ErrHalfClose = errors.New("one side has ended and the other sends nothing")
+	ErrStopped   = errors.New("the relay was stopped")
+	ErrDrain     = errors.New("connections were still open when the time to drain had passed")
+	ErrMaxConns  = errors.New("as many connections as are allowed")
+)
+
+// defaultLoops is how many event loops serve where nobody said how many.
+func defaultLoops() int { return max(1, min(runtime.GOMAXPROCS(0), 8)) }
+
+// Serve takes the listeners over and relays until ctx ends, which resets what is open and
+// returns ctx's cause; or until a Drain or ExitIdle has ended it, which returns nil, or
+// ErrDrain if connections had to be cut. It is called once.
+func (r *Relay) Serve(ctx context.Context, lns ...*Listener) error {
+	socks, err := takeListeners(lns)
+	if err != nil {
+		return err
+	}
+	defer closeListeners(socks)
+	if err := r.prepare(ctx); err != nil {
+		return err
+	}
+	if err := r.openLoops(socks); err != nil {
+		return err
+	}
+	var running sync.WaitGroup
+	failed := make(chan error, len(r.loops))
+	for _, l := range r.loops {
+		running.Go(func() { failed <- l.run() })
+	}
+	for _, s := range socks {
+		r.tell(RelayEvent{Kind: RelayListening, Addr: s.addr})
+	}
+	err = r.supervise(ctx, failed)
+	running.Wait()
+	return err
+}
+
+// prepare works out what holds for all connections.
+func (r *Relay) prepare(ctx context.Context) error {
+	r.base, r.began = time.Now(), time.Now()
+	r.pool = poolFor(r.PipeSize)
+	if r.newPoller == nil {
+		r.newPoller = newPoller
+	}
+	if r.Loops <= 0 {
+		r.Loops = defaultLoops()
+	}
+	var err error
+	if r.goal, err = aimAt(ctx, r.Network, r.Address); err != nil {
+		return err
+	}
+	if r.Dialer.Bind != "" && r.Network != "unix" {
+		a, err := bindAddr(r.Network, r.Dialer.Bind)
+		if err != nil {
+			return err
+		}
+		if r.bind, err = netip.ParseAddrPort(a.String()); err != nil {
+			return err
+		}
+	}
+	r.givenOut = lowestGivenOut()
+	r.mostPipes, r.MaxConns = budget(r.MaxConns, r.Loops)
+	return nil
+}
+
+// budget shares out the descriptors that are left: two for each connection, and pipes for a
+// quarter of the connections, which is what HAProxy plans with; a few stay for lookups.
+func budget(conns, loops int) (pipes, most int) {
+	const perLoop, others = 3, 8
+	free := descriptorLimit() - lowestFree() - others - perLoop*loops
+	most = conns
+	if most <= 0 {
+		most = max(1, free*2/5)
+	}
+	return max(0, (free-2*most)/2), most
+}
+
+// descriptorLimit returns how many descriptors the process may have, after raising the
+// soft limit to the hard one.
+func descriptorLimit() int {
+	var lim unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
+		return 1024
+	}
+	if lim.Cur < lim.Max {
+		raised := unix.Rlimit{Cur: lim.Max, Max: lim.Max}
+		if unix.Setrlimit(unix.RLIMIT_NOFILE, &raised) == nil {
+			lim = raised
+		}
+	}
+	return int(min(lim.Cur, 1<<30))
+}
+
+// lowestFree returns the lowest descriptor that is free, about as many as are open.
+func lowestFree() int {
+	fd, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return 16
+	}
+	unix.Close(fd)
+	return fd
+}
+
+func (r *Relay) openLoops(socks []*listenSocket) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.drain = make(chan time.Duration, 1)
+	for range r.Loops {
+		l, err := newLoop(r, socks)
+		if err != nil {
+			for _, l := range r.loops {
+				l.close()
+			}
+			r.loops = nil
+			return err
+		}
+		r.loops = append(r.loops, l)
+	}
+	return nil
+}
+
+// supervise waits for a reason to end, and then for the loops to end. Each of them reports
+// once to failed.
+func (r *Relay) supervise(ctx context.Context, failed <-chan error) (err error) {
+	idle := newTimer(r.ExitIdle)
+	defer idle.Stop()
+	var limit <-chan time.Time
+	stopped := ctx.Done()
+	stop := func(why error) { r.each(func(l *loop) { l.stop(why) }) }
+	for left := len(r.loops); left > 0; {
+		select {
+		case e := <-failed:
+			left--
+			if e != nil && err == nil {
+				err = e
+				stop(e)
+			}
+		case <-stopped:
+			stopped = nil
+			err = context.Cause(ctx)
+			stop(err)
+		case d := <-r.drain:
+			r.tell(RelayEvent{Kind: RelayDraining, Open: int(r.open.Load())})
+			if d >= 0 {
+				limit = time.After(d)
+			}
+			r.each((*loop).drain)
+		case <-limit:
+			if n := r.open.Load(); n > 0 {
+				err = ErrDrain
+			}
+			stop(ErrDrain)
+		case <-idle.C:
+			if wait := r.sinceEmpty(); wait > 0 {
+				idle.Reset(wait)
+			} else {
+				r.each((*loop).drain)
+			}
+		}
+	}
+	return err
+}
+
+// newTimer returns a timer that never fires for 0.
+func newTimer(d time.Duration) *time.Timer {
+	if d > 0 {
+		return time.NewTimer(d)
+	}
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return t
+}
+
+// sinceEmpty returns how much of ExitIdle is left, at least.
+func (r *Relay) sinceEmpty() time.Duration {
+	if r.open.Load() > 0 {
+		return r.ExitIdle
+	}
+	return r.ExitIdle - (time.Since(r.base) - time.Duration(r.emptied.Load()))
+}
+
+// Drain closes the listeners at once and lets the connections that are open go on until
+// they end, or are reset when limit has passed; a negative limit never passes.
+func (r *Relay) Drain(limit time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.drain == nil {
+		return
+	}
+	select {
+	case r.drain <- limit:
+	default: // it was said before
+	}
+}
+
+// each has every loop run f, and does not wait for it.
+func (r *Relay) each(f func(*loop)) {
+	r.mu.Lock()
+	loops := r.loops
+	r.mu.Unlock()
+	for _, l := range loops {
+		l.post(f)
+	}
+}
+
+func (r *Relay) tell(e RelayEvent) {
+	if r.Tell != nil {
+		r.Tell(e)
+	}
+}

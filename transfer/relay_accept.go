@@ -1,0 +1,206 @@
+package transfer
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// accepts is a loop's side of accepting.
+type accepts struct {
+	listening bool  // the listeners are in the poller
+	full      bool  // they are not, because of MaxConns
+	resumeAt  int64 // they are not until then, because something ran out
+	backOff   time.Duration
+	atOnce    int   // clients to take when the listener is told of
+	reserve   int   // a descriptor held back, -1 while it is in use
+	broken    error // why accepting cannot go on
+}
+
+const (
+	acceptAtOnce = 16 // most clients a turn, so that those who are in are served as well
+	leastBackOff = 5 * time.Millisecond
+	mostBackOff  = time.Second
+	tellStarved  = int64(time.Second) // at most this often
+
+	firstListener = -2 // the slot of listener 0; below it are the others
+)
+
+// listen puts the listeners into the poller, unless there is a reason not to.
+func (l *loop) listen() {
+	if l.listening || l.leaving || l.full || l.resumeAt > 0 {
+		return
+	}
+	if l.reserve < 0 {
+		if l.reserve, _ = openReserve(); l.reserve < 0 {
+			l.starve(unix.EMFILE)
+			return
+		}
+	}
+	for i, s := range l.socks {
+		if err := l.poll.addListener(s.fd, token{slot: firstListener - int32(i)}); err != nil {
+			l.broken = err
+		}
+	}
+	l.listening = true
+}
+
+func (l *loop) stopListening() {
+	if !l.listening {
+		return
+	}
+	l.listening = false
+	for _, s := range l.socks {
+		_ = l.poll.remove(s.fd) // it is in there: listening says so
+	}
+}
+
+// leaveListeners gives the listeners up; the last loop to do so closes them.
+func (l *loop) leaveListeners() {
+	l.stopListening()
+	for _, s := range l.socks {
+		if s.users.Add(-1) == 0 {
+			s.close()
+		}
+	}
+	l.socks = nil
+}
+
+func (l *loop) giveReserve() {
+	if l.reserve >= 0 {
+		unix.Close(l.reserve)
+		l.reserve = -1
+	}
+}
+
+// accept takes clients that wait: one, and twice as many each time that more did. Those
+// who are left are told of again in the next turn, so a call in vain is saved when one comes at a time.
+func (l *loop) accept(s *listenSocket) {
+	for n := range max(1, l.atOnce) {
+		if !l.listening {
+			return
+		}
+		if l.r.open.Add(1) > int64(l.r.MaxConns) {
+			l.release()
+			l.waitForRoom()
+			return
+		}
+		fd, peer, err := accept(s.fd)
+		if err == nil {
+			l.backOff = 0
+			l.admit(s, fd, peer)
+			continue
+		}
+		l.release()
+		if l.acceptFailed(err) {
+			l.atOnce = n
+			return
+		}
+	}
+	l.atOnce = min(2*max(1, l.atOnce), acceptAtOnce)
+}
+
+// acceptFailed tells whether it is of no use to accept again at once.
+func (l *loop) acceptFailed(err error) bool {
+	switch err {
+	case unix.EAGAIN:
+	case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
+		l.starve(err)
+	case unix.EBADF, unix.EINVAL, unix.ENOTSOCK, unix.EOPNOTSUPP, unix.EFAULT:
+		l.broken = os.NewSyscallError("accept", err)
+	default:
+		return false // the connection is at fault: ECONNABORTED, and what accept(2) says of network errors
+	}
+	return true
+}
+
+// starve stops accepting for a while: the clients wait in the backlog, unharmed. Pipes
+// that nobody uses are descriptors, too.
+func (l *loop) starve(err error) {
+	l.letPipesGo()
+	l.stopListening()
+	l.backOff = min(max(2*l.backOff, leastBackOff), mostBackOff)
+	l.resumeAt = l.now + int64(l.backOff)
+	if last := l.r.starved.Load(); last == 0 || l.now-last >= tellStarved {
+		if l.r.starved.CompareAndSwap(last, max(1, l.now)) {
+			l.r.each((*loop).letPipesGo)
+			l.r.tell(RelayEvent{Kind: RelayAcceptPaused, Err: err, Open: int(l.r.open.Load())})
+		}
+	}
+}
+
+func (l *loop) letPipesGo() {
+	l.pipes.Close()
+	l.r.pool.CloseIdle()
+}
+
+// waitForRoom stops accepting until a connection ends.
+func (l *loop) waitForRoom() {
+	l.full = true
+	l.stopListening()
+	l.r.crowded.Store(true)
+	if l.r.open.Load() < int64(l.r.MaxConns) { // the last one ended before it could see crowded
+		l.makeRoom()
+	}
+}
+
+func (l *loop) makeRoom() {
+	l.full = false
+	l.listen()
+}
+
+// release takes back one from the connections that are open.
+func (l *loop) release() {
+	if l.r.open.Add(-1) == 0 {
+		l.r.emptied.Store(int64(time.Since(l.r.base)))
+	}
+	if l.r.crowded.Load() && l.r.crowded.CompareAndSwap(true, false) {
+		l.r.each((*loop).makeRoom)
+	}
+}
+
+// admit begins a link with a client that has just been accepted.
+func (l *loop) admit(s *listenSocket, fd int, peer netip.AddrPort) {
+	kind := Unix
+	if peer.IsValid() {
+		kind = TCP
+		if !s.ours {
+			err := armFD(fd)
+			if err != nil { // it is gone already
+				unix.Close(fd)
+				l.release()
+				return
+			}
+		}
+	}
+	if !l.r.Gate.Admits(peer.Addr()) {
+		unix.Close(fd) // it is armed: a reset
+		l.release()
+		l.denied.Add(1)
+		l.r.tell(RelayEvent{Kind: RelayDenied, Conn: RelayConn{Peer: addrName(peer)}, Open: int(l.r.open.Load())})
+		return
+	}
+	k := l.newLink()
+	k.id, k.began, k.moved, k.peer = l.r.ids.Add(1), l.now, l.now, peer
+	k.ends[clientEnd].Endpoint = Endpoint{fd: fd, kind: kind, nonblock: true, owned: true, raw: true}
+	k.ends[clientEnd].kept = s.ours
+	k.ends[targetEnd].fd = -1
+	l.accepted.Add(1)
+	k.look = l.now + int64(dialLook)
+	l.schedule(k, k.look)
+	l.dial(k)
+}
+
+// socket opens a socket for a target, with the reserve if there is no other descriptor.
+func (l *loop) socket(family int) (int, error) {
+	fd, err := streamSocket(family)
+	if (errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)) && l.reserve >= 0 {
+		l.giveReserve()
+		l.starve(err) // until there is a reserve again
+		fd, err = streamSocket(family)
+	}
+	return fd, err
+}
