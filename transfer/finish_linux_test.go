@@ -247,7 +247,7 @@ func TestIdleSource(t *testing.T) {
 	pr, pw := newPipe(t)
 	from, w := own(t, pr), far(t, pw)
 	to, r, _ := farSink(newPipe)(t)
-	const idle = 300 * time.Millisecond
+	const idle = 500 * time.Millisecond
 	tr := transfer.Transfer{Idle: idle}
 	done := moving(bedContext(t), &tr, to, from, -1)
 	d := drainAll(r, -1, nil)
