@@ -38,6 +38,7 @@ var leasedWaits = []struct {
 	name  string
 	start func(t testing.TB, path string) waiting
 }{
+	{"for its turn", atARate},
 	{"for a full socket", func(t testing.TB, path string) waiting {
 		a, b := newTCP(t)
 		to, r := own(t, a), far(t, b)
@@ -81,6 +82,19 @@ var leasedWaits = []struct {
 		waitsFor(t, tr, transfer.Source)
 		return waiting{tr, src, guarded, func() error { w.Close(); return (<-done).err }}
 	}},
+}
+
+// atARate is a transfer that may move a byte a second.
+func atARate(t testing.TB, path string) waiting {
+	to, r, _ := farSink(newUnix)(t)
+	drainAll(r, -1, nil)
+	tr := &transfer.Transfer{Limits: []*transfer.Limiter{{Rate: 1}}}
+	guarded := guardTold(tr)
+	src := openFor(t, path, unix.O_RDONLY)
+	ctx, cancel := context.WithCancel(bedContext(t))
+	done := moving(ctx, tr, to, src, -1)
+	until(t, "the first byte", func() bool { return tr.Stats.Bytes.Load() > 0 })
+	return waiting{tr, src, guarded, func() error { cancel(); <-done; return nil }}
 }
 
 func leasedMove(t testing.TB, path string, to *transfer.Endpoint, r *os.File) waiting {

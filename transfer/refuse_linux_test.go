@@ -153,7 +153,7 @@ func TestRefused(t *testing.T) {
 		t.Run(rules, func(t *testing.T) {
 			tests := "TestPairs|TestFull|TestDyingSink"
 			if strings.Contains(rules, "splice=E") && strings.Contains(rules, "sendfile") {
-				tests += "|TestSlowSource|TestSlowSink|TestDyingSource"
+				tests += "|TestSlowSource|TestSlowSink|TestDyingSource|TestDiskFillsUp"
 			}
 			if strings.Contains(rules, "pipe2") { // so that nothing wakes a wait
 				tests += "|TestCancelled|TestIdleSource|TestFinishIsCancelled"
