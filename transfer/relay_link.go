@@ -59,8 +59,10 @@ type flow struct {
 const (
 	firstLook = 10 * time.Second
 	nextLook  = 30 * time.Second
-	flushLook = time.Second
-	dialLook  = 250 * time.Millisecond
+
+	leastFlushLook = 10 * time.Millisecond
+	mostFlushLook  = time.Second
+	dialLook       = 250 * time.Millisecond
 )
 
 // who returns the token of one end.
