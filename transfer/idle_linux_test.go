@@ -4,8 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"os"
+	"os/exec"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/zcp-go/zcp/transfer"
 )
@@ -72,5 +76,31 @@ func TestEchoDoesNotStall(t *testing.T) {
 		if got != transfer.PeerClosed || err != nil || tr.Stats.Dropped.Load() != 32<<20 {
 			t.Errorf("%s: %v, %v, %d dropped", network, got, err, tr.Stats.Dropped.Load())
 		}
+	}
+}
+
+// TestStoppedReceiver sends to a process that is stopped: not an error by itself, but Idle ends it.
+func TestStoppedReceiver(t *testing.T) {
+	l := must(transfer.Listen(bedContext(t), "tcp", "127.0.0.1:0"))(t)
+	defer l.Close()
+	cmd := exec.Command(must(os.Executable())(t))
+	cmd.Env = append(os.Environ(), crashEnv+"="+l.Addr().String()+" receiver")
+	closed(t, must(cmd.StdinPipe())(t))
+	mustDo(t, cmd.Start())
+	defer cmd.Wait()
+	defer cmd.Process.Kill()
+	c := must(l.Accept(bedContext(t)))(t)
+	defer c.Close()
+	mustDo(t, cmd.Process.Signal(unix.SIGSTOP))
+	src := holeSource(t, 24<<20)
+	tr := transfer.Transfer{Discard: true, Idle: 200 * time.Millisecond}
+	if n, err := tr.Move(bedContext(t), c.Endpoint, src, -1); !errors.Is(err, transfer.ErrIdle) {
+		t.Errorf("%d moved, %v, want ErrIdle", n, err)
+	}
+	if side, _ := tr.Stats.Waiting(); side != transfer.Neither {
+		t.Error("it still says that it waits for the", side)
+	}
+	if time.Duration(tr.Stats.WaitDst.Load()) < tr.Idle {
+		t.Error("the wait for the destination was not counted")
 	}
 }
