@@ -22,7 +22,6 @@ type link struct {
 	at    int32
 	slot  int32
 	use   int32
-	keep  bool // keepalive is not set on the client yet
 	flush bool // both directions have ended, and a peer has not acknowledged everything
 	over  bool
 }
