@@ -44,7 +44,6 @@ func newRecvSession(out *Printer, c *RecvConfig, dst Operand) *session {
 // before that closes it armed, and the sender learns of it.
 func (s *session) recv(ctx context.Context, conn *transfer.Conn, plan *destPlan) error {
 	s.peer = conn
-	s.announce(&Start{Src: s.from, Dst: s.to, Addr: conn.Remote})
 	d, err := plan.open(ctx)
 	if err != nil {
 		err = s.endFailed(err)

@@ -56,7 +56,6 @@ func sourceNames(ops []Operand) string {
 func (s *session) send(ctx context.Context, conn *transfer.Conn, c *SendConfig) (err error) {
 	s.peer = conn
 	where := "to " + s.peerName()
-	s.announce(&Start{Src: s.from, Dst: s.to, Addr: conn.Remote})
 	s.begin()
 	defer s.stop(false)
 	var sources []*transfer.Endpoint

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/signal"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -26,25 +28,26 @@ func Bodies(out *Printer) Commands {
 
 // A session is one transfer and what is shown of it.
 type session struct {
-	out      *Printer
-	display  Display
-	length   Length
-	from, to string // the operands in the user's words
-	total    int64  // bytes to expect, -1 where nobody knows
-	sending  bool   // to a socket, whose peer's acknowledgements count
-	pulling  bool   // from a socket, whose peer has to close
-	toStdout bool   // by whatever name
-	t        transfer.Transfer
-	net      Operand // where the peer was met
-	peer     *transfer.Conn
-	began    time.Time
-	progress *Progress         // nil for one of many connections
-	signals  [2]chan os.Signal // SIGUSR1, SIGCONT
-	tcp      transfer.TCPInfo  // taken before the connection was closed
-	phase    atomic.Int32
-	kept     string // what a failure left on the disk, for its message
-	serving  bool   // one of many connections, whose lines are the server's
-	err      error  // what a served connection ended with
+	out       *Printer
+	display   Display
+	length    Length
+	from, to  string // the operands in the user's words
+	total     int64  // bytes to expect, -1 where nobody knows
+	sending   bool   // to a socket, whose peer's acknowledgements count
+	pulling   bool   // from a socket, whose peer has to close
+	toStdout  bool   // by whatever name
+	t         transfer.Transfer
+	net       Operand // where the peer was met
+	peer      *transfer.Conn
+	announced bool // Start was told
+	began     time.Time
+	progress  *Progress         // nil for one of many connections
+	signals   [2]chan os.Signal // SIGUSR1, SIGCONT
+	tcp       transfer.TCPInfo  // taken before the connection was closed
+	phase     atomic.Int32
+	kept      string // what a failure left on the disk, for its message
+	serving   bool   // one of many connections, whose lines are the server's
+	err       error  // what a served connection ended with
 }
 
 func newSession(out *Printer, d Display, tr Transfer, l Length, idle time.Duration) *session {
@@ -111,11 +114,21 @@ func (s *session) snapshot() Snapshot {
 	return shot
 }
 
-// announce tells that bytes begin to move.
-func (s *session) announce(e *Start) {
-	if !s.serving {
-		s.out.Emit(e)
+// announce tells that bytes begin to move and on which path. A session of several
+// sources begins once.
+func (s *session) announce(path transfer.Path) {
+	if s.announced || s.serving {
+		return
 	}
+	s.announced = true
+	e := &Start{Src: s.from, Dst: s.to, Path: path.String()}
+	if s.peer != nil {
+		e.Addr = s.peer.Remote
+		if _, port, err := net.SplitHostPort(e.Addr); err == nil {
+			e.Port, _ = strconv.Atoi(port) // a socket's address has a number
+		}
+	}
+	s.out.Emit(e)
 }
 
 // stop takes the progress line away; well tells that everything arrived. Only the first call counts.

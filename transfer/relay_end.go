@@ -52,9 +52,10 @@ func (l *loop) finish(k *link) {
 				e.shut = true
 			}
 		}
-		k.look = l.now + int64(flushLook)
+		k.moved = l.now
+		k.look = l.flushLook(k)
 		l.schedule(k, k.look)
-		l.ask(k) // nothing but their death: a socket whose last segment is acknowledged hangs up
+		l.ask(k) // nothing but their death: on Linux a socket whose last segment is acknowledged hangs up
 		return
 	}
 	for i := range k.ends {
@@ -77,6 +78,11 @@ func (k *link) acknowledged() bool {
 		}
 	}
 	return true
+}
+
+// flushLook returns when to ask again whether everything is acknowledged, where nothing tells.
+func (l *loop) flushLook(k *link) int64 {
+	return l.now + min(max(l.now-k.moved, int64(leastFlushLook)), int64(mostFlushLook))
 }
 
 func (l *loop) tryFlush(k *link) {

@@ -22,7 +22,6 @@ type link struct {
 	at    int32
 	slot  int32
 	use   int32
-	keep  bool // keepalive is not set on the client yet
 	flush bool // both directions have ended, and a peer has not acknowledged everything
 	over  bool
 }
@@ -59,8 +58,10 @@ type flow struct {
 const (
 	firstLook = 10 * time.Second
 	nextLook  = 30 * time.Second
-	flushLook = time.Second
-	dialLook  = 250 * time.Millisecond
+
+	leastFlushLook = 10 * time.Millisecond
+	mostFlushLook  = time.Second
+	dialLook       = 250 * time.Millisecond
 )
 
 // who returns the token of one end.
