@@ -129,6 +129,14 @@ func (s *session) left() int64 {
 	return max(0, s.length.Size-s.t.Stats.Bytes.Load())
 }
 
+// closeOrderly ends a connection on which everything was said.
+func (s *session) closeOrderly(conn *transfer.Conn) error {
+	if err := conn.CloseOrderly(); err != nil {
+		return fmt.Errorf("%s to %s: everything was moved, but the connection cannot be closed: %w", s.from, s.to, plain(err))
+	}
+	return nil
+}
+
 // complete tells whether as many bytes came as were promised.
 func (s *session) complete(from string) error {
 	n := s.t.Stats.Bytes.Load()
