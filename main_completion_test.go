@@ -1,9 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"testing"
+	"time"
+
+	"github.com/creack/pty"
 )
 
 func TestCompletionOffers(t *testing.T) {
@@ -86,4 +92,83 @@ func listDir(t *testing.T, dir string) []string {
 		names = append(names, e.Name())
 	}
 	return names
+}
+
+// What readline makes of the offers, with its own idea of where words end, shows only in
+// a real bash on a terminal: a host waits for its port right behind the colon, a path
+// behind "unix:" is completed in place, and a file ends in a space.
+func TestTabInBash(t *testing.T) {
+	if _, err := exec.LookPath("bash"); err != nil || bashCompletion() == "" {
+		t.Skip("NOT TESTED: bash with bash-completion is not installed")
+	}
+	at := newPlace(t)
+	inputrc := filepath.Join(at.home, ".inputrc")
+	if err := os.WriteFile(inputrc, []byte("set enable-bracketed-paste off\nset bell-style none\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("bash", "--norc", "--noprofile", "-i")
+	cmd.Dir = at.dir
+	cmd.Env = append(os.Environ(), "HOME="+at.home, "INPUTRC="+inputrc, "PS1=ready>", "TERM=dumb", "HISTFILE=")
+	terminal, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 200})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Only against a bash that waits for ever: reading ends when nobody has the terminal.
+	late := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+	defer func() {
+		late.Stop()
+		_ = cmd.Process.Kill() // it may have ended already
+		_ = cmd.Wait()
+		terminal.Close()
+	}()
+	screen := &expecter{terminal: terminal}
+	screen.expect(t, "ready>")
+	// The mark is not in what is typed, only in what it prints.
+	screen.write(t, "source "+bashCompletion()+" && source "+completionDir(t)+"/zcp.bash && echo load''ed\r")
+	screen.expect(t, "loaded")
+	for _, tt := range []struct{ typed, becomes string }{
+		{"zcp send big.iso bo\t9000", "zcp send big.iso box.example:9000"},
+		{"zcp send big.iso unix:ap\t", "zcp send big.iso unix:app.sock "},
+		{"zcp send -L 1M bi\thost:1", "zcp send -L 1M big.iso host:1"},
+		{"zcp cat --output=bi\t-q", "zcp cat --output=big.iso -q"},
+		{"zcp rel\t:80", "zcp relay :80"},
+		{"zcp recv --no-c\t:9000", "zcp recv --no-clobber :9000"},
+		{"zcp recv --rate-l\t5M", "zcp recv --rate-limit=5M"},
+	} {
+		screen.write(t, tt.typed+"#")
+		screen.expect(t, tt.becomes+"#")
+		screen.write(t, "\x15\r") // clear the line, and a new prompt
+		screen.expect(t, "ready>")
+	}
+}
+
+// An expecter types into a terminal and waits for what it shows.
+type expecter struct {
+	terminal *os.File
+	seen     []byte
+}
+
+func (e *expecter) write(t *testing.T, text string) {
+	t.Helper()
+	if _, err := e.terminal.WriteString(text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// expect reads until the terminal has shown text, without its bells.
+func (e *expecter) expect(t *testing.T, text string) {
+	t.Helper()
+	for {
+		shown := bytes.ReplaceAll(e.seen, []byte("\a"), nil)
+		if _, after, found := bytes.Cut(shown, []byte(text)); found {
+			e.seen = after
+			return
+		}
+		buf := make([]byte, 4096)
+		n, err := e.terminal.Read(buf)
+		if err != nil {
+			t.Fatalf("the terminal never showed %q, but %q: %v", text, e.seen, err)
+		}
+		e.seen = append(e.seen, buf[:n]...)
+	}
 }

@@ -27,7 +27,10 @@ func wantReset(t testing.TB, c net.Conn) {
 // asleep waits until every thread of a process sleeps, which is how a wait looks from outside.
 func asleep(t testing.TB, pid int) {
 	t.Helper()
-	waitFor(t, fmt.Sprintf("the sleep of %d", pid), func() bool { return allSleep(pid) && allSleep(pid) })
+	waitFor(t, fmt.Sprintf("the sleep of %d", pid), func() bool {
+		once := allSleep(pid) // threads are looked at one after the other, and may wake each other
+		return once && allSleep(pid)
+	})
 }
 
 func allSleep(pid int) bool {

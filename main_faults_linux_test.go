@@ -257,7 +257,7 @@ func TestStoppedReceiver(t *testing.T) {
 		r = m.zcp(t, "recv", "-q", ":0", out).start()
 		port = r.port()
 		r.signal(unix.SIGSTOP)
-		p = m.zcp(t, "send", "--idle", "0.3", "zero:", "127.0.0.1:"+port).run(5)
+		m.zcp(t, "send", "--idle", "0.3", "zero:", "127.0.0.1:"+port).run(5)
 		r.signal(unix.SIGCONT)
 		if s := r.end(); s != 3 {
 			t.Errorf("the receiver ended with %d", s)

@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"net/netip"
 	"strings"
 	"time"
 )
@@ -122,86 +121,6 @@ func waitFor(end Operand) time.Duration {
 	return defaultWait
 }
 
-func (s *settings) checkDisplay() error {
-	return firstError(
-		s.exclusive("quiet", "verbose"), s.exclusive("quiet", "force"), s.exclusive("quiet", "numeric"),
-		s.exclusive("quiet", "explain"), s.exclusive("numeric", "json"))
-}
-
-func (s *settings) checkLength() error {
-	return s.only("stop-at-size", s.has("size"), "needs --size")
-}
-
-func (s *settings) checkOutput(dest Operand) error {
-	return firstError(
-		s.exclusive("append", "no-clobber"),
-		s.only("append", dest.Kind == File, "needs the name of a file to write"),
-		s.only("no-clobber", dest.Kind == File, "needs the name of a file to write"))
-}
-
-// checkNet checks the flags of send and recv that depend on what their network
-// end is. A descriptor or a socket from systemd may be anything.
-func (s *settings) checkNet(end Operand) error {
-	given := end.Kind == FD || end.Kind == SD
-	connects := !end.Listen && !given
-	return firstError(
-		s.only("listen", !given, "is for HOST:PORT and unix:PATH, a socket that exists knows whether it listens"),
-		s.only("keep-open", !connects, "needs a listener (:PORT, or --listen)"),
-		s.only("max-conns", s.has("keep-open"), "needs --keep-open"),
-		s.only("allow", !connects, "is for a listener"), s.only("deny", !connects, "is for a listener"),
-		s.only("allow", end.Kind != Unix, "is for TCP, a Unix socket has no addresses"),
-		s.only("deny", end.Kind != Unix, "is for TCP, a Unix socket has no addresses"),
-		s.only("bind", connects && end.Kind == TCP, "is for connecting to HOST:PORT"),
-		s.only("retry-for", connects, "is for connecting"),
-		s.only("4", end.Kind == TCP, "is for TCP"), s.only("6", end.Kind == TCP, "is for TCP"),
-		s.checkFamily(end))
-}
-
-func (s *settings) checkRelay(listen, target Operand) error {
-	if listen.Kind == Stdio && target.Kind == Stdio {
-		return usagef("relay from - to -: that is zcp cat")
-	}
-	one := listen.Kind == Stdio
-	connects := target.Kind == TCP || target.Kind == Unix
-	return firstError(
-		s.only("max-conns", !one, "makes no sense with -, which is one connection"),
-		s.only("half-close", !one, "does not apply to -"), s.only("drain", !one, "does not apply to -"),
-		s.only("exit-idle", !one, "does not apply to -"),
-		s.only("allow", !one && listen.Kind != Unix, "is for TCP, others have no addresses"),
-		s.only("deny", !one && listen.Kind != Unix, "is for TCP, others have no addresses"),
-		s.only("bind", target.Kind == TCP, "is for connecting to HOST:PORT"),
-		s.only("retry-for", connects, "is for connecting"),
-		s.checkFamily(target), s.checkFamily(listen))
-}
-
-// checkFamily refuses -4 for an address of IPv6 and the like.
-func (s *settings) checkFamily(end Operand) error {
-	if err := s.exclusive("4", "6"); err != nil {
-		return err
-	}
-	addr, err := netip.ParseAddr(end.Host)
-	literal := err == nil && end.Kind == TCP
-	for _, only := range []struct {
-		flag   string
-		is6    bool
-		family string
-	}{{"4", false, "IPv4"}, {"6", true, "IPv6"}} {
-		if !s.has(only.flag) {
-			continue
-		}
-		if literal && addr.Is6() != only.is6 {
-			return usagef("-%s: %s is no %s address", only.flag, end, only.family)
-		}
-		if bind := s.bind.Addr(); s.has("bind") && bind.Unmap().Is6() != only.is6 {
-			return usagef("-%s: --bind %s is no %s address", only.flag, bind, only.family)
-		}
-	}
-	if s.has("bind") && literal && addr.Is6() != s.bind.Addr().Is6() {
-		return usagef("--bind %s and %s are of different families", s.bind.Addr(), end)
-	}
-	return nil
-}
-
 func parseSources(words []string) ([]Operand, error) {
 	var sources []Operand
 	for _, word := range words {
@@ -252,13 +171,4 @@ func count(words []string) string {
 		quoted[i] = Quote(word)
 	}
 	return strings.Join(quoted, " ")
-}
-
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

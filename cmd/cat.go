@@ -31,9 +31,9 @@ func runCat(ctx context.Context, out *Printer, c *CatConfig) error {
 	if err != nil {
 		return err
 	}
-	s.watch("", c.Dest.onTerminal())
+	s.watch(c.Dest.onTerminal())
 	s.begin()
-	defer s.stop()
+	defer s.stop(false)
 	failed, err := s.catAll(ctx, d, c)
 	if err == nil && failed == nil {
 		err = s.complete(s.from)
@@ -46,9 +46,9 @@ func runCat(ctx context.Context, out *Printer, c *CatConfig) error {
 	if err := d.commit(); err != nil {
 		return s.endFailed(&transfer.Error{Side: transfer.Destination, Err: err})
 	}
-	s.stop()
+	s.stop(failed == nil)
 	to := ForVerbose
-	if c.Force || s.shown {
+	if c.Force || s.progress.mode == showLine {
 		to = ForMost
 	}
 	s.end("copied", "", "", to, failed)

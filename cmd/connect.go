@@ -121,14 +121,6 @@ func activationFDs(name string) ([]int, error) {
 	return fds, nil
 }
 
-// awaited says who is waited for before there is a connection.
-func (m *meeting) awaited() string {
-	if m.ln != nil {
-		return "somebody to connect to " + m.op.String()
-	}
-	return m.op.String() + " to answer"
-}
-
 // connect returns the connection: the one asked for, or the first that is let in. A
 // listener for one connection is closed then.
 func (m *meeting) connect(ctx context.Context) (*transfer.Conn, error) {

@@ -92,16 +92,18 @@ func countsOf(bytes, acked int64, took time.Duration, rate float64) Counts {
 	return Counts{bytes, acked, math.Round(took.Seconds()*1e6) / 1e6, math.Round(rate)}
 }
 
-// Progress is a tick of --json, with the rate of the recent past.
-type Progress struct {
+// Progressed is a tick of --json, with the rate of the recent past.
+type Progressed struct {
 	Head
 	Counts
 	Size int64  `json:"size"`           // bytes to expect, -1 where nobody knows
 	Wait string `json:"wait,omitempty"` // who is waited for: "stalled 12s, waiting for the receiver"
+
+	to Audience
 }
 
-func (e *Progress) stamp(now time.Time)      { e.set("progress", now) }
-func (e *Progress) line() (string, Audience) { return "", ForMost } // the Meter draws it
+func (e *Progressed) stamp(now time.Time)      { e.set("progress", now) }
+func (e *Progressed) line() (string, Audience) { return "", e.to } // text is drawn, not said
 
 // End is the last word on a transfer. Its rate is the mean over all of it.
 type End struct {

@@ -25,6 +25,7 @@ func (s *session) trace(e transfer.Event) {
 			text += " (no lease: " + leaseRefusal(e.Err) + ")"
 		}
 	case transfer.Planned:
+		s.announce(e.Path)
 		text = fmt.Sprintf("%s to %s by %s", e.Src, e.Dst, e.Path)
 		if e.Pipe > 0 {
 			text += ", pipe of " + FormatSize(int64(e.Pipe))

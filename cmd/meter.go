@@ -18,9 +18,10 @@ type Snapshot struct {
 type Phase uint8
 
 const (
-	Moving  Phase = iota // bytes move, or should
-	Closing              // everything is acknowledged, the peer has not closed
-	Storing              // everything is written, fsync runs
+	Moving     Phase = iota // bytes move, or should
+	Connecting              // nobody is there yet; nothing is shown
+	Closing                 // everything is acknowledged, the peer has not closed
+	Storing                 // everything is written, fsync runs
 )
 
 // Side is an end of a transfer.

@@ -26,7 +26,7 @@ type Printer struct {
 
 	mu    sync.Mutex
 	drawn int              // columns of the progress line on the screen now
-	ansi  bool             // the progress line is on a terminal that erases by itself
+	on    screen           // that screen
 	now   func() time.Time // nil: time.Now
 }
 
@@ -127,39 +127,46 @@ func (p *Printer) put(line string) {
 // could be told to anybody.
 func (p *Printer) write(text string) { _, _ = io.WriteString(p.W, text) }
 
-// Number writes a bare number for -n.
-func (p *Printer) Number(n int64) {
+// number writes a bare number for -n.
+func (p *Printer) number(n int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.put(fmt.Sprintf("%d\n", n))
 }
 
-// Draw shows line as the progress line in place of the one before, in one
+// draw shows line as the progress line in place of the one before, in one
 // write. On a terminal the cursor rests at its start: so does the terminal's
 // idea of the row when the window becomes narrower and the line is folded, and
 // the next frame erases all of it.
-func (p *Printer) Draw(line string, ansi bool) {
+func (p *Printer) draw(line string, on screen) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.ansi = ansi
 	frame := harmless(line)
 	width := utf8.RuneCountInString(frame)
-	if ansi {
+	if on.erases() {
 		frame += "\x1b[J\r"
 	} else {
 		frame = "\r" + frame + strings.Repeat(" ", max(0, p.drawn-width))
 	}
-	p.drawn = width
+	p.drawn, p.on = width, on
 	p.write(frame)
 }
 
-// Clear takes the progress line off the screen.
-func (p *Printer) Clear() {
+// clear takes the progress line off the screen.
+func (p *Printer) clear() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if erase := p.erase(); erase != "" {
 		p.write(erase)
 	}
+}
+
+// forget leaves the progress line where it is: somebody else has the screen
+// now, or has written over it.
+func (p *Printer) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.drawn = 0
 }
 
 // erase returns what takes the progress line off the screen and leaves the
@@ -168,9 +175,9 @@ func (p *Printer) erase() string {
 	width := p.drawn
 	p.drawn = 0
 	switch {
-	case width == 0:
+	case width == 0 || !p.on.drawable():
 		return ""
-	case p.ansi:
+	case p.on.erases():
 		return "\r\x1b[J"
 	}
 	return "\r" + strings.Repeat(" ", width) + "\r"

@@ -28,6 +28,16 @@ func (w *writes) Write(p []byte) (int, error) {
 
 func (w *writes) String() string { return strings.Join(w.list, "") }
 
+// paper is a screen that anybody may draw on.
+type paper struct {
+	width         int
+	erasing, gone bool
+}
+
+func (s paper) columns() int   { return s.width }
+func (s paper) drawable() bool { return !s.gone }
+func (s paper) erases() bool   { return s.erasing }
+
 func noon() time.Time { return time.Date(2026, 11, 22, 12, 0, 0, 123456789, time.FixedZone("", 3600)) }
 
 // samples are one of each event, with a name from hell where there is a name.
@@ -36,7 +46,7 @@ func samples() []Event {
 		&Listening{Addr: "[::]:9000", Port: 9000},
 		&Listening{Addr: "[::]:40123", Port: 40123, Picked: true},
 		&Start{Src: "a\x1b[2J", Dst: "host:9000", Path: "sendfile", Addr: "10.0.0.2:9000", Port: 9000},
-		&Progress{Counts: countsOf(10, 5, time.Second, 10), Size: -1},
+		&Progressed{Counts: countsOf(10, 5, time.Second, 10), Size: -1},
 		Done("sent", 4316398879, 4316398879, 8800*time.Millisecond),
 		&Note{Message: "a note"},
 		&Note{Message: "a detail", To: ForVerbose},
@@ -151,27 +161,43 @@ func TestJSONEscapes(t *testing.T) {
 func TestPrinterRow(t *testing.T) {
 	var w writes
 	p := Printer{W: &w}
-	p.Draw("50% [==>  ]", true)
+	p.draw("50% [==>  ]", paper{erasing: true})
 	p.Say("hello")
 	p.Say("again")
-	p.Draw("60% [===> ]", true)
+	p.draw("60% [===> ]", paper{erasing: true})
 	p.Error(errors.New("broken"))
-	p.Clear()
+	p.clear()
 	want := []string{"50% [==>  ]\x1b[J\r", "\r\x1b[Jzcp: hello\n", "zcp: again\n", "60% [===> ]\x1b[J\r", "\r\x1b[Jzcp: broken\n"}
 	if fmt.Sprintf("%q", w.list) != fmt.Sprintf("%q", want) {
 		t.Errorf("terminal:\n got %q\nwant %q", w.list, want)
 	}
 
 	w.list = nil
-	p.Draw("longer", false)
-	p.Draw("short", false)
-	p.Number(42)
-	p.Draw("last\x1b", false)
-	p.Clear()
-	p.Clear()
+	p.draw("longer", paper{})
+	p.draw("short", paper{})
+	p.number(42)
+	p.draw("last\x1b", paper{})
+	p.clear()
+	p.clear()
 	want = []string{"\rlonger", "\rshort ", "\r     \r42\n", "\rlast\\x1b", "\r        \r"}
 	if fmt.Sprintf("%q", w.list) != fmt.Sprintf("%q", want) {
 		t.Errorf("no terminal:\n got %q\nwant %q", w.list, want)
+	}
+}
+
+// TestPrinterBackground: what somebody else has written over is not erased.
+func TestPrinterBackground(t *testing.T) {
+	var w writes
+	p := Printer{W: &w}
+	p.draw("50%", paper{erasing: true, gone: true})
+	p.Say("hello")
+	p.draw("60%", paper{erasing: true})
+	p.forget()
+	p.clear()
+	p.Say("again")
+	want := []string{"50%\x1b[J\r", "zcp: hello\n", "60%\x1b[J\r", "zcp: again\n"}
+	if fmt.Sprintf("%q", w.list) != fmt.Sprintf("%q", want) {
+		t.Errorf(" got %q\nwant %q", w.list, want)
 	}
 }
 
@@ -180,7 +206,7 @@ func TestPrinterNothing(t *testing.T) {
 	p := Printer{W: &w}
 	p.Error(nil)
 	p.Error(&UsageError{})
-	p.Clear()
+	p.clear()
 	if len(w.list) != 0 {
 		t.Errorf("%q", w.list)
 	}
@@ -214,9 +240,9 @@ func TestPrinterTogether(t *testing.T) {
 		all.Go(func() {
 			for range 50 {
 				p.Say("from %d", i)
-				p.Draw("bar", true)
+				p.draw("bar", paper{erasing: true})
 				p.Detail("more from %d", i)
-				p.Clear()
+				p.clear()
 			}
 		})
 	}

@@ -23,7 +23,7 @@ func runRecv(ctx context.Context, out *Printer, c *RecvConfig) error {
 	}
 	defer m.close()
 	s := newRecvSession(out, c, c.Dest)
-	s.watch("waiting for "+m.awaited(), c.Dest.onTerminal())
+	s.watch(c.Dest.onTerminal())
 	conn, err := m.connect(ctx)
 	if err != nil {
 		return s.endFailed(err)
@@ -44,7 +44,6 @@ func newRecvSession(out *Printer, c *RecvConfig, dst Operand) *session {
 // before that closes it armed, and the sender learns of it.
 func (s *session) recv(ctx context.Context, conn *transfer.Conn, plan *destPlan) error {
 	s.peer = conn
-	s.announce(&Start{Src: s.from, Dst: s.to, Addr: conn.Remote})
 	d, err := plan.open(ctx)
 	if err != nil {
 		err = s.endFailed(err)
@@ -52,7 +51,7 @@ func (s *session) recv(ctx context.Context, conn *transfer.Conn, plan *destPlan)
 		return err
 	}
 	s.begin()
-	defer s.stop()
+	defer s.stop(false)
 	if err := s.recvInto(ctx, conn, d, plan); err != nil {
 		s.kept = d.abandon()
 		err = s.endFailed(err)

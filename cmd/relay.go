@@ -134,7 +134,7 @@ type relayLog struct {
 	quit   chan struct{}
 	done   chan struct{}
 	usr1   chan os.Signal
-	screen *screen
+	screen screen // nil: no line
 }
 
 const relayLogBuffer = 4096 // events that may wait for a slow reader of stderr
@@ -142,10 +142,10 @@ const relayLogBuffer = 4096 // events that may wait for a slow reader of stderr
 func newRelayLog(out *Printer, c *RelayConfig) *relayLog {
 	l := &relayLog{out: out, c: c, events: make(chan transfer.RelayEvent, relayLogBuffer), lost: make(chan struct{}, 1<<20),
 		quit: make(chan struct{}), done: make(chan struct{}), usr1: make(chan os.Signal, 1)}
-	if !c.Quiet && !c.JSON {
-		l.screen = newScreen(false, false)
+	if t, ok := terminalOf(out.W, os.LookupEnv); ok && !t.dumb && !c.Quiet && !c.JSON {
+		l.screen = t
 	}
-	notifyStatus(l.usr1)
+	signal.Notify(l.usr1, unix.SIGUSR1)
 	return l
 }
 
@@ -171,7 +171,7 @@ func (l *relayLog) close() {
 
 func (l *relayLog) run(r *transfer.Relay) {
 	defer close(l.done)
-	defer l.out.Clear()
+	defer withoutStop(l.out.clear)
 	var tick <-chan time.Time
 	line := relayLine{from: l.c.Listen.String(), to: l.c.Target.String()}
 	if l.screen != nil {
@@ -187,8 +187,10 @@ func (l *relayLog) run(r *transfer.Relay) {
 		case <-l.usr1:
 			l.status(r)
 		case now := <-tick:
-			if l.screen.ours() {
-				l.out.Draw(line.render(r.Totals(), now, l.screen.columns()), l.screen.ansi)
+			if text := line.render(r.Totals(), now, l.screen.columns()); l.screen.drawable() {
+				withoutStop(func() { l.out.draw(text, l.screen) })
+			} else {
+				l.out.forget()
 			}
 		case <-l.quit:
 			l.last(r)

@@ -22,7 +22,7 @@ func runSend(ctx context.Context, out *Printer, c *SendConfig) error {
 		return serveSend(ctx, m, c)
 	}
 	s := newSendSession(out, c)
-	s.watch("waiting for "+m.awaited(), false)
+	s.watch(false)
 	conn, err := m.connect(ctx)
 	if err != nil {
 		return s.endFailed(err)
@@ -56,9 +56,8 @@ func sourceNames(ops []Operand) string {
 func (s *session) send(ctx context.Context, conn *transfer.Conn, c *SendConfig) (err error) {
 	s.peer = conn
 	where := "to " + s.peerName()
-	s.announce(&Start{Src: s.from, Dst: s.to, Addr: conn.Remote})
 	s.begin()
-	defer s.stop()
+	defer s.stop(false)
 	var sources []*transfer.Endpoint
 	defer func() {
 		for _, e := range sources {
@@ -88,7 +87,7 @@ func (s *session) send(ctx context.Context, conn *transfer.Conn, c *SendConfig) 
 		conn.Close()
 		return err
 	}
-	s.stop() // it asks the connection what was acknowledged
+	s.stop(true) // it asks the connection what was acknowledged
 	err = s.closeOrderly(conn)
 	for i, e := range sources {
 		err = errors.Join(err, s.sourceChanged(e, c.Sources[i].String()))

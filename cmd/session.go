@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -24,26 +28,26 @@ func Bodies(out *Printer) Commands {
 
 // A session is one transfer and what is shown of it.
 type session struct {
-	out      *Printer
-	display  Display
-	length   Length
-	from, to string // the operands in the user's words
-	total    int64  // bytes to expect, -1 where nobody knows
-	sending  bool   // to a socket, whose peer's acknowledgements count
-	pulling  bool   // from a socket, whose peer has to close
-	toStdout bool   // by whatever name
-	t        transfer.Transfer
-	net      Operand // where the peer was met
-	peer     *transfer.Conn
-	began    time.Time
-	ticker   *ticker
-	shown    bool             // a line was drawn
-	rates    *sparkline       // complete after stop; nil without -v
-	tcp      transfer.TCPInfo // taken before the connection was closed
-	phase    atomic.Int32
-	kept     string // what a failure left on the disk, for its message
-	serving  bool   // one of many connections, whose lines are the server's
-	err      error  // what a served connection ended with
+	out       *Printer
+	display   Display
+	length    Length
+	from, to  string // the operands in the user's words
+	total     int64  // bytes to expect, -1 where nobody knows
+	sending   bool   // to a socket, whose peer's acknowledgements count
+	pulling   bool   // from a socket, whose peer has to close
+	toStdout  bool   // by whatever name
+	t         transfer.Transfer
+	net       Operand // where the peer was met
+	peer      *transfer.Conn
+	announced bool // Start was told
+	began     time.Time
+	progress  *Progress         // nil for one of many connections
+	signals   [2]chan os.Signal // SIGUSR1, SIGCONT
+	tcp       transfer.TCPInfo  // taken before the connection was closed
+	phase     atomic.Int32
+	kept      string // what a failure left on the disk, for its message
+	serving   bool   // one of many connections, whose lines are the server's
+	err       error  // what a served connection ended with
 }
 
 func newSession(out *Printer, d Display, tr Transfer, l Length, idle time.Duration) *session {
@@ -69,25 +73,29 @@ func nameOf(c *transfer.Conn, op Operand) string {
 	return c.Remote
 }
 
-// watch answers SIGUSR1 from now on, and shows progress from begin on. waiting is what
-// there is to tell before. toTerminal says that the bytes themselves go to a terminal.
-func (s *session) watch(waiting string, toTerminal bool) {
-	m := &Meter{From: "the source", To: "the reader", FromNet: s.pulling}
+// watch answers SIGUSR1 from now on, and shows progress from begin on. onTerminal says
+// that the bytes themselves go to a terminal.
+func (s *session) watch(onTerminal bool) {
+	m := Meter{From: "the source", To: "the reader", FromNet: s.pulling}
 	if s.pulling {
 		m.From = "the sender"
 	}
 	if s.sending {
 		m.To = "the receiver"
 	}
-	s.ticker = newTicker(s.out, s.display, m, s.snapshot, waiting, toTerminal)
+	s.signals = [2]chan os.Signal{make(chan os.Signal, 1), make(chan os.Signal, 1)}
+	signal.Notify(s.signals[0], unix.SIGUSR1)
+	signal.Notify(s.signals[1], unix.SIGCONT)
+	s.phase.Store(int32(Connecting))
+	s.progress = &Progress{Printer: s.out, Display: s.display, Read: s.snapshot, Meter: m, DataOnTerminal: onTerminal,
+		Status: s.signals[0], Continued: s.signals[1]}
+	s.progress.Start()
 }
 
 // begin starts the clock and the progress line.
 func (s *session) begin() {
 	s.began = time.Now()
-	if s.ticker != nil {
-		s.ticker.begin()
-	}
+	s.phase.Store(int32(Moving))
 }
 
 // snapshot reads the counters for whoever shows them.
@@ -106,18 +114,31 @@ func (s *session) snapshot() Snapshot {
 	return shot
 }
 
-// announce tells that bytes begin to move.
-func (s *session) announce(e *Start) {
-	if !s.serving {
-		s.out.Emit(e)
+// announce tells that bytes begin to move and on which path. A session of several
+// sources begins once.
+func (s *session) announce(path transfer.Path) {
+	if s.announced || s.serving {
+		return
 	}
+	s.announced = true
+	e := &Start{Src: s.from, Dst: s.to, Path: path.String()}
+	if s.peer != nil {
+		e.Addr = s.peer.Remote
+		if _, port, err := net.SplitHostPort(e.Addr); err == nil {
+			e.Port, _ = strconv.Atoi(port) // a socket's address has a number
+		}
+	}
+	s.out.Emit(e)
 }
 
-// stop takes the progress line away. It may be called again.
-func (s *session) stop() {
-	if s.ticker != nil {
-		s.shown, s.rates = s.ticker.stop(), s.ticker.rates
-		s.ticker = nil
+// stop takes the progress line away; well tells that everything arrived. Only the first call counts.
+func (s *session) stop(well bool) {
+	if s.progress == nil {
+		return
+	}
+	s.progress.Stop(well)
+	for _, c := range s.signals {
+		signal.Stop(c)
 	}
 }
 
@@ -182,11 +203,18 @@ func (s *session) failure(err error) error {
 		return errStdoutGone
 	case s.peerError(side) && (errors.Is(cause, unix.EPIPE) || errors.Is(cause, unix.ECONNRESET)):
 		cause, f.Status = unix.ECONNRESET, StatusIncomplete
-	case errors.Is(cause, unix.ETIMEDOUT), errors.Is(cause, transfer.ErrPeerGone), errors.Is(cause, transfer.ErrIdle):
+	case errors.Is(cause, unix.ETIMEDOUT), errors.Is(cause, transfer.ErrPeerGone), errors.Is(cause, transfer.ErrIdle),
+		s.peerError(side) && unreachable(cause):
 		f.Status = StatusTimeout
 	}
 	f.Err = fmt.Errorf("%s: %w after %s", subject, cause, s.progressSoFar())
 	return f
+}
+
+// unreachable tells whether err is what TCP has heard of a network while it waited for a
+// peer in vain: on a connection that stood such news only gives the silence its name (tcp(7)).
+func unreachable(err error) bool {
+	return errors.Is(err, unix.EHOSTUNREACH) || errors.Is(err, unix.ENETUNREACH) || errors.Is(err, unix.ENETDOWN) || errors.Is(err, unix.EHOSTDOWN)
 }
 
 // sideName names whose error it was: the neighbour alone where it is a file, both
@@ -232,7 +260,7 @@ var errStdoutGone = &Signaled{unix.SIGPIPE}
 
 // end tells the last line, in the form and to the audience that the command has for it.
 func (s *session) end(verb, where, note string, to Audience, err error) {
-	s.stop()
+	s.stop(err == nil)
 	if s.serving {
 		return
 	}
@@ -240,8 +268,11 @@ func (s *session) end(verb, where, note string, to Audience, err error) {
 	if at := s.t.Stats.AllAcked.Load(); at > 0 {
 		took = time.Unix(0, at).Sub(s.began)
 	}
-	if s.began.IsZero() {
+	switch {
+	case s.began.IsZero():
 		took = 0
+	case s.progress != nil:
+		took = max(0, took-s.progress.Stopped())
 	}
 	e := Done(verb, s.t.Stats.Bytes.Load(), s.acked(), took)
 	e.Path, e.Calls, e.Fallbacks = s.ran(), s.t.Stats.Calls.Load(), int64(len(s.t.Stats.Fallbacks()))
@@ -250,8 +281,8 @@ func (s *session) end(verb, where, note string, to Audience, err error) {
 		e.Status, e.Error = ExitStatus(err), err.Error()
 	}
 	s.out.Emit(e)
-	if text := s.rates.String(); text != "" && err == nil {
-		s.out.Detail("rate %s", text)
+	if s.progress != nil && err == nil {
+		s.progress.Curve()
 	}
 	s.explainRan()
 }
@@ -259,7 +290,7 @@ func (s *session) end(verb, where, note string, to Audience, err error) {
 // endFailed tells how far a transfer got that has no good end, for --json; the error
 // itself is told by whoever ends the program.
 func (s *session) endFailed(err error) error {
-	s.stop()
+	s.stop(false)
 	err = s.failure(err)
 	if sig, ok := errors.AsType[*Signaled](err); ok && sig != errStdoutGone && !s.began.IsZero() && !s.serving {
 		s.out.Say("%s", s.withKept(fmt.Errorf("%s to %s: %s after %s", s.from, s.to, sig.Signal, s.progressSoFar())))

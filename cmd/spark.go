@@ -1,87 +1,117 @@
 package cmd
 
 import (
-	"os"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
 )
 
-// sparkCells is how many cells a sparkline has at most; half of them at least are used
-// by a transfer that was long enough.
-const sparkCells = 60
-
-// A sparkline keeps the rate over a whole transfer in bounded memory: cells of equal
-// time, two of which become one whenever all are used. The zero value is ready.
-type sparkline struct {
-	cells []float64 // bytes a second
-	each  int       // looks in a cell
-	looks int       // in the cell that is being filled
-	sum   float64   // of their rates
-	lastN int64
-	lastT time.Time
-}
-
-// add notes how many bytes there were at now.
-func (s *sparkline) add(n int64, now time.Time) {
-	if s.lastT.IsZero() {
-		s.lastN, s.lastT, s.each = n, now, 1
-		return
-	}
-	d := now.Sub(s.lastT).Seconds()
-	if d <= 0 {
-		return
-	}
-	s.sum += max(0, float64(n-s.lastN)/d)
-	s.lastN, s.lastT = n, now
-	if s.looks++; s.looks < s.each {
-		return
-	}
-	s.cells = append(s.cells, s.sum/float64(s.looks))
-	s.looks, s.sum = 0, 0
-	if len(s.cells) == sparkCells {
-		for i := range sparkCells / 2 {
-			s.cells[i] = (s.cells[2*i] + s.cells[2*i+1]) / 2
-		}
-		s.cells = s.cells[:sparkCells/2]
-		s.each *= 2
-	}
-}
-
-var (
-	sparkUTF8  = []rune("▁▂▃▄▅▆▇█")
-	sparkASCII = []rune("_.-=+*#@")
+// The buckets of a Spark: as many as fit 80 columns. The first ones are as
+// wide as a tick.
+const (
+	sparkBuckets = 50
+	sparkWidth   = 100 * time.Millisecond
 )
 
-// String draws the cells from nothing to the highest rate, with the lowest, the median
-// and the highest of them; "" where there are too few to show a course.
-func (s *sparkline) String() string {
-	if s == nil || len(s.cells) < 3 {
-		return ""
-	}
-	sorted := slices.Sorted(slices.Values(s.cells))
-	top := sorted[len(sorted)-1]
-	marks := sparkASCII
-	if utf8Locale() {
-		marks = sparkUTF8
-	}
-	var b strings.Builder
-	for _, c := range s.cells {
-		i := 0
-		if top > 0 {
-			i = min(int(c/top*float64(len(marks))), len(marks)-1)
-		}
-		b.WriteRune(marks[i])
-	}
-	return b.String() + " lowest " + FormatRate(sorted[0]) + ", median " + FormatRate(sorted[len(sorted)/2]) + ", highest " + FormatRate(top)
+// The heights of the bars, from nothing upwards.
+const (
+	sparkBlocks = " ▁▂▃▄▅▆▇█"
+	sparkASCII  = " ._-=+*#@"
+)
+
+// Spark keeps the rate over the whole life of a transfer in a fixed number of
+// buckets: when they are full, each two become one. The zero value is ready.
+type Spark struct {
+	ASCII bool // the terminal knows no block characters
+
+	buckets [sparkBuckets]float64 // bytes in each
+	width   time.Duration         // of a bucket
+	until   time.Duration         // what is told up to now
+	bytes   int64                 // moved up to then
 }
 
-// utf8Locale tells whether the terminal can be trusted with block characters: the first
-// of these variables that is set decides (locale(7)).
-func utf8Locale() bool {
+// Add tells that n bytes had moved in all when the transfer had lasted at. What
+// came since the call before is spread evenly.
+func (s *Spark) Add(at time.Duration, n int64) {
+	if s.width == 0 {
+		s.width = sparkWidth
+	}
+	took := at - s.until
+	if took <= 0 {
+		return // its bytes are told with the next call
+	}
+	for at > s.width*sparkBuckets {
+		s.merge()
+	}
+	rate := float64(n-s.bytes) / float64(took)
+	for s.until < at {
+		i := int(s.until / s.width)
+		end := min(at, s.width*time.Duration(i+1))
+		s.buckets[i] += rate * float64(end-s.until)
+		s.until = end
+	}
+	s.bytes = n
+}
+
+// merge makes one bucket of each two.
+func (s *Spark) merge() {
+	for i := range sparkBuckets / 2 {
+		s.buckets[i] = s.buckets[2*i] + s.buckets[2*i+1]
+	}
+	clear(s.buckets[sparkBuckets/2:])
+	s.width *= 2
+}
+
+// rates returns bytes a second of each bucket. A last one that is less than half
+// full says nothing and is left out, unless it is all there is.
+func (s *Spark) rates() []float64 {
+	var rates []float64
+	for i := range s.buckets {
+		full := min(s.until-time.Duration(i)*s.width, s.width)
+		if full <= 0 || i > 0 && full < s.width/2 {
+			break
+		}
+		rates = append(rates, s.buckets[i]/full.Seconds())
+	}
+	return rates
+}
+
+// Lines are the curve, and what its lowest, median and highest bars stand for.
+// Both are empty if there is too little to see.
+func (s *Spark) Lines() (curve, numbers string) {
+	rates := s.rates()
+	if len(rates) < 2 {
+		return "", ""
+	}
+	sorted := slices.Sorted(slices.Values(rates))
+	lowest, median, highest := sorted[0], sorted[len(sorted)/2], sorted[len(sorted)-1]
+	heights := []rune(sparkBlocks)
+	if s.ASCII {
+		heights = []rune(sparkASCII)
+	}
+	var bars strings.Builder
+	for _, rate := range rates {
+		bars.WriteRune(heights[height(rate, highest, len(heights)-1)])
+	}
+	return fmt.Sprintf("[%s] a bar is %s", bars.String(), FormatDuration(s.width)),
+		fmt.Sprintf("rate: lowest %s, median %s, highest %s", FormatRate(lowest), FormatRate(median), FormatRate(highest))
+}
+
+// height is 0 for nothing at all, otherwise from 1 to most.
+func height(rate, highest float64, most int) int {
+	if rate < 0.5 || highest <= 0 {
+		return 0
+	}
+	return min(1+int(rate/highest*float64(most)), most)
+}
+
+// knowsBlocks tells from the locale whether the terminal shows UTF-8.
+func knowsBlocks(lookup func(string) (string, bool)) bool {
 	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
-		if v := strings.ToUpper(os.Getenv(name)); v != "" {
-			return strings.Contains(v, "UTF-8") || strings.Contains(v, "UTF8")
+		if value, _ := lookup(name); value != "" {
+			value = strings.ToLower(value)
+			return strings.Contains(value, "utf-8") || strings.Contains(value, "utf8")
 		}
 	}
 	return false

@@ -137,7 +137,7 @@ type haproxy struct {
 	free    atomic.Int64
 
 	lock  atomic.Bool
-	live  *plainPipe
+	live  atomic.Pointer[plainPipe] // read without the lock, written with it
 	_     [lines]byte
 	local [256]struct {
 		head *plainPipe
@@ -177,10 +177,13 @@ func (d *haproxy) Get() (*plainPipe, error) {
 }
 
 func (d *haproxy) global() *plainPipe {
+	if d.live.Load() == nil {
+		return nil
+	}
 	d.spin()
-	p := d.live
+	p := d.live.Load()
 	if p != nil {
-		d.live = p.next
+		d.live.Store(p.next)
 	}
 	d.lock.Store(false)
 	return p
@@ -203,8 +206,8 @@ func (d *haproxy) Put(p *plainPipe) {
 	procUnpin()
 	if !keep {
 		d.spin()
-		p.next = d.live
-		d.live = p
+		p.next = d.live.Load()
+		d.live.Store(p)
 		d.lock.Store(false)
 	}
 	d.free.Add(1)

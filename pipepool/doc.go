@@ -1,8 +1,8 @@
 // Package pipepool lends pipes for splice(2), ready made.
 //
 // splice moves bytes between two descriptors without copying them through the program, but one of the two must be a
-// pipe: between a file and a socket, say, there are two calls with a pipe in the middle. Opening such a pipe costs about
-// a thousand times more than borrowing one, so a [Pool] keeps those that nobody uses:
+// pipe: between a file and a socket, say, there are two calls with a pipe in the middle. Opening such a pipe costs
+// several hundred times more than borrowing one (README.md), so a [Pool] keeps those that nobody uses:
 //
 //	p, err := pool.Get()
 //	if err != nil {

@@ -1,6 +1,7 @@
 package pipepool
 
 import (
+	"slices"
 	"sync/atomic"
 	"weak"
 )
@@ -97,6 +98,7 @@ func (l *Local) Close() {
 func (pl *Pool) meet(l *Local) {
 	pl.mu.Lock()
 	defer pl.mu.Unlock()
+	pl.locals = slices.DeleteFunc(pl.locals, isGone)
 	pl.locals = append(pl.locals, weak.Make(l))
 }
 
@@ -104,13 +106,12 @@ func (pl *Pool) meet(l *Local) {
 func (pl *Pool) inLocals() (n int) {
 	pl.mu.Lock()
 	defer pl.mu.Unlock()
-	living := pl.locals[:0]
 	for _, w := range pl.locals {
 		if l := w.Value(); l != nil {
-			living = append(living, w)
 			n += l.Idle()
 		}
 	}
-	pl.locals = living
 	return n
 }
+
+func isGone(w weak.Pointer[Local]) bool { return w.Value() == nil }

@@ -128,7 +128,11 @@ func TestForgottenLocalIsCollected(t *testing.T) {
 		runtime.KeepAlive(l)
 	}()
 	eventually(t, "the pipes of a forgotten Local closed", func() bool { return pl.Stats() == Stats{} })
-	if len(pl.locals) != 0 {
-		t.Errorf("the pool still lists %d Locals", len(pl.locals))
+	l := Local{Pool: &pl}
+	l.Put(get(t, &l))
+	if len(pl.locals) != 1 {
+		t.Errorf("the pool lists %d Locals, want the one that is left", len(pl.locals))
 	}
+	l.Close()
+	pl.CloseIdle()
 }

@@ -64,10 +64,16 @@ type denial struct {
 // caller can copy through memory and ask again at the next transfer.
 func (pl *Pool) Get() (*Pipe, error) {
 	home := near()
-	p := pl.shelf[home].take()
+	s := &pl.shelf[home%shelves]
+	// shelf.take by hand: the compiler does not inline it, and the call is a sixth of the whole.
+	s.mu.Lock()
+	p := s.top
 	if p == nil {
+		s.mu.Unlock()
 		return pl.getElsewhere(home)
 	}
+	s.top = p.next
+	s.mu.Unlock()
 	pl.lend(p, home)
 	return p, nil
 }
@@ -110,7 +116,7 @@ func (pl *Pool) Put(p *Pipe) {
 	if verify {
 		p.mustBeEmpty()
 	}
-	s := &pl.shelf[p.home]
+	s := &pl.shelf[p.home%shelves]
 	s.mu.Lock()
 	p.look = pl.looks.Load()
 	p.next = s.top

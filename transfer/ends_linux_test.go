@@ -113,6 +113,16 @@ func fileSource(t testing.TB, data []byte) (*transfer.Endpoint, *os.File) {
 	return openFor(t, fileWith(t, data), unix.O_RDONLY), nil
 }
 
+// holeSource is a file of size zeros that take no time to make.
+func holeSource(t testing.TB, size int64) *transfer.Endpoint {
+	t.Helper()
+	path := fileWith(t, nil)
+	if err := os.Truncate(path, size); err != nil {
+		t.Fatal(err)
+	}
+	return openFor(t, path, unix.O_RDONLY)
+}
+
 func pathSource(path string) func(testing.TB, []byte) (*transfer.Endpoint, *os.File) {
 	return func(t testing.TB, _ []byte) (*transfer.Endpoint, *os.File) {
 		return openFor(t, path, unix.O_RDONLY), nil

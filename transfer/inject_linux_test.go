@@ -20,7 +20,7 @@ func TestRefusedInTheMiddle(t *testing.T) {
 		skipLoudly(t, "strace may not trace: "+string(out))
 	}
 	const rw = "splice=ENOSYS,sendfile=ENOSYS,copy_file_range=ENOSYS" // recvfrom and sendmsg are only called then
-	for _, f := range []struct{ call, fault, refused string }{
+	for i, f := range []struct{ call, fault, refused string }{
 		{"splice", "error=EINVAL:when=2+3", ""},
 		{"splice", "error=EPERM:when=3+4", ""},
 		{"splice", "error=EIO:when=5+7", ""},
@@ -42,6 +42,9 @@ func TestRefusedInTheMiddle(t *testing.T) {
 		{"ppoll", "error=EINTR:when=1+2", ""},
 		{"pipe2", "error=EMFILE:when=2+2", ""},
 	} {
+		if racing && i%4 != 0 { // these processes have hardly anything to race with
+			continue
+		}
 		t.Run(f.call+" "+f.fault, func(t *testing.T) {
 			env := []string{injectEnv + "=" + f.call}
 			if f.refused != "" {

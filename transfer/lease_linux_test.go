@@ -16,9 +16,21 @@ import (
 
 // A waiting is a transfer of a leased file that does not come to its end by itself.
 type waiting struct {
-	tr   *transfer.Transfer
-	src  *transfer.Endpoint
-	goOn func() error // lets it end, and returns how it ended
+	tr      *transfer.Transfer
+	src     *transfer.Endpoint
+	guarded <-chan transfer.Event // how the file is guarded
+	goOn    func() error          // lets it end, and returns how it ended
+}
+
+// guardTold makes a transfer tell how it guards its first source.
+func guardTold(tr *transfer.Transfer) <-chan transfer.Event {
+	c := make(chan transfer.Event, 1)
+	tr.Trace = func(e transfer.Event) {
+		if e.Kind == transfer.Guarded && len(c) == 0 {
+			c <- e
+		}
+	}
+	return c
 }
 
 // leasedWaits are the waits in which a transfer holds a lease on the file at path.
@@ -26,6 +38,7 @@ var leasedWaits = []struct {
 	name  string
 	start func(t testing.TB, path string) waiting
 }{
+	{"for its turn", atARate},
 	{"for a full socket", func(t testing.TB, path string) waiting {
 		a, b := newTCP(t)
 		to, r := own(t, a), far(t, b)
@@ -39,6 +52,7 @@ var leasedWaits = []struct {
 	{"for the peer's end", func(t testing.TB, path string) waiting {
 		conn, p := meet(t, "tcp")
 		tr := &transfer.Transfer{Discard: true}
+		guarded := guardTold(tr)
 		src := openFor(t, path, unix.O_RDONLY)
 		done := make(chan error, 1)
 		go func() {
@@ -50,7 +64,7 @@ var leasedWaits = []struct {
 		}()
 		p.readAll()
 		until(t, "all to be acknowledged", func() bool { return tr.Stats.AllAcked.Load() != 0 })
-		return waiting{tr, src, func() error { p.Close(); return <-done }}
+		return waiting{tr, src, guarded, func() error { p.Close(); return <-done }}
 	}},
 	{"for another source", func(t testing.TB, path string) waiting {
 		a, b := newTCP(t)
@@ -58,6 +72,7 @@ var leasedWaits = []struct {
 		drainAll(r, -1, nil)
 		src := openFor(t, path, unix.O_RDONLY)
 		tr := new(transfer.Transfer)
+		guarded := guardTold(tr)
 		if _, err := tr.Move(bedContext(t), to, src, -1); err != nil {
 			t.Fatal(err)
 		}
@@ -65,16 +80,30 @@ var leasedWaits = []struct {
 		w := far(t, pw)
 		done := moving(bedContext(t), tr, to, own(t, pr), -1)
 		waitsFor(t, tr, transfer.Source)
-		return waiting{tr, src, func() error { w.Close(); return (<-done).err }}
+		return waiting{tr, src, guarded, func() error { w.Close(); return (<-done).err }}
 	}},
+}
+
+// atARate is a transfer that may move a byte a second.
+func atARate(t testing.TB, path string) waiting {
+	to, r, _ := farSink(newUnix)(t)
+	drainAll(r, -1, nil)
+	tr := &transfer.Transfer{Limits: []*transfer.Limiter{{Rate: 1}}}
+	guarded := guardTold(tr)
+	src := openFor(t, path, unix.O_RDONLY)
+	ctx, cancel := context.WithCancel(bedContext(t))
+	done := moving(ctx, tr, to, src, -1)
+	until(t, "the first byte", func() bool { return tr.Stats.Bytes.Load() > 0 })
+	return waiting{tr, src, guarded, func() error { cancel(); <-done; return nil }}
 }
 
 func leasedMove(t testing.TB, path string, to *transfer.Endpoint, r *os.File) waiting {
 	src := openFor(t, path, unix.O_RDONLY)
 	tr := &transfer.Transfer{PipeSize: pipeSize}
+	guarded := guardTold(tr)
 	done := moving(bedContext(t), tr, to, src, -1)
 	waitsFor(t, tr, transfer.Destination)
-	return waiting{tr, src, func() error {
+	return waiting{tr, src, guarded, func() error {
 		drainAll(r, -1, nil)
 		return (<-done).err
 	}}
@@ -88,8 +117,8 @@ func TestWriterIsLetIn(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, writing %v", c.name, write), func(t *testing.T) {
 				path := fileWith(t, noise(large, 14))
 				w := c.start(t, path)
-				if g, err := w.src.Guarding(); g != transfer.Lease {
-					t.Fatalf("guarded by %v, %v", g, err)
+				if g := <-w.guarded; g.Guarding != transfer.Lease {
+					t.Fatalf("guarded by %v, %v", g.Guarding, g.Err)
 				}
 				opened := make(chan error, 1)
 				go func() {

@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,17 +25,19 @@ func (g *Gate) Admits(a netip.Addr) bool {
 	if !a.IsValid() {
 		return true
 	}
-	for _, p := range g.Deny {
-		if p.Contains(a) {
-			return false
-		}
+	if slices.ContainsFunc(g.Deny, func(p netip.Prefix) bool { return unmapped(p).Contains(a) }) {
+		return false
 	}
-	for _, p := range g.Allow {
-		if p.Contains(a) {
-			return true
-		}
+	return len(g.Allow) == 0 ||
+		slices.ContainsFunc(g.Allow, func(p netip.Prefix) bool { return unmapped(p).Contains(a) })
+}
+
+// unmapped takes ::ffff:10.0.0.0/104 for the 10.0.0.0/8 that it means, or it would match nobody.
+func unmapped(p netip.Prefix) netip.Prefix {
+	if p.Addr().Is4In6() && p.Bits() >= 96 {
+		return netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
 	}
-	return len(g.Allow) == 0
+	return p
 }
 
 // A Listener waits for connections on a TCP or Unix stream socket.
@@ -49,7 +53,7 @@ type Listener struct {
 // Listen opens a listening socket: "tcp" on both IP versions, "tcp4", "tcp6", or "unix",
 // where a socket file that nobody answers on is replaced. It is plain TCP, not MPTCP.
 func Listen(ctx context.Context, network, address string) (*Listener, error) {
-	var lc net.ListenConfig
+	lc := net.ListenConfig{Control: armListener}
 	lc.SetMultipathTCP(false)
 	ln, err := lc.Listen(ctx, network, address)
 	if errors.Is(err, unix.EADDRINUSE) && network == "unix" && removeStale(address) {
@@ -59,6 +63,19 @@ func Listen(ctx context.Context, network, address string) (*Listener, error) {
 		return nil, err
 	}
 	return &Listener{ln: ln, restore: func() {}}, nil
+}
+
+// armListener arms a TCP socket before it listens: what it accepts inherits that, and a client
+// that connects at once must not be one that is not armed.
+func armListener(network, _ string, rc syscall.RawConn) error {
+	if network == "unix" {
+		return nil
+	}
+	var err error
+	if cerr := rc.Control(func(fd uintptr) { err = armAccepted(int(fd)) }); cerr != nil {
+		return cerr
+	}
+	return err
 }
 
 // removeStale removes the socket file of a listener that died, and tells whether it did.
@@ -113,21 +130,30 @@ func Listening(fd int) bool {
 // Addr returns the address listened on, [::]:PORT for both IP versions.
 func (l *Listener) Addr() net.Addr { return l.ln.Addr() }
 
+// until sets when Accept gives up. It fails only on a closed listener, whose Accept says so.
+func (l *Listener) until(t time.Time) {
+	if d, ok := l.ln.(interface{ SetDeadline(time.Time) error }); ok {
+		_ = d.SetDeadline(t)
+	}
+}
+
 // Accept waits for a connection that the gate admits. Others are reset before a byte
-// of theirs is read.
+// of theirs is read. A Listener accepts for one goroutine at a time.
 func (l *Listener) Accept(ctx context.Context) (*Conn, error) {
-	stop := context.AfterFunc(ctx, func() {
-		if d, ok := l.ln.(interface{ SetDeadline(time.Time) error }); ok {
-			_ = d.SetDeadline(time.Unix(1, 0)) // fails only on a closed listener, whose Accept has returned
-		}
-	})
+	stop := context.AfterFunc(ctx, func() { l.until(time.Unix(1, 0)) })
 	defer stop()
 	for {
 		nc, err := l.ln.Accept()
-		if err != nil {
-			if ctx.Err() != nil {
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case errors.Is(err, os.ErrDeadlineExceeded): // what ended an Accept before this one
+			l.until(time.Time{})
+			if ctx.Err() != nil { // and may have been meant for this one meanwhile
 				return nil, context.Cause(ctx)
 			}
+			continue
+		case err != nil:
 			return nil, err
 		}
 		tc, isTCP := nc.(*net.TCPConn)

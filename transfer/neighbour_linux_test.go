@@ -48,8 +48,6 @@ func TestUsersPipeGrows(t *testing.T) {
 	}
 }
 
-func pathEnd(t testing.TB, path string, flags int) *transfer.Endpoint { return openFor(t, path, flags) }
-
 // end makes an endpoint that blocks as an inherited one does, or not.
 func end(t testing.TB, fd int, blocking bool) *transfer.Endpoint {
 	t.Helper()

@@ -71,18 +71,12 @@ func (p *epoll) closing(int) {}
 // wait asks without waiting first: a busy loop always finds something, and such a call
 // need not tell the scheduler that the thread may be gone for long.
 func (p *epoll) wait(d time.Duration) (int, error) {
-	for i := 0; ; i++ {
-		n, _, e := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])), uintptr(len(p.events)), 0, 0, 0)
-		if e != 0 {
-			return 0, e
-		}
-		if n > 0 || d == 0 {
-			return int(n), nil
-		}
-		if i == 3 {
-			break
-		}
-		unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
+	n, _, e := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])), uintptr(len(p.events)), 0, 0, 0)
+	if e != 0 {
+		return 0, e
+	}
+	if n > 0 || d == 0 {
+		return int(n), nil
 	}
 	m, err := unix.EpollWait(p.fd, p.events[:], pollTimeout(d))
 	if err == unix.EINTR {

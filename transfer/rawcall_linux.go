@@ -52,6 +52,49 @@ func rawWrite(fd int, b []byte) (int, error) {
 	}
 }
 
+// rawClose closes such a descriptor of ours; on Linux it is gone whatever close(2) returns.
+// A socket that lingers for 0 seconds, or not at all, is closed without waiting.
+func rawClose(fd int) { _, _, _ = unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0) }
+
+// rawShutdown ends the direction towards the peer.
+func rawShutdown(fd int) error {
+	if _, _, e := unix.RawSyscall(unix.SYS_SHUTDOWN, uintptr(fd), unix.SHUT_WR, 0); e != 0 {
+		return e
+	}
+	return nil
+}
+
+// rawConnect begins to connect a TCP socket, without allocating as unix.Connect would.
+func rawConnect(fd int, to netip.AddrPort) error {
+	var in4 unix.RawSockaddrInet4
+	var in6 unix.RawSockaddrInet6
+	sa, n := unsafe.Pointer(&in6), unsafe.Sizeof(in6)
+	port := [2]byte{byte(to.Port() >> 8), byte(to.Port())}
+	if ip := to.Addr(); ip.Is4() {
+		in4.Family, in4.Port, in4.Addr = unix.AF_INET, *(*uint16)(unsafe.Pointer(&port)), ip.As4()
+		sa, n = unsafe.Pointer(&in4), unsafe.Sizeof(in4)
+	} else {
+		in6.Family, in6.Port, in6.Addr = unix.AF_INET6, *(*uint16)(unsafe.Pointer(&port)), ip.As16()
+		if ip.Zone() != "" {
+			in6.Scope_id = zoneID(ip.Zone())
+		}
+	}
+	if _, _, e := unix.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(sa), n); e != 0 {
+		return e
+	}
+	return nil
+}
+
+// localAddr returns the address of a TCP socket.
+func localAddr(fd int) netip.AddrPort {
+	var sa unix.RawSockaddrAny
+	n := uint32(unsafe.Sizeof(sa))
+	if _, _, e := unix.RawSyscall(unix.SYS_GETSOCKNAME, uintptr(fd), uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&n))); e != 0 {
+		return netip.AddrPort{}
+	}
+	return rawAddrPort(&sa)
+}
+
 // accept takes a connection from a listening socket that does not block. The new socket
 // does not block either, and closes on exec. peer is the zero AddrPort for a Unix socket.
 func accept(fd int) (c int, peer netip.AddrPort, err error) {

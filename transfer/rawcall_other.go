@@ -18,6 +18,20 @@ func rawWrite(fd int, b []byte) (int, error) {
 	return ignoringEINTRn(func() (int, error) { return unix.Write(fd, b) })
 }
 
+func rawClose(fd int)          { unix.Close(fd) }
+func rawShutdown(fd int) error { return unix.Shutdown(fd, unix.SHUT_WR) }
+
+func rawConnect(fd int, to netip.AddrPort) error { return unix.Connect(fd, sockaddrOf(to)) }
+
+func localAddr(fd int) netip.AddrPort {
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	a, _ := netip.ParseAddrPort(sockaddrString(sa)) // the zero AddrPort where it is a Unix socket
+	return a
+}
+
 func accept(fd int) (c int, peer netip.AddrPort, err error) {
 	c, sa, err := unix.Accept(fd)
 	if err != nil {

@@ -142,15 +142,18 @@ func TestRefused(t *testing.T) {
 	if refusing.again() {
 		t.Skip("this is what it starts")
 	}
-	for _, rules := range []string{
+	for i, rules := range []string{
 		"splice=ENOSYS", "splice=EINVAL", "sendfile=ENOSYS", "copy_file_range=EPERM",
 		"pipe2=EMFILE", "F_SETPIPE_SZ=EPERM", "F_SETPIPE_SZ=EBUSY",
 		"splice=ENOSYS,sendfile=EPERM,copy_file_range=EINVAL", "splice=EPERM,sendfile=EPERM,copy_file_range=EPERM,pipe2=EPERM,F_SETPIPE_SZ=EPERM",
 	} {
+		if racing && i%4 != 0 { // these processes have hardly anything to race with
+			continue
+		}
 		t.Run(rules, func(t *testing.T) {
 			tests := "TestPairs|TestFull|TestDyingSink"
 			if strings.Contains(rules, "splice=E") && strings.Contains(rules, "sendfile") {
-				tests += "|TestSlowSource|TestSlowSink|TestDyingSource"
+				tests += "|TestSlowSource|TestSlowSink|TestDyingSource|TestDiskFillsUp"
 			}
 			if strings.Contains(rules, "pipe2") { // so that nothing wakes a wait
 				tests += "|TestCancelled|TestIdleSource|TestFinishIsCancelled"

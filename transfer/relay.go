@@ -50,6 +50,7 @@ type Relay struct {
 	mostPipes int
 	goal      goal
 	bind      netip.AddrPort
+	givenOut  uint16 // the lowest port that the kernel gives to a socket that connects
 	ids       atomic.Uint64
 	open      atomic.Int64 // connections now
 	emptied   atomic.Int64 // when open last became 0, on the loops' clock
@@ -126,6 +127,7 @@ func (r *Relay) prepare(ctx context.Context) error {
 			return err
 		}
 	}
+	r.givenOut = lowestGivenOut()
 	r.mostPipes, r.MaxConns = budget(r.MaxConns, r.Loops)
 	return nil
 }

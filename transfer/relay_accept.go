@@ -3,6 +3,7 @@ package transfer
 import (
 	"errors"
 	"net/netip"
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,12 +15,13 @@ type accepts struct {
 	full      bool  // they are not, because of MaxConns
 	resumeAt  int64 // they are not until then, because something ran out
 	backOff   time.Duration
-	reserve   int     // a descriptor held back, -1 while it is in use
-	broken    []error // a listener that cannot go on
+	atOnce    int   // clients to take when the listener is told of
+	reserve   int   // a descriptor held back, -1 while it is in use
+	broken    error // why accepting cannot go on
 }
 
 const (
-	acceptAtOnce = 16 // clients a turn, so that those who are in are served as well
+	acceptAtOnce = 16 // most clients a turn, so that those who are in are served as well
 	leastBackOff = 5 * time.Millisecond
 	mostBackOff  = time.Second
 	tellStarved  = int64(time.Second) // at most this often
@@ -40,7 +42,7 @@ func (l *loop) listen() {
 	}
 	for i, s := range l.socks {
 		if err := l.poll.addListener(s.fd, token{slot: firstListener - int32(i)}); err != nil {
-			l.broken = append(l.broken, err)
+			l.broken = err
 		}
 	}
 	l.listening = true
@@ -74,10 +76,10 @@ func (l *loop) giveReserve() {
 	}
 }
 
-// accept takes the clients that wait, a few at a time; those that are left are told of
-// again in the next turn.
+// accept takes clients that wait: one, and twice as many each time that more did. Those
+// who are left are told of again in the next turn, so a call in vain is saved when one comes at a time.
 func (l *loop) accept(s *listenSocket) {
-	for range acceptAtOnce {
+	for n := range max(1, l.atOnce) {
 		if !l.listening {
 			return
 		}
@@ -87,46 +89,52 @@ func (l *loop) accept(s *listenSocket) {
 			return
 		}
 		fd, peer, err := accept(s.fd)
-		if err != nil {
-			l.release()
-			if !l.acceptFailed(s, err) {
-				return
-			}
+		if err == nil {
+			l.backOff = 0
+			l.admit(s, fd, peer)
 			continue
 		}
-		l.backOff = 0
-		l.admit(s, fd, peer)
+		l.release()
+		if l.acceptFailed(err) {
+			l.atOnce = n
+			return
+		}
 	}
+	l.atOnce = min(2*max(1, l.atOnce), acceptAtOnce)
 }
 
-// acceptFailed tells whether the next accept may do better at once.
-func (l *loop) acceptFailed(s *listenSocket, err error) bool {
+// acceptFailed tells whether it is of no use to accept again at once.
+func (l *loop) acceptFailed(err error) bool {
 	switch err {
 	case unix.EAGAIN:
-		return false
 	case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
 		l.starve(err)
-		return false
 	case unix.EBADF, unix.EINVAL, unix.ENOTSOCK, unix.EOPNOTSUPP, unix.EFAULT:
-		l.broken = append(l.broken, &Error{Source, err})
-		return false
+		l.broken = os.NewSyscallError("accept", err)
+	default:
+		return false // the connection is at fault: ECONNABORTED, and what accept(2) says of network errors
 	}
-	return true // the connection is at fault: ECONNABORTED, and what accept(2) says of network errors
+	return true
 }
 
 // starve stops accepting for a while: the clients wait in the backlog, unharmed. Pipes
 // that nobody uses are descriptors, too.
 func (l *loop) starve(err error) {
-	l.pipes.Close()
-	l.r.pool.CloseIdle()
+	l.letPipesGo()
 	l.stopListening()
 	l.backOff = min(max(2*l.backOff, leastBackOff), mostBackOff)
 	l.resumeAt = l.now + int64(l.backOff)
 	if last := l.r.starved.Load(); last == 0 || l.now-last >= tellStarved {
 		if l.r.starved.CompareAndSwap(last, max(1, l.now)) {
+			l.r.each((*loop).letPipesGo)
 			l.r.tell(RelayEvent{Kind: RelayAcceptPaused, Err: err, Open: int(l.r.open.Load())})
 		}
 	}
+}
+
+func (l *loop) letPipesGo() {
+	l.pipes.Close()
+	l.r.pool.CloseIdle()
 }
 
 // waitForRoom stops accepting until a connection ends.

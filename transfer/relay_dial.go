@@ -79,8 +79,22 @@ const (
 
 // dial begins to connect a link with the target.
 func (l *loop) dial(k *link) {
-	k.dial = &dialing{pause: firstPause, retry: l.now + int64(l.r.Dialer.RetryFor)}
+	if n := len(l.dialings); n > 0 {
+		k.dial, l.dialings = l.dialings[n-1], l.dialings[:n-1]
+	} else {
+		k.dial = new(dialing)
+	}
+	*k.dial = dialing{pause: firstPause, retry: l.now + int64(l.r.Dialer.RetryFor)}
 	l.round(k)
+}
+
+// dialed is told that what dial began has come to its end.
+func (l *loop) dialed(k *link) {
+	const keep = 64
+	if len(l.dialings) < keep {
+		l.dialings = append(l.dialings, k.dial)
+	}
+	k.dial = nil
 }
 
 // round looks the target up and tries all its addresses.
@@ -148,33 +162,47 @@ func (l *loop) tryNext(k *link) {
 func (l *loop) attempt(k *link) error {
 	d, path := k.dial, l.r.goal.path
 	family, kind := unix.AF_UNIX, Unix
-	var sa unix.Sockaddr = &unix.SockaddrUnix{Name: path}
 	if path == "" {
-		to := d.addrs[d.next]
-		family, sa, kind = unix.AF_INET6, sockaddrOf(to), TCP
-		if to.Addr().Is4() {
+		family, kind, k.to = unix.AF_INET6, TCP, d.addrs[d.next]
+		if k.to.Addr().Is4() {
 			family = unix.AF_INET
 		}
-		k.to = to
 	}
 	fd, err := l.socket(family)
 	if err != nil {
 		return os.NewSyscallError("socket", err)
 	}
 	k.ends[targetEnd].Endpoint = Endpoint{fd: fd, kind: kind, nonblock: true, owned: true, raw: true}
-	if kind == TCP {
-		if err := armFD(fd); err != nil {
-			return err
-		}
-		if err := l.bindTo(fd, k.to.Addr()); err != nil {
-			return err
-		}
+	if kind == Unix {
+		return os.NewSyscallError("connect", unix.Connect(fd, &unix.SockaddrUnix{Name: path}))
 	}
 	d.until = d.giveUp
 	if d.giveUp > 0 && d.left > 0 {
 		d.until = min(d.giveUp, l.now+max(int64(leastTry), (d.giveUp-l.now)/int64(d.left+1)))
 	}
-	return os.NewSyscallError("connect", unix.Connect(fd, sa))
+	return l.connect(fd, k.to)
+}
+
+func (l *loop) connect(fd int, to netip.AddrPort) error {
+	if err := armFD(fd); err != nil {
+		return err
+	}
+	if err := l.bindTo(fd, to.Addr()); err != nil {
+		return err
+	}
+	err := rawConnect(fd, to)
+	if err == unix.EINPROGRESS && to.Addr().IsLoopback() {
+		// On this host it stands when connect returns, as a rule, and only the second call says so.
+		if err = rawConnect(fd, to); err == unix.EALREADY {
+			err = unix.EINPROGRESS
+		} else if err == unix.EISCONN {
+			err = nil
+		}
+	}
+	if err == nil && l.r.selfConnected(fd, to) {
+		err = unix.ECONNREFUSED
+	}
+	return os.NewSyscallError("connect", err)
 }
 
 // bindTo binds a new socket to the source address asked for, if it is of the same family.
@@ -195,9 +223,12 @@ func (l *loop) bindTo(fd int, to netip.Addr) error {
 }
 
 // attemptEnded is told that a connect is through, well or badly.
-func (l *loop) attemptEnded(k *link) {
-	err := socketError(k.ends[targetEnd].fd)
-	if err == nil && selfConnected(k.ends[targetEnd].fd, k.to) {
+func (l *loop) attemptEnded(k *link, events uint32) {
+	fd, err := k.ends[targetEnd].fd, error(nil)
+	if events != pollOut {
+		err = socketError(fd)
+	}
+	if err == nil && k.ends[targetEnd].kind == TCP && l.r.selfConnected(fd, k.to) {
 		err = unix.ECONNREFUSED
 	}
 	if err == nil {
@@ -217,21 +248,8 @@ func (l *loop) nextAfter(k *link, err error) {
 // selfConnected tells whether a socket has connected to itself: a port that nobody
 // listens on, among those that are given out, may be given to the very socket that
 // connects to it (RFC 9293, 3.5: simultaneous open).
-func selfConnected(fd int, to netip.AddrPort) bool {
-	if !to.Addr().IsLoopback() {
-		return false
-	}
-	sa, err := unix.Getsockname(fd)
-	if err != nil {
-		return false
-	}
-	switch a := sa.(type) {
-	case *unix.SockaddrInet4:
-		return a.Port == int(to.Port()) && a.Addr == to.Addr().As4()
-	case *unix.SockaddrInet6:
-		return a.Port == int(to.Port()) && a.Addr == to.Addr().As16()
-	}
-	return false
+func (r *Relay) selfConnected(fd int, to netip.AddrPort) bool {
+	return to.Addr().IsLoopback() && to.Port() >= r.givenOut && localAddr(fd) == to
 }
 
 // roundFailed tries again later, as long as it may, or gives the client up.

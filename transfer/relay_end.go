@@ -12,12 +12,20 @@ func (l *loop) flowEnded(k *link, i int) {
 	f := &k.flows[i]
 	f.over = true
 	f.rest()
-	if k.flows[1-i].over || l.closedWhole(k, i) {
+	other := &k.flows[1-i]
+	switch {
+	case other.over:
+		l.finish(k)
+		return
+	case l.closedWhole(k, i) && other.held() > 0:
+		l.endBroken(k, i, unix.EPIPE) // what it has not taken
+		return
+	case l.closedWhole(k, i):
 		l.finish(k)
 		return
 	}
 	dst := &k.ends[1-i]
-	if err := unix.Shutdown(dst.fd, unix.SHUT_WR); err != nil { // ENOTCONN: it was reset
+	if err := rawShutdown(dst.fd); err != nil { // ENOTCONN: it was reset
 		l.endBroken(k, 1-i, socketError(dst.fd))
 		return
 	}
@@ -40,21 +48,22 @@ func (l *loop) finish(k *link) {
 		for i := range k.ends {
 			e := &k.ends[i]
 			if !e.shut {
-				_ = unix.Shutdown(e.fd, unix.SHUT_WR) // what is wrong comes as an event
+				_ = rawShutdown(e.fd) // what is wrong comes as an event
 				e.shut = true
 			}
 		}
-		k.look = l.now + int64(flushLook)
+		k.moved = l.now
+		k.look = l.flushLook(k)
 		l.schedule(k, k.look)
-		l.ask(k) // nothing but their death: a socket whose last segment is acknowledged hangs up
+		l.ask(k) // nothing but their death: on Linux a socket whose last segment is acknowledged hangs up
 		return
 	}
 	for i := range k.ends {
-		if e := &k.ends[i]; e.kind == TCP {
+		if e := &k.ends[i]; e.kind == TCP && !(e.shut && !k.flush) {
 			_ = unix.SetsockoptLinger(e.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{}) // does not fail on a socket
 		}
 	}
-	l.close1(k, Ended, nil)
+	l.end(k, Ended, nil)
 }
 
 // acknowledged tells whether the TCP peers have everything that was sent to them.
@@ -69,6 +78,11 @@ func (k *link) acknowledged() bool {
 		}
 	}
 	return true
+}
+
+// flushLook returns when to ask again whether everything is acknowledged, where nothing tells.
+func (l *loop) flushLook(k *link) int64 {
+	return l.now + min(max(l.now-k.moved, int64(leastFlushLook)), int64(mostFlushLook))
 }
 
 func (l *loop) tryFlush(k *link) {
@@ -116,28 +130,24 @@ func (l *loop) endBroken(k *link, end int, err error) {
 	l.end(k, reason, err)
 }
 
-// end ends a link at once: TCP peers see a reset, Unix peers a close.
+// end ends a link at once: TCP peers that were not disarmed see a reset, Unix peers a close.
 func (l *loop) end(k *link, reason Ending, err error) {
-	if d := k.dial; d != nil && d.cancel != nil {
-		d.cancel()
-	}
-	l.close1(k, reason, err)
-}
-
-func (l *loop) close1(k *link, reason Ending, err error) {
 	if k.over {
 		return
 	}
 	k.over = true
-	var row RelayConn
+	e := RelayEvent{Kind: RelayClosed, Reason: reason, Err: err}
 	if l.r.Tell != nil {
-		row = l.row(k)
+		e.Conn = l.row(k)
 	}
-	dropped := int64(0)
-	if k.dial == nil {
-		for i := range k.flows {
-			dropped += k.flows[i].stop()
+	if k.dial != nil {
+		if k.dial.cancel != nil {
+			k.dial.cancel()
 		}
+		l.dialed(k)
+		e.Kind = RelayUnreachable
+	} else {
+		e.Dropped = k.flows[upFlow].stop() + k.flows[downFlow].stop()
 	}
 	l.hangUp(k, clientEnd)
 	l.hangUp(k, targetEnd)
@@ -145,12 +155,9 @@ func (l *loop) close1(k *link, reason Ending, err error) {
 	l.links[k.slot] = nil
 	l.ended = append(l.ended, k)
 	l.release()
-	l.count(k, reason, dropped)
+	l.count(&e)
 	if l.r.Tell != nil {
-		kind := RelayClosed
-		if k.dial != nil {
-			kind = RelayUnreachable
-		}
-		l.r.Tell(RelayEvent{Kind: kind, Conn: row, Reason: reason, Err: err, Dropped: dropped, Open: int(l.r.open.Load())})
+		e.Open = int(l.r.open.Load())
+		l.r.Tell(e)
 	}
 }

@@ -1,7 +1,5 @@
 package transfer
 
-import "time"
-
 const (
 	smallRead  = 16 << 10 // most bytes of a small step; one that moves them all makes a flow bulk
 	memoryRead = 64 << 10 // most bytes of a large step where there is no pipe
@@ -40,7 +38,7 @@ func (l *loop) ready(k *link, end int, events uint32) {
 func (l *loop) readyWhileDialing(k *link, end int, events uint32) {
 	switch {
 	case end == targetEnd && events&(pollOut|pollErr|pollHup) != 0:
-		l.attemptEnded(k)
+		l.attemptEnded(k, events)
 	case end == clientEnd && events&pollErr != 0:
 		l.endBroken(k, clientEnd, socketError(k.ends[clientEnd].fd))
 	}
@@ -54,16 +52,22 @@ func (l *loop) drive(k *link, i int) {
 	before := f.Bytes.Load()
 	f.until = 0
 	for range stepsATurn {
-		n, wait := l.allowance(f)
-		if wait > 0 {
-			f.need, f.until = wantMore, l.now+int64(wait)
-			l.schedule(k, f.until)
-			break
+		n := int64(quantum)
+		if f.limits != nil {
+			m, wait := f.limits.allowance(l.clock())
+			if wait > 0 {
+				f.need, f.until = wantMore, l.now+int64(wait)
+				l.schedule(k, f.until)
+				break
+			}
+			n = min(n, m)
 		}
 		at := f.Bytes.Load()
 		w, err := f.step(f.aim(n))
 		moved := f.Bytes.Load() - at
-		l.spend(f, moved)
+		if f.limits != nil {
+			f.limits.took(moved, l.clock())
+		}
 		if err != nil || w == ended {
 			l.account(k, i, before)
 			if err != nil {
@@ -140,34 +144,6 @@ func (l *loop) account(k *link, i int, before int64) {
 		f.starved = f.noPipe
 		if f.starved {
 			l.noPipe.Add(1)
-		}
-	}
-}
-
-// allowance returns how many bytes the next step may move, or how long to wait.
-func (l *loop) allowance(f *flow) (n int64, wait time.Duration) {
-	n = quantum
-	if f.limit == nil && l.r.Total == nil {
-		return n, 0
-	}
-	now := l.r.base.Add(time.Duration(l.now))
-	for _, limit := range [2]*Limiter{f.limit, l.r.Total} {
-		if limit != nil {
-			m, d := limit.Quantum(now)
-			n, wait = min(n, m), max(wait, d)
-		}
-	}
-	return n, wait
-}
-
-func (l *loop) spend(f *flow, n int64) {
-	if n <= 0 || f.limit == nil && l.r.Total == nil {
-		return
-	}
-	now := l.r.base.Add(time.Duration(l.now))
-	for _, limit := range [2]*Limiter{f.limit, l.r.Total} {
-		if limit != nil {
-			limit.Took(n, now)
 		}
 	}
 }

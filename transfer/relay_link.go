@@ -22,7 +22,6 @@ type link struct {
 	at    int32
 	slot  int32
 	use   int32
-	keep  bool // keepalive is not set on the client yet
 	flush bool // both directions have ended, and a peer has not acknowledged everything
 	over  bool
 }
@@ -45,7 +44,7 @@ type linkEnd struct {
 // A flow is one direction of a link: a pump, and what decides when to step it.
 type flow struct {
 	pump
-	limit   *Limiter
+	limits  *limits
 	need    want  // what it waits for; wantMore: the time until
 	until   int64 // it goes on then at the latest; 0: no such time
 	small   int32 // steps in a row that were small, while bulk
@@ -59,8 +58,10 @@ type flow struct {
 const (
 	firstLook = 10 * time.Second
 	nextLook  = 30 * time.Second
-	flushLook = time.Second
-	dialLook  = 250 * time.Millisecond
+
+	leastFlushLook = 10 * time.Millisecond
+	mostFlushLook  = time.Second
+	dialLook       = 250 * time.Millisecond
 )
 
 // who returns the token of one end.
@@ -90,13 +91,14 @@ func (l *loop) hangUp(k *link, end int) {
 		return
 	}
 	l.poll.closing(e.fd)
-	_ = e.Close() // a socket has nothing to say at close
-	e.watched, e.asked = false, 0
+	rawClose(e.fd)
+	e.fd, e.watched, e.asked = -1, false, 0
 }
 
 // connected begins to move bytes.
 func (l *loop) connected(k *link) {
-	k.dial, k.moved, k.look = nil, l.now, l.now+int64(firstLook)
+	l.dialed(k)
+	k.moved, k.look = l.now, l.now+int64(firstLook)
 	for i := range k.flows {
 		f := &k.flows[i]
 		f.pool = &l.pipes
@@ -104,9 +106,7 @@ func (l *loop) connected(k *link) {
 		f.start(&k.ends[1-i].Endpoint, &k.ends[i].Endpoint, true)
 		f.need, f.memory = wantSrc, l.r.NoSplice
 		f.rate.began = l.now
-		if l.r.Limit != nil {
-			f.limit = l.r.Limit()
-		}
+		f.limits = l.r.newLimits()
 	}
 	l.opened.Add(1)
 	if l.r.Tell != nil {

@@ -58,12 +58,6 @@ func (l *Listener) take() (*listenSocket, error) {
 		u.SetUnlinkOnClose(false)
 	}
 	l.ln.Close()
-	if _, unixSocket := l.ln.(*net.UnixListener); s.ours && !unixSocket {
-		if err := armAccepted(s.fd); err != nil {
-			s.close()
-			return nil, err
-		}
-	}
 	return s, nil
 }
 

@@ -14,16 +14,17 @@ import (
 // A loop drives many links on one goroutine. Everything in it but the inbox and the
 // counts belongs to that goroutine. It is not locked to its thread: Gosched would be dear then.
 type loop struct {
-	r      *Relay
-	poll   poller
-	pipes  loopPipes
-	now    int64   // nanoseconds since r.base, read once each turn
-	links  []*link // by slot
-	free   []int32 // slots
-	spare  []*link // links that ended, to be used again
-	ended  []*link // links that ended in this turn: events for them may be in hand
-	timers timers
-	socks  []*listenSocket
+	r        *Relay
+	poll     poller
+	pipes    loopPipes
+	now      int64      // nanoseconds since r.base, read once each turn
+	links    []*link    // by slot
+	free     []int32    // slots
+	spare    []*link    // links that ended, to be used again
+	ended    []*link    // links that ended in this turn: events for them may be in hand
+	dialings []*dialing // to be used again
+	timers   timers
+	socks    []*listenSocket
 	accepts
 	counts
 
@@ -32,9 +33,10 @@ type loop struct {
 	yielded int64
 	done    chan struct{}
 
-	mu    sync.Mutex
-	inbox []func(*loop)
-	rung  bool // the poller was woken for what is in inbox
+	mu     sync.Mutex
+	inbox  []func(*loop)
+	rung   bool // the poller was woken for what is in inbox
+	closed bool // the poller is no more
 }
 
 // yieldEvery is how often the loop's goroutine lets go of its processor. After 10 ms on one
@@ -62,19 +64,33 @@ func newLoop(r *Relay, socks []*listenSocket) (*loop, error) {
 	return l, nil
 }
 
+// close leaves nothing behind.
 func (l *loop) close() {
 	l.leaveListeners()
 	l.pipes.Close()
 	l.giveReserve()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
 	l.poll.close()
 }
 
-// run is the loop.
+// run drives the loop until it is to leave and its last link has ended, or until something
+// fails without which it cannot go on.
 func (l *loop) run() error {
 	defer close(l.done)
 	defer l.close()
 	l.listen()
-	for {
+	err := l.turns()
+	if err != nil {
+		l.stop(err)
+	}
+	l.handOver()
+	return err
+}
+
+func (l *loop) turns() error {
+	for !l.leaving || len(l.links) > len(l.free) {
 		n, err := l.poll.wait(l.untilNext())
 		if err != nil {
 			return err
@@ -84,21 +100,18 @@ func (l *loop) run() error {
 			events, who := l.poll.event(i)
 			l.dispatch(events, who)
 		}
-		if len(l.broken) > 0 {
-			return l.broken[0]
-		}
 		l.readInbox()
 		l.expire()
 		l.recycle()
-		if l.leaving && len(l.links) == len(l.free) {
-			l.handOver()
-			return nil
+		if l.broken != nil {
+			return l.broken
 		}
 		if l.now-l.yielded >= yieldEvery {
 			runtime.Gosched()
 			l.yielded = l.now
 		}
 	}
+	return nil
 }
 
 // dispatch hands an event to whom it concerns, unless that has ended meanwhile.
@@ -143,16 +156,14 @@ func sooner(a, b int64) int64 {
 // f is never run.
 func (l *loop) post(f func(*loop)) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return
+	}
 	l.inbox = append(l.inbox, f)
-	ring := !l.rung
-	l.rung = true
-	l.mu.Unlock()
-	if ring {
-		select {
-		case <-l.done: // its poller is closed
-		default:
-			l.poll.wake()
-		}
+	if !l.rung {
+		l.rung = true
+		l.poll.wake()
 	}
 }
 

@@ -22,7 +22,7 @@ type RelayTotals struct {
 	Denied      int64         // clients that the gate turned away
 	Connected   int64         // targets that were reached
 	Unreachable int64         // clients that were reset because the target was not
-	Closed      int64         // connections that ended, in whatever way
+	Closed      int64         // connections that ended, in whatever way, those that never had a target included
 	Broken      int64         // of these, those that ended by a reset, an error or a limit
 	Up, Down    int64         // bytes delivered to the target and to the clients
 	Dropped     int64         // bytes that were taken and could not be delivered
@@ -64,16 +64,16 @@ func (r *Relay) Totals() RelayTotals {
 	return t
 }
 
-func (l *loop) count(k *link, reason Ending, dropped int64) {
-	l.dropped.Add(dropped)
-	if k.dial != nil && reason == TargetUnreachable {
-		l.unreachable.Add(1)
-		return
+// count adds the end of a connection to the totals.
+func (c *counts) count(e *RelayEvent) {
+	c.dropped.Add(e.Dropped)
+	switch {
+	case e.Reason == TargetUnreachable:
+		c.unreachable.Add(1)
+	case e.Reason != Ended:
+		c.cut.Add(1)
 	}
-	l.closed.Add(1)
-	if reason != Ended {
-		l.cut.Add(1)
-	}
+	c.closed.Add(1)
 }
 
 // A RelayConn is one connection of a Relay: a client, and the target's side of it.

@@ -74,7 +74,7 @@ func (l *loop) lookAt(k *link) {
 		}
 		k.look = l.now + int64(nextLook)
 	case k.flush:
-		k.look = l.now + int64(flushLook)
+		k.look = l.flushLook(k)
 		l.tryFlush(k)
 	default:
 		l.keepAlive(k)

@@ -3,6 +3,7 @@ package transfer_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"runtime"
 	"testing"
 	"time"
@@ -119,9 +120,41 @@ func oddStalls(t testing.TB) (all []stalled) {
 		_, w := pair(t)
 		from, to := must(transfer.NewEndpoint(r))(t), must(transfer.NewEndpoint(w))(t)
 		t.Cleanup(func() { unix.Close(r); unix.Close(w) })
-		file, _ := fileSource(t, noise(24<<20, 2))
+		file := holeSource(t, 24<<20)
 		add("blocking silent "+from.Kind().String(), new(transfer.Transfer), null(), from, transfer.Source)
 		add("blocking full "+to.Kind().String(), new(transfer.Transfer), to, file, transfer.Destination)
+	}
+	return all
+}
+
+// finishing are connections on which everything was sent and somebody waits for the peer.
+func finishing(t testing.TB) (all []stalled) {
+	for _, c := range []struct {
+		name        string
+		early, read bool
+	}{{name: "not acknowledged"}, {name: "not acknowledged, ended early", early: true}, {name: "stays open", read: true}} {
+		conn, p := meet(t, "tcp")
+		if c.early {
+			p.closeWrite()
+		}
+		if c.read {
+			go io.Copy(io.Discard, p)
+		} else {
+			smallReceiver(t, p, conn)
+		}
+		tr := &transfer.Transfer{Discard: true}
+		src, _ := fileSource(t, noise(150000, 7))
+		ctx, cancel := context.WithCancel(bedContext(t))
+		if _, err := tr.Move(ctx, conn.Endpoint, src, -1); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan outcome, 1)
+		go func() {
+			_, err := tr.Finish(ctx, conn, patience)
+			done <- outcome{0, err}
+		}()
+		waitsFor(t, tr, transfer.Destination)
+		all = append(all, stalled{"finishing, " + c.name, tr, done, cancel})
 	}
 	return all
 }
@@ -152,6 +185,7 @@ func TestStalledTransfersCostNothing(t *testing.T) {
 	all := silentSources(t)
 	all = append(all, fullSinks(t)...)
 	all = append(all, oddStalls(t)...)
+	all = append(all, finishing(t)...)
 	spent := whileNothingMoves(t, time.Second)
 	if spent > promised { // once may be the machine's doing
 		spent = whileNothingMoves(t, time.Second)

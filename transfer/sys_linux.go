@@ -1,7 +1,9 @@
 package transfer
 
 import (
+	"bytes"
 	"os"
+	"strconv"
 	"time"
 	"unsafe"
 
@@ -165,4 +167,15 @@ func keepAliveFD(fd int) error {
 // many connections are possible as there are ports for each target (IP_BIND_ADDRESS_NO_PORT, ip(7)).
 func bindNoPort(fd int) {
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1) // refused: fewer are possible
+}
+
+// lowestGivenOut returns the lowest port that the kernel gives to sockets that connect (ip_local_port_range, ip(7)).
+func lowestGivenOut() uint16 {
+	b, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
+	if f := bytes.Fields(b); err == nil && len(f) > 0 {
+		if n, err := strconv.ParseUint(string(f[0]), 10, 16); err == nil {
+			return uint16(n)
+		}
+	}
+	return 1024
 }

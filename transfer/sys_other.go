@@ -52,3 +52,5 @@ func dissolve(int) {}
 func keepAliveFD(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1) }
 
 func bindNoPort(int) {}
+
+func lowestGivenOut() uint16 { return 1024 }

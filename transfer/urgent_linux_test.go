@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"os"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -13,7 +13,7 @@ import (
 )
 
 // urge sends one urgent byte. Its reader gets it out of band, so that it is no part of the stream.
-func urge(t testing.TB, w *os.File) {
+func urge(t testing.TB, w syscall.Conn) {
 	t.Helper()
 	rc := must(w.SyscallConn())(t)
 	var err error

@@ -1,0 +1,275 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// target is a server behind a relay: it hands every connection to f, one after the other.
+func target(t testing.TB, network string, f func(net.Conn)) (addr string) {
+	t.Helper()
+	where := "127.0.0.1:0"
+	if network == "unix" {
+		where = filepath.Join(t.TempDir(), "target")
+	}
+	ln, err := net.Listen(network, where)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			_ = c.SetDeadline(time.Now().Add(guardTime)) // a connection that is gone already says so itself
+			go f(c)
+		}
+	}()
+	if network == "unix" {
+		return "unix:" + where
+	}
+	return ln.Addr().String()
+}
+
+// late answers only when the client has ended: with what it got, turned to upper case.
+func late(c net.Conn) {
+	b, _ := io.ReadAll(c) // what came until the end
+	_, _ = c.Write(bytes.ToUpper(b))
+	c.Close()
+}
+
+// The late answer after a half-close, over TCP and Unix sockets in all four combinations.
+func TestRelayHalfClose(t *testing.T) {
+	for _, from := range []string{"tcp", "unix"} {
+		for _, to := range []string{"tcp", "unix"} {
+			t.Run(from+" to "+to, func(t *testing.T) {
+				listen, network := ":0", "tcp"
+				if from == "unix" {
+					network, listen = "unix", "unix:"+filepath.Join(t.TempDir(), "s")
+				}
+				p := zcp(t, "relay", "-v", listen, target(t, to, late)).start()
+				addr := strings.TrimPrefix(listen, "unix:")
+				if from == "tcp" {
+					addr = "127.0.0.1:" + p.port()
+				} else {
+					p.says("listening")
+				}
+				c, err := net.Dial(network, addr)
+				if err != nil {
+					t.Fatal(err)
+				}
+				write(t, c, []byte("hello"))
+				if err := c.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
+					t.Fatal(err)
+				}
+				if b, err := io.ReadAll(c); string(b) != "HELLO" || err != nil {
+					t.Errorf("got %q, %v", b, err)
+				}
+				p.says(`up 5B, down 5B in .*: ended`)
+				p.signal(unix.SIGTERM)
+				p.ends(0)
+				if from == "unix" {
+					absent(t, addr)
+				}
+			})
+		}
+	}
+}
+
+// SIGTERM closes the listener at once and lets connections end; --drain bounds that; SIGINT does not wait.
+func TestRelayDrain(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		args   []string
+		signal syscall.Signal
+		cut    bool
+		status int
+	}{
+		{"until they end", nil, unix.SIGTERM, false, 0},
+		{"for a while", []string{"--drain", "100ms"}, unix.SIGTERM, true, 1},
+		{"at once", nil, unix.SIGINT, true, 130},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := zcp(t, append([]string{"relay", "-v", ":0", target(t, "tcp", late)}, test.args...)...).start()
+			c := dial(t, p)
+			p.says("#1 .* to ")
+			write(t, c, []byte("hello"))
+			p.signal(test.signal)
+			if test.cut {
+				wantReset(t, c)
+				p.ends(test.status)
+				return
+			}
+			p.says("no new connections, 1 are still open")
+			waitFor(t, "the listener to be closed", func() bool {
+				again, err := net.Dial("tcp", "127.0.0.1:"+p.port())
+				if err == nil {
+					again.Close()
+				}
+				return err != nil
+			})
+			if err := c.CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			if b, err := io.ReadAll(c); string(b) != "HELLO" || err != nil {
+				t.Errorf("got %q, %v", b, err)
+			}
+			p.ends(test.status)
+		})
+	}
+}
+
+// wantRefused connects to a relay that resets its clients at once, perhaps before the
+// connection is seen to be one.
+func wantRefused(t testing.TB, p *program) {
+	t.Helper()
+	c, err := net.Dial("tcp", "127.0.0.1:"+p.port())
+	if errors.Is(err, unix.ECONNRESET) {
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	wantReset(t, c)
+}
+
+// A client whose target refuses gets a reset, and the log a line; one that may not connect gets a reset.
+func TestRelayRefuses(t *testing.T) {
+	p := zcp(t, "relay", ":0", "127.0.0.1:1").start()
+	wantRefused(t, p)
+	p.says(`127.0.0.1:1: target unreachable: connection refused for 127.0.0.1:\d+`)
+	q := zcp(t, "relay", "-v", "--deny", "127.0.0.0/8", ":0", target(t, "tcp", late)).start()
+	wantRefused(t, q)
+	q.says(`may not connect: reset`)
+}
+
+// The statistics, as JSON and as Prometheus' text, and SIGUSR1's table tell the same connection.
+func TestRelayStatistics(t *testing.T) {
+	sock := filepath.Join(t.TempDir(), "stats")
+	p := zcp(t, "relay", "--json", "--stats", "unix:"+sock, ":0", target(t, "tcp", func(c net.Conn) { _, _ = io.Copy(c, c); c.Close() })).start()
+	port := p.says(`"event":"listening".*"port":(\d+)`)[1]
+	c, err := net.Dial("tcp", "127.0.0.1:"+port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	write(t, c, []byte("hello"))
+	if _, err := io.ReadFull(c, make([]byte, 5)); err != nil {
+		t.Fatal(err)
+	}
+	var page struct {
+		Event       string
+		Open        int
+		UpBytes     int64 `json:"up_bytes"`
+		Connections []struct {
+			ID        int
+			Peer      string
+			UpBytes   int64 `json:"up_bytes"`
+			DownBytes int64 `json:"down_bytes"`
+			Waits     string
+		}
+	}
+	if err := json.Unmarshal([]byte(page1(t, sock, "/")), &page); err != nil {
+		t.Fatal(err)
+	}
+	if page.Open != 1 || len(page.Connections) != 1 || page.Connections[0].UpBytes != 5 || page.Connections[0].DownBytes != 5 ||
+		page.Connections[0].Peer != c.LocalAddr().String() || page.Connections[0].Waits != "nobody sends" {
+		t.Errorf("JSON says %+v", page)
+	}
+	text := page1(t, sock, "/metrics")
+	for _, want := range []string{"\nzcp_relay_connections 1\n", "\nzcp_relay_up_bytes_total 5\n", "# TYPE zcp_relay_up_bytes_total counter\n"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in %s", want, text)
+		}
+	}
+	if !strings.HasPrefix(page1(t, sock, "/nothing"), "there is /") {
+		t.Error("an unknown page was found")
+	}
+	p.signal(unix.SIGUSR1)
+	p.says(`"event":"totals".*"open":1`)
+	p.says(`"event":"connection".*"up_bytes":5,"down_bytes":5`)
+	c.Close()
+	p.says(`"event":"close".*"up_bytes":5,"down_bytes":5.*"reason":"ended"`)
+	p.signal(unix.SIGTERM)
+	p.ends(0)
+	for _, line := range strings.Split(strings.TrimSpace(p.err.String()), "\n") {
+		var flat map[string]any
+		if err := json.Unmarshal([]byte(line), &flat); err != nil || flat["event"] == nil || flat["time"] == nil {
+			t.Errorf("%q: %v", line, err)
+		}
+	}
+}
+
+// page1 asks a server on a Unix socket for a page, in HTTP/1.0.
+func page1(t testing.TB, sock, path string) string {
+	t.Helper()
+	c, err := net.Dial("unix", sock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprintf(c, "GET %s HTTP/1.0\r\nHost: x\r\n\r\n", path)
+	b, err := io.ReadAll(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, body, _ := strings.Cut(string(b), "\r\n\r\n")
+	return body
+}
+
+// A service: the socket comes from the service manager, which is told when it is served
+// and when that ends; it ends by itself when nobody came for a while.
+func TestRelayService(t *testing.T) {
+	notify := filepath.Join(t.TempDir(), "notify")
+	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: notify})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer manager.Close()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	f, err := ln.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	p := zcp(t, "relay", "--exit-idle", "200ms", "sd:", target(t, "tcp", late)).with("LISTEN_FDS=1", "NOTIFY_SOCKET="+notify)
+	p.ExtraFiles = []*os.File{f}
+	p.start()
+	b := make([]byte, 100)
+	if n, err := manager.Read(b); string(b[:n]) != "READY=1" || err != nil {
+		t.Errorf("told %q, %v", b[:n], err)
+	}
+	c, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, c, []byte("hello"))
+	if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(c).ReadString('O'); line != "HELLO" || err != nil {
+		t.Errorf("got %q, %v", line, err)
+	}
+	c.Close()
+	p.ends(0)
+}

@@ -1,0 +1,10 @@
+package transfer
+
+// Linger is SO_LINGER as a socket carries it now.
+var Linger = getLinger
+
+// Pollers are what a relay's loops can wait with: epoll, and the poll(2) of other systems.
+var Pollers = map[string]func(*Relay){
+	"epoll": func(*Relay) {},
+	"poll":  func(r *Relay) { r.newPoller = newPollSet },
+}
