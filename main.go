@@ -44,6 +44,9 @@ func untilSignal() (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	// Asking for a status line must never kill, not even before anybody is there to answer.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGUSR1)
+	// A reader of stderr who goes away ends no transfer; a write to it is then an error like
+	// any other, and so is one to stdout, of which the program dies itself.
+	signal.Ignore(syscall.SIGPIPE)
 	ch := make(chan os.Signal, 2)
 	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		if !signal.Ignored(s) {

@@ -19,7 +19,8 @@ import (
 // chaosSize is the most bytes that a seed moves.
 const chaosSize = 4 << 20
 
-// seeds returns the seeds to be tried: ZCP_SEED alone, or the first ZCP_SEEDS.
+// seeds returns the seeds to be tried: ZCP_SEED alone, or ZCP_SEEDS of
+// them from ZCP_SEED0 on.
 func seeds(t *testing.T, usual uint64) (list []uint64) {
 	t.Helper()
 	number := func(name string, n uint64) uint64 {
@@ -35,7 +36,7 @@ func seeds(t *testing.T, usual uint64) (list []uint64) {
 		return []uint64{number("ZCP_SEED", 0)}
 	}
 	for seed := range number("ZCP_SEEDS", usual) {
-		list = append(list, seed)
+		list = append(list, number("ZCP_SEED0", 0)+seed)
 	}
 	return list
 }

@@ -196,6 +196,29 @@ func TestReaderGone(t *testing.T) {
 	}
 }
 
+// Whoever reads stderr may go away: the bytes are what matters. Whoever reads help may, too.
+func TestNobodyReads(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	defer w.Close()
+	name := source(t, "content")
+	p := zcp(t, "cat", "-v", name)
+	p.Stderr = w
+	if p.run(0); p.out.String() != "content" {
+		t.Errorf("got %q", p.out)
+	}
+	for _, args := range [][]string{{"--help"}, {"recv", "--help"}, {"--version"}, {"completion", "fish"}, {"cat", name}} {
+		p := zcp(t, args...)
+		p.Stdout = w
+		if p.run(141); p.err.String() != "" {
+			t.Errorf("%v said %q", args, p.err)
+		}
+	}
+}
+
 // Nowhere to complain to is no reason to fail, and nowhere to write to is.
 func TestClosedStreams(t *testing.T) {
 	for script, want := range map[string]int{
@@ -204,6 +227,7 @@ func TestClosedStreams(t *testing.T) {
 		`"$0" cat "$1" >&-`:                   0, // the runtime of Go has put /dev/null in its place
 		`"$0" cat "$1" >/dev/full`:            1,
 		`"$0" cat <&-`:                        0,
+		`"$0" --help | true`:                  0,
 		`"$0" --help >/dev/full`:              1,
 		`"$0" completion bash >/dev/full`:     1,
 		`"$0" cat "$1" <&- >&- 2>&-`:          0,

@@ -126,9 +126,7 @@ func (m meet) run(t *testing.T, size int) {
 	}
 	other := command(t, "sh", "-c", "exec 2>&1; "+fill(m.other))
 	other.Dir = dir
-	other.SysProcAttr.Setpgid = true // with whatever the shell starts
 	other.start()
-	t.Cleanup(func() { _ = unix.Kill(-other.Process.Pid, unix.SIGKILL) }) // all may have ended
 	p.ends(0)
 	if m.kill {
 		awaitSize(t, out, int64(size))

@@ -89,7 +89,8 @@ func command(t testing.TB, name string, args ...string) *program {
 	t.Helper()
 	p := &program{Cmd: exec.Command(name, args...), t: t, out: newScreen(), err: newScreen(), ended: make(chan struct{})}
 	p.Stdout, p.Stderr = p.out, p.err
-	p.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	// A group of its own, to end with it whatever it has started.
+	p.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	p.WaitDelay = guardTime
 	return p
 }
@@ -119,13 +120,33 @@ func (p *program) start() *program {
 		p.t.Fatal(err)
 	}
 	go p.watch()
-	guard := time.AfterFunc(guardTime, func() { _ = p.Process.Signal(unix.SIGQUIT) }) // shows where a Go program hangs
+	go p.guard()
 	p.t.Cleanup(func() {
-		guard.Stop()
-		_ = p.Process.Kill() // of a process that has ended, which is what we want
+		p.kill(unix.SIGKILL)
 		<-p.ended
 	})
 	return p
+}
+
+// guard ends a process that hangs; a Go program shows where.
+func (p *program) guard() {
+	select {
+	case <-p.ended:
+		return
+	case <-time.After(guardTime):
+		p.t.Errorf("%v hangs", p.Args)
+	}
+	p.kill(unix.SIGQUIT)
+	select {
+	case <-p.ended:
+	case <-time.After(guardTime / 4):
+		p.kill(unix.SIGKILL)
+	}
+}
+
+// kill signals the process and everything that it has started and that may be left of it.
+func (p *program) kill(s syscall.Signal) {
+	_ = unix.Kill(-p.Process.Pid, s) // nothing may be left, which is what we want
 }
 
 var starting sync.Mutex

@@ -2,12 +2,14 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"io"
 	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
 
 	"github.com/zcp-go/zcp/completions"
 )
@@ -40,14 +42,22 @@ func Run(ctx context.Context, argv []string, env Streams, cmds Commands) error {
 		return err
 	}
 	if slices.Equal(words[1:], []string{"--version"}) {
-		return env.Build.print(env.Stdout)
+		return toStdout(env.Build.print(env.Stdout))
 	}
 	a := app{env: env, cmds: cmds, out: &firstErrorWriter{w: env.Stdout}}
 	a.helping = slices.Equal(words[max(len(words)-1, 1):], []string{"--help"})
 	if err := a.cli().RunContext(ctx, words); err != nil {
 		return err
 	}
-	return a.out.err
+	return toStdout(a.out.err)
+}
+
+// toStdout is what an error of writing help to standard output means.
+func toStdout(err error) error {
+	if errors.Is(err, unix.EPIPE) {
+		return errStdoutGone
+	}
+	return err
 }
 
 // asksJSON looks for --json before anything else is understood, so that a
@@ -155,7 +165,7 @@ func (a *app) completion(_ context.Context, words []string) error {
 		return usagef("no completion for %s, only for %s", Quote(words[0]), want)
 	}
 	_, err := io.WriteString(a.out, file)
-	return err
+	return toStdout(err)
 }
 
 // cliFlag shows an option to the library, by its long name only: the rewriter

@@ -138,7 +138,7 @@ func (d *destPlan) sync(e *transfer.Endpoint) error {
 		return nil
 	}
 	// Pipes, sockets and terminals have nothing to sync (fsync(2), EINVAL, EROFS).
-	if err := unix.Fsync(e.FD()); err != nil && err != unix.EINVAL && err != unix.EROFS {
+	if err := again(func() error { return unix.Fsync(e.FD()) }); err != nil && err != unix.EINVAL && err != unix.EROFS {
 		return os.NewSyscallError("fsync", err)
 	}
 	return nil
@@ -162,13 +162,8 @@ func openWaiting(ctx context.Context, path string, flags int) (int, error) {
 	}
 	done := make(chan opened, 1)
 	go func() {
-		for {
-			fd, err := unix.Open(path, flags|unix.O_CLOEXEC|unix.O_NOCTTY, 0o666)
-			if err != unix.EINTR {
-				done <- opened{fd, err}
-				return
-			}
-		}
+		fd, err := open(path, flags|unix.O_NOCTTY, 0o666)
+		done <- opened{fd, err}
 	}()
 	select {
 	case o := <-done:
@@ -217,4 +212,21 @@ func plain(err error) error {
 		return s.Err
 	}
 	return err
+}
+
+func open(path string, flags int, mode uint32) (fd int, err error) {
+	err = again(func() error {
+		fd, err = unix.Open(path, flags|unix.O_CLOEXEC, mode)
+		return err
+	})
+	return fd, err
+}
+
+// again repeats a call that a signal has interrupted.
+func again(call func() error) error {
+	for {
+		if err := call(); err != unix.EINTR {
+			return err
+		}
+	}
 }

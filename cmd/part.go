@@ -44,7 +44,7 @@ func isStdout(op Operand) bool { return op.Kind == FD && op.FD == 1 }
 // checkTaken refuses early what openPart would refuse: a .part that is no file, or
 // that another zcp is writing.
 func (d *destPlan) checkTaken() error {
-	fd, err := unix.Open(d.real+partSuffix, unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	fd, err := open(d.real+partSuffix, unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err == unix.ENOENT {
 		return nil
 	}
@@ -55,7 +55,7 @@ func (d *destPlan) checkTaken() error {
 	if !isRegular(fd) {
 		return d.partRefused(unix.EEXIST)
 	}
-	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := lock(fd); err != nil {
 		return d.partRefused(err)
 	}
 	return nil
@@ -127,9 +127,9 @@ func (d *destPlan) leavePart(e *transfer.Endpoint, part string) string {
 // file that was locked must still be the one with that name.
 func createLocked(path string, mode uint32) (int, error) {
 	for range 100 {
-		fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)
+		fd, err := open(path, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, mode)
 		if err == nil {
-			if err = unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err == nil && sameName(fd, path) {
+			if err = lock(fd); err == nil && sameName(fd, path) {
 				return fd, nil
 			}
 			unix.Close(fd)
@@ -141,7 +141,7 @@ func createLocked(path string, mode uint32) (int, error) {
 		if err != unix.EEXIST {
 			return -1, err
 		}
-		old, err := unix.Open(path, unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		old, err := open(path, unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 		if err == unix.ENOENT {
 			continue
 		}
@@ -150,7 +150,7 @@ func createLocked(path string, mode uint32) (int, error) {
 		}
 		if !isRegular(old) {
 			err = unix.EEXIST
-		} else if err = unix.Flock(old, unix.LOCK_EX|unix.LOCK_NB); err == nil && sameName(old, path) {
+		} else if err = lock(old); err == nil && sameName(old, path) {
 			err = unix.Unlink(path)
 		}
 		unix.Close(old)
@@ -219,5 +219,14 @@ func syncDir(dir string) error {
 		return err
 	}
 	defer f.Close()
-	return f.Sync()
+	// Some file systems have nothing to sync in a folder (EINVAL, as for special files).
+	if err := f.Sync(); !errors.Is(err, unix.EINVAL) {
+		return err
+	}
+	return nil
+}
+
+// lock takes the lock that tells other recvs to keep away, or says EWOULDBLOCK.
+func lock(fd int) error {
+	return again(func() error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) })
 }

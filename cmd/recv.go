@@ -67,7 +67,7 @@ func (s *session) recv(ctx context.Context, conn *transfer.Conn, plan *destPlan)
 		conn.Close()
 		return err
 	}
-	err = conn.CloseOrderly()
+	err = s.closeOrderly(conn)
 	s.end("received", "from "+s.peerName(), "", ForMost, err)
 	return err
 }

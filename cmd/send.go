@@ -88,7 +88,7 @@ func (s *session) send(ctx context.Context, conn *transfer.Conn, c *SendConfig) 
 		return err
 	}
 	s.stop(true) // it asks the connection what was acknowledged
-	err = conn.CloseOrderly()
+	err = s.closeOrderly(conn)
 	for i, e := range sources {
 		err = errors.Join(err, s.sourceChanged(e, c.Sources[i].String()))
 	}

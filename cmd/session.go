@@ -150,6 +150,14 @@ func (s *session) left() int64 {
 	return max(0, s.length.Size-s.t.Stats.Bytes.Load())
 }
 
+// closeOrderly ends a connection on which everything was said.
+func (s *session) closeOrderly(conn *transfer.Conn) error {
+	if err := conn.CloseOrderly(); err != nil {
+		return fmt.Errorf("%s to %s: everything was moved, but the connection cannot be closed: %w", s.from, s.to, plain(err))
+	}
+	return nil
+}
+
 // complete tells whether as many bytes came as were promised.
 func (s *session) complete(from string) error {
 	n := s.t.Stats.Bytes.Load()
@@ -195,11 +203,18 @@ func (s *session) failure(err error) error {
 		return errStdoutGone
 	case s.peerError(side) && (errors.Is(cause, unix.EPIPE) || errors.Is(cause, unix.ECONNRESET)):
 		cause, f.Status = unix.ECONNRESET, StatusIncomplete
-	case errors.Is(cause, unix.ETIMEDOUT), errors.Is(cause, transfer.ErrPeerGone), errors.Is(cause, transfer.ErrIdle):
+	case errors.Is(cause, unix.ETIMEDOUT), errors.Is(cause, transfer.ErrPeerGone), errors.Is(cause, transfer.ErrIdle),
+		s.peerError(side) && unreachable(cause):
 		f.Status = StatusTimeout
 	}
 	f.Err = fmt.Errorf("%s: %w after %s", subject, cause, s.progressSoFar())
 	return f
+}
+
+// unreachable tells whether err is what TCP has heard of a network while it waited for a
+// peer in vain: on a connection that stood such news only gives the silence its name (tcp(7)).
+func unreachable(err error) bool {
+	return errors.Is(err, unix.EHOSTUNREACH) || errors.Is(err, unix.ENETUNREACH) || errors.Is(err, unix.ENETDOWN) || errors.Is(err, unix.EHOSTDOWN)
 }
 
 // sideName names whose error it was: the neighbour alone where it is a file, both

@@ -1,0 +1,221 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// An injection makes system calls of zcp fail that would succeed.
+type injection struct {
+	call, errno string
+	when        string // which of the calls: "3", "2+" for all from the second on, "1+2" for every other
+}
+
+func (i injection) String() string { return i.call + " " + i.errno + " " + i.when }
+
+// zcp prepares the command under strace, which injects.
+func (i injection) zcp(t testing.TB, args ...string) *program {
+	t.Helper()
+	p := zcp(t, args...)
+	p.Args = append([]string{"strace", "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", "-e", "signal=none",
+		"-e", "trace=" + i.call, "-e", fmt.Sprintf("inject=%s:error=%s:when=%s", i.call, i.errno, i.when), p.Path}, p.Args[1:]...)
+	var err error
+	if p.Path, err = exec.LookPath("strace"); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// moved runs a cat under an injection.
+func moved(p *program, dst string, content []byte) (int, string, bool) {
+	p.start().end()
+	got, _ := os.ReadFile(dst) // that it is not there says enough
+	return p.status, p.err.String(), bytes.Equal(got, content)
+}
+
+// works are transfers of content, dir/in, under an injection into one of their ends. Each
+// returns how that end ended, what it said, and whether every byte arrived.
+var works = map[string]func(t testing.TB, in injection, dir string, content []byte) (status int, said string, whole bool){
+	"cat file to file": func(t testing.TB, in injection, dir string, content []byte) (int, string, bool) {
+		return moved(in.zcp(t, "cat", dir+"/in", "-o", dir+"/out"), dir+"/out", content)
+	},
+	"cat file to pipe": func(t testing.TB, in injection, dir string, content []byte) (int, string, bool) {
+		p := in.zcp(t, "cat", dir+"/in").start()
+		p.end()
+		return p.status, p.err.String(), p.out.String() == string(content)
+	},
+	"cat pipe to file": func(t testing.TB, in injection, dir string, content []byte) (int, string, bool) {
+		return moved(in.zcp(t, "cat", "-o", dir+"/out").from(bytes.NewReader(content)), dir+"/out", content)
+	},
+	"send file": func(t testing.TB, in injection, dir string, content []byte) (int, string, bool) {
+		r := zcp(t, "recv", "-q", ":0", dir+"/out").start()
+		p := in.zcp(t, "send", dir+"/in", "127.0.0.1:"+r.port())
+		return met(t, p.start(), r, r, dir, content)
+	},
+	"send pipe": func(t testing.TB, in injection, dir string, content []byte) (int, string, bool) {
+		r := zcp(t, "recv", "-q", ":0", dir+"/out").start()
+		p := in.zcp(t, "send", "-", "127.0.0.1:"+r.port()).from(bytes.NewReader(content))
+		return met(t, p.start(), r, r, dir, content)
+	},
+	"recv to file": func(t testing.TB, in injection, dir string, content []byte) (int, string, bool) {
+		s := zcp(t, "send", "-q", dir+"/in", "-w", "5", ":0").start()
+		p := in.zcp(t, "recv", "--sync", "127.0.0.1:"+s.port(), dir+"/out")
+		return met(t, p.start(), s, p, dir, content)
+	},
+	"recv to pipe": func(t testing.TB, in injection, dir string, content []byte) (int, string, bool) {
+		s := zcp(t, "send", "-q", dir+"/in", "-w", "5", ":0").start()
+		p := in.zcp(t, "recv", "127.0.0.1:"+s.port()).start()
+		p.end()
+		if s.end() == 0 && p.status != 0 && in.call != "close" { // a socket that close leaves open is closed by the end
+			t.Errorf("recv ended with %d %s and the sender with 0", p.status, p.err)
+		}
+		return p.status, p.err.String(), p.out.String() == string(content)
+	},
+}
+
+// met ends a pair: p under injection, other at the other end; receiver is one of them.
+func met(t testing.TB, p, other, receiver *program, dir string, content []byte) (int, string, bool) {
+	t.Helper()
+	p.end()
+	if p.status != 0 && strings.Contains(strings.Join(other.Args, " "), "recv") {
+		_ = other.Process.Kill() // nobody may ever have connected
+	}
+	other.end()
+	got, err := os.ReadFile(dir + "/out")
+	whole := err == nil && bytes.Equal(got, content)
+	if err == nil && !whole && string(got) != "old" {
+		t.Errorf("DST holds %d bytes that were never sent so", len(got))
+	}
+	if (receiver.status == 0 || other.status == 0) && !whole {
+		t.Errorf("the ends are %d and %d without all bytes: %s", p.status, other.status, p.err)
+	}
+	return p.status, p.err.String(), whole
+}
+
+// Errors that pass, and refusals of a path at any moment, cost nothing but time: every
+// byte arrives and the status is 0.
+var harmless = []injection{
+	{"splice", "EINTR", "1+2"}, {"splice", "EAGAIN", "2+2"}, {"splice", "EINVAL", "2"}, {"splice", "ENOSYS", "1+"}, {"splice", "EPERM", "3+"},
+	{"sendfile", "EINTR", "1+2"}, {"sendfile", "EAGAIN", "2+3"}, {"sendfile", "EINVAL", "2"}, {"sendfile", "ENOSYS", "1+"}, {"sendfile", "EPERM", "3+"},
+	{"copy_file_range", "EINTR", "1+2"}, {"copy_file_range", "EXDEV", "1"}, {"copy_file_range", "EIO", "1"}, {"copy_file_range", "EBADF", "2+"}, {"copy_file_range", "ENOSYS", "1+"}, {"copy_file_range", "EOPNOTSUPP", "3"},
+	{"recvfrom", "EINTR", "1+2"}, {"recvfrom", "EAGAIN", "1+3"}, {"sendmsg", "EINTR", "1+2"}, {"sendmsg", "EAGAIN", "1+3"},
+	{"ppoll", "EINTR", "1+2"}, {"poll", "EINTR", "1+2"}, {"pipe2", "EMFILE", "1+"}, {"pipe2", "ENFILE", "1"},
+	{"accept4", "EINTR", "1"}, {"accept4", "ECONNABORTED", "1"}, {"close", "EINTR", "3+2"},
+	{"fchown", "EPERM", "1+"}, {"flock", "EINTR", "1"}, {"statx", "ENOSYS", "1+"}, {"fsync", "EINVAL", "1+"},
+}
+
+func TestHarmlessErrors(t *testing.T) {
+	needTool(t, "strace")
+	content := noise(3_000_000, 30)
+	for _, in := range harmless {
+		for name, run := range works {
+			t.Run(in.String()+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				dir := newWork(t, content)
+				if status, said, whole := run(t, in, dir, content); status != 0 || !whole {
+					t.Errorf("ended with %d, whole %v: %s", status, whole, said)
+				}
+			})
+		}
+	}
+}
+
+// What cannot be made up for: status 1, who it was, and what is kept.
+var trueErrors = []struct {
+	in   injection
+	work string
+	said string
+}{
+	{injection{"splice,read", "EIO", "4+"}, "cat pipe to file", `^zcp: -: input/output error\n$`},
+	{injection{"splice,read,copy_file_range", "EIO", "4+"}, "cat file to pipe", `^zcp: \S+/in: input/output error\n$`},
+	{injection{"sendfile,splice,read", "EIO", "4+"}, "send file", `^zcp: \S+/in: input/output error after \S+`},
+	{injection{"fsync", "EIO", "1"}, "recv to file", `^zcp: \S+/out: input/output error after 12.0MiB; \S+/out.part holds 12.0MiB\n$`},
+	{injection{"fsync", "ENOSPC", "1"}, "recv to file", `^zcp: \S+/out: no space left on device after 12.0MiB; \S+/out.part holds 12.0MiB\n$`},
+	{injection{"renameat", "EIO", "1"}, "recv to file", `^zcp: \S+/out: cannot rename \S+/out.part: input/output error after 12.0MiB; \S+/out.part holds 12.0MiB\n$`},
+	{injection{"fchmod", "EPERM", "1"}, "recv to file", `^zcp: \S+/out: operation not permitted after 12.0MiB; \S+/out.part holds 12.0MiB\n$`},
+	{injection{"flock", "EIO", "1"}, "recv to file", `^zcp: \S+/out: \S+/out.part: input/output error\n`},
+	{injection{"socket", "EMFILE", "1+"}, "send file", `^zcp: 127\S+: too many open files\n$`},
+	{injection{"connect", "ENETUNREACH", "1+"}, "recv to file", `^zcp: 127\S+: network is unreachable\n$`},
+	{injection{"shutdown", "ENOTCONN", "1+"}, "send file", `^zcp: \S+/in to 127\S+: transport endpoint is not connected after `},
+}
+
+func TestTrueErrors(t *testing.T) {
+	needTool(t, "strace")
+	content := noise(12<<20, 31)
+	for _, tc := range trueErrors {
+		t.Run(tc.in.String()+"/"+tc.work, func(t *testing.T) {
+			t.Parallel()
+			dir := newWork(t, content)
+			status, said, _ := works[tc.work](t, tc.in, dir, content)
+			if status != 1 || !regexp.MustCompile(tc.said).MatchString(said) {
+				t.Errorf("ended with %d and said\n%swant 1 and\n%s", status, said, tc.said)
+			}
+			if strings.HasPrefix(tc.work, "recv") {
+				holds(t, dir+"/out", []byte("old"))
+			}
+		})
+	}
+}
+
+// newWork makes the folder of a work: what is sent, and what it is to replace.
+func newWork(t testing.TB, content []byte) string {
+	t.Helper()
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "in"), content, 0o644)
+	writeFile(t, filepath.Join(dir, "out"), []byte("old"), 0o644)
+	return dir
+}
+
+// anyCall and anyErrno are what the random sweep draws from.
+var (
+	anyCall = []string{"splice", "sendfile", "copy_file_range", "read", "write", "recvfrom", "sendmsg", "poll", "ppoll", "pipe2", "openat", "fcntl",
+		"close", "fstat", "newfstatat", "statx", "fstatfs", "lseek", "ioctl", "setsockopt", "getsockopt", "socket", "connect", "bind", "getsockname",
+		"getpeername", "shutdown", "fsync", "fchmod", "fchown", "flock", "rename", "renameat", "ftruncate", "faccessat2", "unlink",
+		"splice,read", "sendfile,splice", "splice,write", "splice,sendfile,copy_file_range"}
+	anyErrno = []string{"EINTR", "EAGAIN", "EIO", "ENOSPC", "EPERM", "EINVAL", "ENOSYS", "EMFILE", "ENOMEM", "ECONNRESET", "EPIPE", "EBADF"}
+)
+
+// Whatever call fails at whatever moment in whatever way: nobody claims what is not so,
+// nobody hangs or crashes, and a failure has its word.
+func TestAnyErrors(t *testing.T) {
+	needTool(t, "strace")
+	content := noise(700_000, 32)
+	names := slices.Sorted(maps.Keys(works))
+	inCrowds(seeds(t, 100), func(seed uint64) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		in := injection{anyCall[r.IntN(len(anyCall))], anyErrno[r.IntN(len(anyErrno))], fmt.Sprint(1 + r.IntN(1<<r.IntN(5)))}
+		if r.IntN(2) == 0 {
+			in.when += "+"
+			if in.errno == "EINTR" { // a signal does come to an end
+				in.when += "2"
+			}
+		}
+		name := names[r.IntN(len(names))]
+		dir := newWork(t, content)
+		status, said, whole := works[name](t, in, dir, content)
+		fail := func(what string) {
+			t.Errorf("seed %d, %s with %v: %s; it ended with %d, whole %v: %s", seed, name, in, what, status, whole, said)
+		}
+		switch {
+		case status == 0 && !whole:
+			fail("status 0 without all bytes")
+		case strings.Contains(said, "error while loading shared libraries"), strings.Contains(said, "runtime: netpoll"):
+			// it hit what was there before us
+		case status != 0 && said == "" && !strings.Contains(in.call, "write"):
+			fail("it said nothing")
+		case strings.Contains(said, "goroutine "):
+			fail("it crashed")
+		case status > 6 && !(status == 141 && in.errno == "EPIPE"):
+			fail("no status of ours")
+		}
+	})
+}
