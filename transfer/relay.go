@@ -56,7 +56,9 @@ type Relay struct {
 	emptied   atomic.Int64 // when open last became 0, on the loops' clock
 	crowded   atomic.Bool  // a loop waits for a connection to end
 	starved   atomic.Int64 // when it was last told that descriptors ran out, on the loops' clock
+	draining  atomic.Bool  // Drain was called
 	newPoller func() (poller, error)
+	lookUp    func(context.Context) ([]netip.AddrPort, error) // finds the addresses of the target
 
 	mu       sync.Mutex
 	loops    []*loop
@@ -117,6 +119,9 @@ func (r *Relay) prepare(ctx context.Context) error {
 	var err error
 	if r.goal, err = aimAt(ctx, r.Network, r.Address); err != nil {
 		return err
+	}
+	if r.lookUp == nil {
+		r.lookUp = r.goal.lookUp
 	}
 	if r.Dialer.Bind != "" && r.Network != "unix" {
 		a, err := bindAddr(r.Network, r.Dialer.Bind)
@@ -209,7 +214,7 @@ func (r *Relay) supervise(ctx context.Context, failed <-chan error) (err error) 
 			err = context.Cause(ctx)
 			stop(err)
 		case d := <-r.drain:
-			r.tell(RelayEvent{Kind: RelayDraining, Open: int(r.open.Load())})
+			r.draining.Store(true)
 			if d >= 0 {
 				limit = time.After(d)
 			}

@@ -61,9 +61,13 @@ func (l *loop) stopListening() {
 // leaveListeners gives the listeners up; the last loop to do so closes them.
 func (l *loop) leaveListeners() {
 	l.stopListening()
-	for _, s := range l.socks {
-		if s.users.Add(-1) == 0 {
-			s.close()
+	for i, s := range l.socks {
+		if s.users.Add(-1) > 0 {
+			continue
+		}
+		s.close()
+		if i == len(l.socks)-1 && l.r.draining.Load() {
+			l.r.tell(RelayEvent{Kind: RelayDraining, Open: int(l.r.open.Load())})
 		}
 	}
 	l.socks = nil
@@ -83,8 +87,7 @@ func (l *loop) accept(s *listenSocket) {
 		if !l.listening {
 			return
 		}
-		if l.r.open.Add(1) > int64(l.r.MaxConns) {
-			l.release()
+		if !l.r.reserve() {
 			l.waitForRoom()
 			return
 		}
@@ -150,6 +153,19 @@ func (l *loop) waitForRoom() {
 func (l *loop) makeRoom() {
 	l.full = false
 	l.listen()
+}
+
+// reserve counts one more connection as open, unless that is one too many.
+func (r *Relay) reserve() bool {
+	for {
+		n := r.open.Load()
+		if n >= int64(r.MaxConns) {
+			return false
+		}
+		if r.open.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
 }
 
 // release takes back one from the connections that are open.

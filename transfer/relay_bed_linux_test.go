@@ -126,6 +126,17 @@ func (b *relayBed) dial(t testing.TB) side {
 	return newSide(t, c)
 }
 
+// isRefused connects and expects a reset, which may come before connect returns.
+func (b *relayBed) isRefused(t testing.TB) {
+	t.Helper()
+	c, err := net.Dial(b.network, b.addr)
+	if err == nil {
+		newSide(t, c).breaks()
+	} else if !errors.Is(err, unix.ECONNRESET) {
+		t.Error(err)
+	}
+}
+
 func (b *relayBed) accept(t testing.TB) side {
 	t.Helper()
 	if d, ok := b.target.(interface{ SetDeadline(time.Time) error }); ok {

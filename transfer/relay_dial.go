@@ -71,10 +71,11 @@ type dialing struct {
 }
 
 const (
-	firstPause  = 50 * time.Millisecond
-	longPause   = time.Second
-	backlogFull = 10 * time.Millisecond // between attempts at a Unix socket whose backlog is full
-	leastTry    = 2 * time.Second       // for one of several addresses, as package net does it
+	firstPause = 50 * time.Millisecond
+	longPause  = time.Second
+	leastTry   = 2 * time.Second // for one of several addresses, as package net does it
+
+	untilItPasses = 10 * time.Millisecond
 )
 
 // dial begins to connect a link with the target.
@@ -117,7 +118,7 @@ func (l *loop) round(k *link) {
 
 // lookUp runs beside the loop and hands it what it found.
 func (l *loop) lookUp(ctx context.Context, k *link, use int32) {
-	addrs, err := l.r.goal.lookUp(ctx)
+	addrs, err := l.r.lookUp(ctx)
 	l.post(func(l *loop) {
 		if k.use != use || k.dial == nil || ctx.Err() != nil {
 			return // the client went away meanwhile, or waited too long
@@ -144,10 +145,10 @@ func (l *loop) tryNext(k *link) {
 				l.schedule(k, d.until)
 				return
 			}
-		case errors.Is(err, unix.EAGAIN) && l.r.goal.path != "" && (d.giveUp == 0 || l.now < d.giveUp):
-			l.hangUp(k, targetEnd) // its backlog is full, and nothing tells when it is not
+		case passes(err) && (d.giveUp == 0 || l.now < d.giveUp):
+			l.hangUp(k, targetEnd)
 			d.left++
-			l.putOff(k, backlogFull)
+			l.putOff(k, untilItPasses)
 			return
 		}
 		d.err = err
@@ -155,6 +156,12 @@ func (l *loop) tryNext(k *link) {
 		d.next++
 	}
 	l.roundFailed(k)
+}
+
+// passes tells whether an error will pass by itself, while nothing tells when: the backlog
+// of a Unix socket is full, or the descriptors have run out.
+func passes(err error) bool {
+	return errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
 }
 
 // attempt begins to connect to the address that is next. Where the connection does not
@@ -274,7 +281,7 @@ func (l *loop) dialTimers(k *link) (next int64) {
 	switch {
 	case d.again > 0 && l.now >= d.again:
 		d.again = 0
-		if l.r.goal.path != "" && d.left > 0 {
+		if d.left > 0 {
 			l.tryNext(k)
 		} else {
 			l.round(k)

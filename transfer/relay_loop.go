@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/zcp-go/zcp/pipepool"
 )
 
 // A loop drives many links on one goroutine. Everything in it but the inbox and the
@@ -53,7 +51,7 @@ func newLoop(r *Relay, socks []*listenSocket) (*loop, error) {
 		return nil, err
 	}
 	l := &loop{r: r, poll: p, socks: socks, done: make(chan struct{})}
-	l.pipes.Pool, l.pipes.r = r.pool, r
+	l.pipes.Pool, l.pipes.l = r.pool, l
 	if l.reserve, err = openReserve(); err != nil {
 		p.close()
 		return nil, err
@@ -265,36 +263,6 @@ func (l *loop) handOver() {
 			return
 		}
 	}
-}
-
-// loopPipes is where a loop's pumps borrow: its own list, the pool, and no more pipes than
-// the relay has descriptors for.
-type loopPipes struct {
-	pipepool.Local
-	r *Relay
-}
-
-// leastPipe is the smallest pipe worth splicing through. An unprivileged user who has used
-// up pipe-user-pages-soft gets two slots, fewer bytes a call than read and write move.
-const leastPipe = 64 << 10
-
-func (p *loopPipes) Get() (*pipepool.Pipe, error) {
-	if p.Idle() == 0 {
-		s := p.Pool.Stats()
-		if s.Idle == 0 && s.Open >= p.r.mostPipes {
-			return nil, unix.EMFILE
-		}
-	}
-	pipe, err := p.Local.Get()
-	if err != nil {
-		return nil, err
-	}
-	if pipe.Cap() < leastPipe {
-		pipe.Len = -1 // so that Put closes it: others shall not be offered it either
-		p.Put(pipe)
-		return nil, unix.EPERM
-	}
-	return pipe, nil
 }
 
 // openReserve holds a descriptor back, so that a client that was accepted can have its
