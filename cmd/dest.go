@@ -153,6 +153,9 @@ func (d *destPlan) keepsOld() bool {
 // openWaiting opens a path, which may take for ever (a FIFO without its other side, a
 // file whose lease somebody holds), until ctx ends.
 func openWaiting(ctx context.Context, path string, flags int) (int, error) {
+	if fd, done, err := openAtOnce(path, flags); done {
+		return fd, err
+	}
 	type opened struct {
 		fd  int
 		err error
@@ -168,6 +171,30 @@ func openWaiting(ctx context.Context, path string, flags int) (int, error) {
 	case <-ctx.Done():
 		return -1, context.Cause(ctx)
 	}
+}
+
+// openAtOnce opens what does not make anybody wait, without a thread for the wait. done is
+// false for a FIFO, whose other side open(2) waits for, and where O_NONBLOCK says that it
+// would have waited: a file with a lease on it.
+func openAtOnce(path string, flags int) (fd int, done bool, err error) {
+	fi, err := os.Stat(path)
+	if err == nil && fi.Mode()&fs.ModeNamedPipe != 0 {
+		return -1, false, nil
+	}
+	fd, err = unix.Open(path, flags|unix.O_CLOEXEC|unix.O_NOCTTY|unix.O_NONBLOCK, 0o666)
+	switch err {
+	case nil:
+	case unix.EAGAIN, unix.ENXIO, unix.EINTR:
+		return -1, false, nil
+	default:
+		return -1, true, err
+	}
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFIFO { // it took the file's place just now
+		unix.Close(fd)
+		return -1, false, nil
+	}
+	return fd, true, nil
 }
 
 // plain strips the name of the operation and the path from an error: messages name

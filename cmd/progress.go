@@ -74,7 +74,9 @@ func (p *Progress) Stop(well bool) {
 		close(p.end)
 		<-p.done
 		f := p.update(time.Now())
-		withoutStop(p.Printer.clear)
+		if p.mode == showLine {
+			withoutStop(p.Printer.clear)
+		}
 		if p.mode == showNumbers && p.started {
 			if well && f.Total >= 0 {
 				f.Done = f.Total // 100 even for a file that shrank, and for an empty one

@@ -20,7 +20,7 @@ import (
 // threePipes is more than three fillings of the default pipe.
 const threePipes = 3<<20 + 11
 
-const moveEnv = "TRANSFER_TEST_MOVE" // SRC:DST:SIDE:ERRNO, for a process of its own
+const moveEnv = "TRANSFER_TEST_MOVE" // SRC:DST:SIDE:ERRNO:WHAT, for a process of its own
 
 // TestTrueErrors fails reads and writes of files, alone and after refusals of the
 // kernel's paths: the error is that of the side that failed, what it says was
@@ -37,16 +37,19 @@ func TestTrueErrors(t *testing.T) {
 	for _, c := range []struct {
 		name, side, errno, refused string
 		faults                     []string
+		dstOnly                    bool // calls on the destination fail, others do not
 	}{
-		{"destination full", "destination", "ENOSPC", all, []string{"write:error=ENOSPC:when=3..99"}},
-		{"destination broken", "destination", "EIO", all, []string{"write:error=EIO:when=1..99"}},
-		{"source broken", "source", "EIO", all, []string{"read:error=EIO:when=3"}},
-		{"second hop full", "destination", "ENOSPC", "copy_file_range=EPERM", []string{"splice:error=ENOSPC:when=4+", "write:error=ENOSPC:when=1..99"}},
-		{"first hop broken", "source", "EIO", "copy_file_range=EPERM", []string{"splice:error=EIO:when=5+", "read:error=EIO:when=1"}},
-		{"copy full", "destination", "ENOSPC", "", []string{"copy_file_range:error=ENOSPC:when=2+", "splice:error=ENOSPC:when=2+2", "write:error=ENOSPC:when=1..99"}},
-		{"second hop refused, source broken later", "source", "EIO", "copy_file_range=EPERM", []string{"splice:error=EINVAL:when=4+", "read:error=EIO:when=3"}},
-		{"interrupted", "", "", all, []string{"write:error=EINTR:when=1+2", "read:error=EINTR:when=1+2"}},
-		{"not now", "", "", all, []string{"write:error=EAGAIN:when=2..40+2", "read:error=EAGAIN:when=1+2"}},
+		{"destination full", "destination", "ENOSPC", all, []string{"write:error=ENOSPC:when=3..99"}, false},
+		{"destination broken", "destination", "EIO", all, []string{"write:error=EIO:when=1..99"}, false},
+		{"source broken", "source", "EIO", all, []string{"read:error=EIO:when=3"}, false},
+		{"second hop full", "destination", "ENOSPC", "copy_file_range=EPERM", []string{"splice:error=ENOSPC:when=4+", "write:error=ENOSPC:when=1..99"}, false},
+		{"first hop broken", "source", "EIO", "copy_file_range=EPERM", []string{"splice:error=EIO:when=5+", "read:error=EIO:when=1"}, false},
+		{"copy full", "destination", "ENOSPC", "", []string{"copy_file_range:error=ENOSPC:when=2+", "splice:error=ENOSPC:when=2+2", "write:error=ENOSPC:when=1..99"}, false},
+		{"second hop refused, source broken later", "source", "EIO", "copy_file_range=EPERM", []string{"splice:error=EINVAL:when=4+", "read:error=EIO:when=3"}, false},
+		{"second hop not now, for ever", "", "", "copy_file_range=EPERM", []string{"splice:error=EAGAIN:when=2+"}, true},
+		{"socket not now, for ever", "", "", "", []string{"sendfile:error=EAGAIN:when=2+"}, false},
+		{"interrupted", "", "", all, []string{"write:error=EINTR:when=1+2", "read:error=EINTR:when=1+2"}, false},
+		{"not now", "", "", all, []string{"write:error=EAGAIN:when=2..40+2", "read:error=EAGAIN:when=1+2"}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -54,12 +57,15 @@ func TestTrueErrors(t *testing.T) {
 			if err := os.WriteFile(src, noise(threePipes, 9), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			env := []string{moveEnv + "=" + strings.Join([]string{src, dst, c.side, c.errno}, ":")}
+			env := []string{moveEnv + "=" + strings.Join([]string{src, dst, c.side, c.errno, strings.Fields(c.name)[0]}, ":")}
 			if c.refused != "" {
 				env = append(env, refuseEnv+"="+c.refused)
 			}
 			trace := []string{strace, "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null"}
-			trace = append(trace, "-P", src, "-P", dst, "-e", "trace=read,write,splice,copy_file_range") // the runtime reads and writes, too
+			if !c.dstOnly {
+				trace = append(trace, "-P", src)
+			}
+			trace = append(trace, "-P", dst, "-e", "trace=read,write,splice,sendfile,copy_file_range") // the runtime reads and writes, too
 			for _, f := range c.faults {
 				trace = append(trace, "-e", "inject="+f)
 			}
@@ -82,11 +88,26 @@ func TestTrueErrors(t *testing.T) {
 // the tracer counts the calls of each thread by itself.
 func TestMoveOnce(t *testing.T) {
 	words := strings.Split(os.Getenv(moveEnv), ":")
-	if len(words) != 4 {
+	if len(words) != 5 {
 		t.Skip("only for TestTrueErrors")
 	}
 	from := openFor(t, words[0], unix.O_RDONLY)
 	to := openFor(t, words[1], unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL)
+	if words[4] == "socket" {
+		file := os.NewFile(uintptr(must(unix.Dup(to.FD()))(t)), words[1])
+		defer file.Close()
+		socket, r, _ := farSink(newUnix)(t)
+		to = socket
+		copied := make(chan error, 1)
+		defer func() {
+			socket.Close()
+			mustDo(t, <-copied)
+		}()
+		go func() {
+			_, err := io.Copy(file, r)
+			copied <- err
+		}()
+	}
 	ctx := bedContext(t)
 	runtime.LockOSThread()
 	var tr transfer.Transfer

@@ -20,7 +20,7 @@ import (
 func main() {
 	out := flag.String("o", "demo.svg", "the picture")
 	cols := flag.Int("cols", 80, "columns of the terminal")
-	rows := flag.Int("rows", 14, "rows of the terminal")
+	rows := flag.Int("rows", 16, "rows of the terminal")
 	still := flag.Bool("still", false, "draw only the last frame")
 	flag.Parse()
 	if flag.NArg() != 1 {

@@ -136,6 +136,9 @@ func (s *screen) control(params string, final byte) {
 				s.cells[y] = blank(s.cols)
 			}
 		}
+		if n[0] == 0 {
+			copy(s.cells[s.y][min(s.x, s.cols):], blank(s.cols))
+		}
 	case 'H':
 		s.y, s.x = min(max(n[0], 1), s.rows)-1, min(max(n[1], 1), s.cols)-1
 	case 'A':

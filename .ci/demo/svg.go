@@ -31,7 +31,7 @@ func draw(frames []frame, cols, rows int) string {
 	for i, colour := range []string{"#f47067", "#e0b450", "#6bc46d"} {
 		fmt.Fprintf(&s, `<circle cx="%d" cy="%d" r="5.5" fill="%s"/>`, margin+4+i*18, bar/2+2, colour)
 	}
-	fmt.Fprintf(&s, "\n<svg y=\"%d\" width=\"%.0f\" height=\"%d\"><g class=\"film\">\n", bar, width, height)
+	fmt.Fprintf(&s, "\n<svg y=\"%d\" width=\"%.0f\" height=\"%d\"><g class=\"film\" transform=\"translate(0 %d)\">\n", bar, width, height, -(len(frames)-1)*height)
 	names := map[string]int{}
 	for i, f := range frames {
 		for y, line := range f.lines {
@@ -54,7 +54,9 @@ func drawLine(s *strings.Builder, names map[string]int, line string, y int) {
 	names[line] = len(names)
 	// The line's own y stays 0, so that a reference moves it to where it belongs.
 	class, text := "", html.EscapeString(line)
-	if command, ok := strings.CutPrefix(line, "$ "); ok {
+	if strings.HasPrefix(line, "$ #") {
+		class = ` class="remark"`
+	} else if command, ok := strings.CutPrefix(line, "$ "); ok {
 		class, text = ` class="typed"`, `<tspan class="prompt">$ </tspan>`+html.EscapeString(command)
 	} else if strings.HasPrefix(line, "zcp:") {
 		class = ` class="zcp"`
@@ -66,10 +68,9 @@ func drawLine(s *strings.Builder, names map[string]int, line string, y int) {
 func style(frames []frame, height int) string {
 	var s strings.Builder
 	s.WriteString(`<style>
-text{white-space:pre}.typed{fill:#f0f3f6;font-weight:600}.prompt{fill:#6bc46d}.zcp{fill:#96d0ff}
+text{white-space:pre}.typed{fill:#f0f3f6;font-weight:600}.remark{fill:#768390}.prompt{fill:#6bc46d}.zcp{fill:#96d0ff}
 `)
 	last := len(frames) - 1
-	fmt.Fprintf(&s, ".film{transform:translateY(-%dpx)}\n", last*height)
 	if last > 0 {
 		total := frames[last].at + rest
 		fmt.Fprintf(&s, "@media (prefers-reduced-motion:no-preference){.film{animation:film %.2fs steps(1,end) infinite}}\n@keyframes film{", total.Seconds())
