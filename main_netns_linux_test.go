@@ -1,0 +1,207 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A cable is a network of two hosts, each a namespace of its own, with a wire between
+// them that can be cut, slowed down and made to lose packets.
+type cable struct {
+	t    testing.TB
+	a, b string // the namespaces
+}
+
+// The addresses of its ends.
+const (
+	hostA = "192.0.2.1"
+	hostB = "192.0.2.2"
+)
+
+func newCable(t testing.TB) *cable {
+	t.Helper()
+	needRoot(t)
+	needTool(t, "ip")
+	name := fmt.Sprintf("zcp%d%d", os.Getpid(), time.Now().UnixNano()%1e6)
+	c := &cable{t, name + "a", name + "b"}
+	for _, ns := range []string{c.a, c.b} {
+		if out, err := exec.Command("ip", "netns", "add", ns).CombinedOutput(); err != nil {
+			t.Skipf("NOT TESTED: ip netns add: %v %s", err, out)
+		}
+		t.Cleanup(func() { c.ip("netns", "del", ns) })
+	}
+	c.ip("-n", c.a, "link", "add", "wire", "type", "veth", "peer", "name", "wire", "netns", c.b)
+	for ns, addr := range map[string]string{c.a: hostA, c.b: hostB} {
+		c.ip("-n", ns, "addr", "add", addr+"/24", "dev", "wire")
+		c.ip("-n", ns, "link", "set", "wire", "up")
+		c.ip("-n", ns, "link", "set", "lo", "up")
+	}
+	return c
+}
+
+func (c *cable) ip(args ...string) {
+	c.t.Helper()
+	if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
+		c.t.Errorf("ip %v: %v %s", args, err, out)
+	}
+}
+
+// on prepares a command at one of the ends.
+func (c *cable) on(ns string, m mode, args ...string) *program {
+	c.t.Helper()
+	p := m.zcp(c.t, args...)
+	p.Args = append([]string{"ip", "netns", "exec", ns, p.Path}, p.Args[1:]...)
+	var err error
+	if p.Path, err = exec.LookPath("ip"); err != nil {
+		c.t.Fatal(err)
+	}
+	return p
+}
+
+// pair starts a transfer of content from a to b and waits until a part of it has arrived.
+func (c *cable) pair(m mode, content string, extra ...string) (s, r *program, out string) {
+	c.t.Helper()
+	dir := c.t.TempDir()
+	out = filepath.Join(dir, "out")
+	r = c.on(c.b, m, append([]string{"recv", ":0", out}, extra...)...).start()
+	addr := net.JoinHostPort(hostB, r.port())
+	s = c.on(c.a, m, append([]string{"send", content, addr}, extra...)...).start()
+	return s, r, out
+}
+
+func awaitSome(t testing.TB, name string, n int64) {
+	t.Helper()
+	waitFor(t, "bytes in "+name, func() bool {
+		fi, err := os.Stat(name)
+		return err == nil && fi.Size() >= n
+	})
+}
+
+// A cable is cut in mid-stream and says nothing: --idle ends both sides with 5. One that
+// is mended in time was never cut.
+func TestCutCable(t *testing.T) {
+	for _, m := range modes[:2] {
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			c := newCable(t)
+			s, r, out := c.pair(m, "zero:", "--idle", "1.5")
+			awaitSome(t, out+".part", 1<<20)
+			c.ip("-n", c.b, "link", "set", "wire", "down")
+			s.ends(5)
+			r.ends(5)
+			absent(t, out)
+			s.says(`zero: to ` + hostB + `\S+: (no byte in either direction for the time allowed|no route to host|network is unreachable|connection timed out) after \S+ acknowledged`)
+
+			c.ip("-n", c.b, "link", "set", "wire", "up")
+			name := filepath.Join(t.TempDir(), "in")
+			content := noise(30<<20, 40)
+			writeFile(t, name, content, 0o644)
+			s, r, out = c.pair(m, name, "--idle", "30", "-L", "40M")
+			awaitSome(t, out+".part", 1<<20)
+			c.ip("-n", c.a, "link", "set", "wire", "down")
+			asleep(t, r.Process.Pid)
+			c.ip("-n", c.a, "link", "set", "wire", "up")
+			s.ends(0)
+			r.ends(0)
+			holds(t, out, content)
+		})
+	}
+}
+
+// A wire that comes and goes.
+func TestFlappingLink(t *testing.T) {
+	content := noise(30<<20, 42)
+	name := filepath.Join(t.TempDir(), "in")
+	writeFile(t, name, content, 0o644)
+	for _, m := range modes[:2] {
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			c := newCable(t)
+			s, r, out := c.pair(m, name, "-L", "60M")
+			for i := range int64(4) {
+				awaitSome(t, out+".part", 1+i<<20)
+				c.ip("-n", c.b, "link", "set", "wire", "down")
+				c.ip("-n", c.b, "link", "set", "wire", "up")
+			}
+			s.ends(0)
+			r.ends(0)
+			holds(t, out, content)
+		})
+	}
+}
+
+// Packets that are lost, doubled and late cost time and nothing else.
+func TestLoss(t *testing.T) {
+	needTool(t, "tc")
+	content := noise(3<<20, 41)
+	name := filepath.Join(t.TempDir(), "in")
+	writeFile(t, name, content, 0o644)
+	inModes(t, func(t *testing.T, m mode) {
+		c := newCable(t)
+		for _, ns := range []string{c.a, c.b} {
+			out, err := exec.Command("tc", "-n", ns, "qdisc", "add", "dev", "wire", "root", "netem",
+				"loss", "2%", "duplicate", "2%", "delay", "1ms", "1ms").CombinedOutput()
+			if err != nil {
+				t.Skipf("NOT TESTED: tc netem: %v %s", err, out)
+			}
+		}
+		s, r, out := c.pair(m, name)
+		s.ends(0)
+		r.ends(0)
+		holds(t, out, content)
+	})
+}
+
+// A host that does not answer at all, and a network that is not there.
+func TestBlackHole(t *testing.T) {
+	c := newCable(t)
+	c.ip("-n", c.b, "link", "set", "wire", "down")
+	c.ip("-n", c.a, "neigh", "replace", hostB, "lladdr", "02:00:00:00:00:01", "dev", "wire", "nud", "permanent")
+	for _, args := range [][]string{
+		{"send", "/dev/null", hostB + ":9", "-w", "0.5"}, {"recv", hostB + ":9", "-w", "0.5"},
+		{"recv", hostB + ":9", "-w", "0.2", "--retry-for", "0.7"},
+	} {
+		p := c.on(c.a, modes[0], args...).run(5)
+		if !strings.Contains(p.err.String(), "no answer within ") {
+			t.Errorf("said %q", p.err)
+		}
+	}
+	p := c.on(c.a, modes[0], "recv", "198.51.100.1:9").run(1)
+	if !strings.Contains(p.err.String(), "network is unreachable") {
+		t.Errorf("said %q", p.err)
+	}
+}
+
+// A backlog that is full swallows connections, which looks like a host that does not answer.
+func TestFullBacklog(t *testing.T) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	for _, err := range []error{unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), unix.Listen(fd, 0)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := fmt.Sprintf("127.0.0.1:%d", sa.(*unix.SockaddrInet4).Port)
+	full, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	zcp(t, "send", "-w", "0.5", "/dev/null", addr).run(5).says(`no answer within 0.50s`)
+	zcp(t, "recv", "-w", "0.5", addr).run(5)
+}
