@@ -20,3 +20,6 @@ func Resolves(addrs ...netip.AddrPort) func(*Relay) {
 		r.lookUp = func(context.Context) ([]netip.AddrPort, error) { return addrs, nil }
 	}
 }
+
+// CloseIdlePipes closes the pipes that the process keeps for the next one.
+var CloseIdlePipes = defaultPool.CloseIdle

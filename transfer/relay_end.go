@@ -85,7 +85,18 @@ func (l *loop) flushLook(k *link) int64 {
 	return l.now + min(max(l.now-k.moved, int64(leastFlushLook)), int64(mostFlushLook))
 }
 
+// tryFlush closes a link of which everything is acknowledged, or one of whose peers broke off.
 func (l *loop) tryFlush(k *link) {
+	for i := range k.ends {
+		e := &k.ends[i]
+		if e.kind != TCP {
+			continue
+		}
+		if err := socketError(e.fd); err != nil { // nobody reads from it any more, who could miss the error
+			l.endBroken(k, i, err)
+			return
+		}
+	}
 	if k.acknowledged() {
 		l.finish(k)
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // quietFor is how long nobody takes a byte until everything on the way counts as full.
-const quietFor = 300 * time.Millisecond
+const quietFor = 100 * time.Millisecond
 
 // TestRelayReset breaks off each end in turn, in every state that a connection can be in.
 // The other end sees a reset (a Unix end: a close) although it does nothing and is full.
