@@ -101,6 +101,9 @@ func (s *session) begin() {
 // snapshot reads the counters for whoever shows them.
 func (s *session) snapshot() Snapshot {
 	shot := Snapshot{Bytes: s.t.Stats.Bytes.Load(), Total: s.total, Phase: Phase(s.phase.Load())}
+	if shot.Phase == Connecting { // there is no peer yet whose acknowledgements could be asked for
+		return shot
+	}
 	shot.Acked = min(s.acked(), shot.Bytes)
 	switch side, _ := s.t.Stats.Waiting(); side {
 	case transfer.Source:

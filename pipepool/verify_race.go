@@ -14,6 +14,9 @@ const verify = true
 
 func (p *Pipe) mustBeEmpty() {
 	n, err := unix.IoctlGetInt(p.r, unix.TIOCINQ)
+	for err == unix.EINTR { // nothing interrupts it but a test
+		n, err = unix.IoctlGetInt(p.r, unix.TIOCINQ)
+	}
 	if err != nil || n != 0 {
 		panic(fmt.Sprintf("pipepool: Put of a pipe with Len 0 that holds %d bytes (%v)", n, err))
 	}
