@@ -14,12 +14,12 @@ import (
 
 // A sender that is killed, wherever it is, is never taken for one that has ended.
 func TestKillSender(t *testing.T) {
-	const size = 16 << 20 // more than the buffers of both ends take
+	const size = 40 << 20 // far more than the buffers of both ends take
 	content := noise(size, 8)
 	name := filepath.Join(t.TempDir(), "in")
 	writeFile(t, name, content, 0o644)
 	for seed := range uint64(4) {
-		at := rand.New(rand.NewPCG(seed, 1)).IntN(size - 11<<20)
+		at := rand.New(rand.NewPCG(seed, 1)).IntN(size - 32<<20)
 		inModes(t, func(t *testing.T, m mode) {
 			p, c := meetPeer(t, m, "send", name)
 			prefix(t, readN(t, c, at), content)
