@@ -39,7 +39,7 @@ func TestRelayIdle(t *testing.T) {
 // TestRelayHalfCloseLimit resets both ends when one has ended and the other is silent.
 func TestRelayHalfCloseLimit(t *testing.T) {
 	forNetworks(t, func(t *testing.T, from, to string, poller func(*transfer.Relay)) {
-		const limit = 100 * time.Millisecond
+		const limit = 500 * time.Millisecond
 		b := newRelay(t, from, to, poller, func(r *transfer.Relay) { r.HalfClose = limit })
 		client, target := b.connect(t)
 		time.Sleep(2 * limit) // nobody has ended: there is no limit
