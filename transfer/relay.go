@@ -108,6 +108,8 @@ func (r *Relay) Serve(ctx context.Context, lns ...*Listener) error {
 
 // prepare works out what holds for all connections.
 func (r *Relay) prepare(ctx context.Context) error {
+	r.mu.Lock() // Totals may be asked for already
+	defer r.mu.Unlock()
 	r.base, r.began = time.Now(), time.Now()
 	r.pool = poolFor(r.PipeSize)
 	if r.newPoller == nil {
