@@ -22,6 +22,7 @@ type twoWay struct {
 	in, outp *transfer.Endpoint
 	up, down transfer.Transfer
 	peer     string
+	unwatch  func() // stops looking whether our output is still read
 }
 
 // relayStdio is relay with - as one of its ends.
@@ -91,7 +92,11 @@ func (w *twoWay) run(ctx context.Context) error {
 	defer cancel(nil)
 	var wg sync.WaitGroup
 	wg.Go(func() { w.watchIdle(ctx, cancel) })
-	wg.Go(func() { w.watchReader(ctx, cancel) })
+	watching, unwatch := context.WithCancel(ctx)
+	var watcher sync.WaitGroup
+	watcher.Go(func() { w.watchReader(watching, cancel) })
+	w.unwatch = func() { unwatch(); watcher.Wait() }
+	defer w.unwatch()
 	err = w.both(ctx, cancel)
 	cancel(nil)
 	wg.Wait()
@@ -146,6 +151,7 @@ func (w *twoWay) moveDown(ctx context.Context) error {
 	if _, err := w.down.Move(ctx, w.outp, w.conn.Endpoint, -1); err != nil {
 		return err
 	}
+	w.unwatch() // or it would watch what is closed next
 	w.outp.EndOutput(1)
 	return nil
 }
@@ -179,7 +185,7 @@ func (w *twoWay) watchReader(ctx context.Context, cancel context.CancelCauseFunc
 	if w.outp.Kind().Socket() { // a socket that has ended its own direction may still read
 		return
 	}
-	if transfer.AwaitHangup(ctx, w.outp) == nil && ctx.Err() == nil {
+	if transfer.AwaitHangup(ctx, w.outp) == nil && ctx.Err() == nil { // ctx ends when the output does
 		cancel(errStdoutGone)
 	}
 }
