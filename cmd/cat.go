@@ -27,7 +27,7 @@ func runCat(ctx context.Context, out *Printer, c *CatConfig) error {
 	if err := refuseOverwrite(plan, c); err != nil {
 		return err
 	}
-	d, err := plan.open(ctx)
+	d, err := plan.open(ctx, idly)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (s *session) catAll(ctx context.Context, d *dest, c *CatConfig) (failed, er
 }
 
 func (s *session) catOne(ctx context.Context, dst *transfer.Endpoint, op Operand) error {
-	e, err := openSource(ctx, op)
+	e, err := openSource(ctx, op, idly)
 	if err != nil {
 		return err
 	}

@@ -102,7 +102,7 @@ func (s *session) send(ctx context.Context, conn *transfer.Conn, c *SendConfig) 
 // sendOne moves one source. The endpoint stays open until the peer has closed: until
 // then its pages may be in use.
 func (s *session) sendOne(ctx context.Context, conn *transfer.Conn, op Operand) (*transfer.Endpoint, error) {
-	e, err := openSource(ctx, op)
+	e, err := openSource(ctx, op, func(ctx context.Context) error { return s.t.Attend(ctx, conn.Endpoint, transfer.Source) })
 	if err != nil {
 		return nil, err
 	}

@@ -83,6 +83,26 @@ var leasedWaits = []struct {
 		waitsFor(t, tr, transfer.Source)
 		return waiting{tr, src, guarded, func() error { w.Close(); return (<-done).err }}
 	}},
+	{"for another source to be opened", func(t testing.TB, path string) waiting {
+		conn, p := meet(t, "tcp")
+		src := openFor(t, path, unix.O_RDONLY)
+		tr := &transfer.Transfer{Discard: true}
+		guarded := guardTold(tr)
+		go func() { _, _ = io.Copy(io.Discard, p) }() // until the test closes it
+		if _, err := tr.Move(bedContext(t), conn.Endpoint, src, -1); err != nil {
+			t.Fatal(err)
+		}
+		ctx, opened := context.WithCancel(bedContext(t))
+		done := make(chan error, 1)
+		go func() { done <- tr.Attend(ctx, conn.Endpoint, transfer.Source) }()
+		waitsFor(t, tr, transfer.Source)
+		return waiting{tr, src, guarded, func() error {
+			opened()
+			err := <-done
+			conn.CloseOrderly()
+			return err
+		}}
+	}},
 }
 
 // atARate is a transfer that may move a byte a second.
