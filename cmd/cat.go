@@ -64,6 +64,9 @@ func (s *session) catAll(ctx context.Context, d *dest, c *CatConfig) (failed, er
 		}
 	}
 	for _, op := range c.Sources {
+		if s.left() == 0 {
+			break // what is not wanted is not opened: a FIFO would wait for its writer
+		}
 		err := s.catOne(ctx, d.end, op)
 		var side *transfer.Error
 		switch {

@@ -65,6 +65,9 @@ func (s *session) send(ctx context.Context, conn *transfer.Conn, c *SendConfig) 
 		}
 	}()
 	for _, op := range c.Sources {
+		if s.left() == 0 {
+			break // what is not wanted is not opened: a FIFO would wait for its writer
+		}
 		var e *transfer.Endpoint
 		if e, err = s.sendOne(ctx, conn, op); e != nil {
 			sources = append(sources, e)
