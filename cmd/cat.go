@@ -102,7 +102,7 @@ func (s *session) catOne(ctx context.Context, dst *transfer.Endpoint, op Operand
 	if e.Kind() == transfer.File {
 		err = shrunk(size, n, limit, op.String())
 	}
-	if changed := s.sourceChanged(e, op.String()); err == nil {
+	if changed := sourceChanged(s.out, e, op.String()); err == nil {
 		err = changed
 	}
 	return err

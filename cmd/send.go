@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"errors"
 
 	"github.com/zcp-go/zcp/transfer"
 )
@@ -93,7 +92,12 @@ func (s *session) send(ctx context.Context, conn *transfer.Conn, c *SendConfig) 
 	s.stop(true) // it asks the connection what was acknowledged
 	err = s.closeOrderly(conn)
 	for i, e := range sources {
-		err = errors.Join(err, s.sourceChanged(e, c.Sources[i].String()))
+		changed := sourceChanged(s.out, e, c.Sources[i].String())
+		if err == nil {
+			err = changed
+		} else {
+			s.out.Error(changed)
+		}
 	}
 	if n := s.t.Stats.Dropped.Load(); n > 0 {
 		s.out.Detail("%s sent %s back, which was dropped", s.peerName(), FormatSize(n))
