@@ -277,6 +277,27 @@ func TestNoRightToCreate(t *testing.T) {
 	}
 }
 
+// Two receivers for one DST that both listened before the other had a connection: the second
+// one is refused, the first one is not disturbed.
+func TestTwoReceivers(t *testing.T) {
+	dst := filepath.Join(t.TempDir(), "out")
+	first, second := zcp(t, "recv", ":0", dst).start(), zcp(t, "recv", ":0", dst).start()
+	port := second.port()
+	c := dial(t, first)
+	write(t, c, []byte("on"))
+	awaitSize(t, dst+".part", 2)
+	if c, err := net.Dial("tcp", "127.0.0.1:"+port); err == nil { // the reset may come before Dial is done
+		wantReset(t, c)
+		c.Close()
+	}
+	second.ends(1)
+	second.says(`\nzcp: ` + dst + `: another zcp is receiving into it\n$`)
+	write(t, c, []byte("e"))
+	c.CloseWrite()
+	first.ends(0)
+	holds(t, dst, []byte("one"))
+}
+
 // Every byte is in and the last step fails: the bytes are kept and the sender is told.
 func TestRenameFails(t *testing.T) {
 	dst := filepath.Join(t.TempDir(), "out")

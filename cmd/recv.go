@@ -46,6 +46,9 @@ func (s *session) recv(ctx context.Context, conn *transfer.Conn, plan *destPlan)
 	s.peer = conn
 	d, err := plan.open(ctx, func(ctx context.Context) error { return s.t.Attend(ctx, conn.Endpoint, transfer.Destination) })
 	if err != nil {
+		if ctx.Err() == nil && !ofTransfer(err) { // nothing has moved: that is not said in bytes
+			err = &Failure{Err: err, Status: ExitStatus(err), Hint: hintOf(err)}
+		}
 		err = s.endFailed(err)
 		conn.Close()
 		return err
