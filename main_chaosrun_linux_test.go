@@ -62,15 +62,46 @@ func inCrowds(list []uint64, play func(seed uint64)) {
 	wg.Wait()
 }
 
+// A tally says what a test of chaos has seen.
+type tally struct {
+	mu       sync.Mutex
+	peers    int
+	statuses map[int]int
+	stalls   int
+	costly   time.Duration // the most processor time that one of them used
+}
+
+func (y *tally) ended(status int) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	if y.statuses == nil {
+		y.statuses = map[int]int{}
+	}
+	y.peers++
+	y.statuses[status]++
+}
+
+func (y *tally) stalled(used time.Duration) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	y.stalls++
+	y.costly = max(y.costly, used)
+}
+
+func (y *tally) String() string {
+	return fmt.Sprintf("%d peers, by exit status %v; %d stalls of 200 ms, which used %v of processor time at most", y.peers, y.statuses, y.stalls, y.costly)
+}
+
 // stageOf is the stage of a peer whose zcp has the process id.
-func stageOf(t *testing.T, x *chaos, pid int) stage {
+func stageOf(t *testing.T, x *chaos, pid int, seen *tally) stage {
 	return stage{
 		urgent: func(c *net.TCPConn) { _ = sendUrgent(c, '!') }, // of what may be broken already
 		stall: func() {
 			time.Sleep(10 * time.Millisecond) // for what is on its way
 			before := processorTime(pid)
 			time.Sleep(200 * time.Millisecond) // the stall
-			if used := processorTime(pid) - before; used > spinLimit {
+			used := processorTime(pid) - before
+			if seen.stalled(used); used > spinLimit {
 				t.Errorf("%v: %v of processor time in a stall of 200 ms", x, used)
 			}
 		},
@@ -103,6 +134,7 @@ func (x *chaos) setBuffers(fd int) {
 // TestChaosSend plays receivers of chaos to a sender.
 func TestChaosSend(t *testing.T) {
 	all := noise(chaosSize, 20)
+	var seen tally
 	inCrowds(seeds(t, 200), func(seed uint64) {
 		x := newChaos(seed, all)
 		m := modes[x.r.IntN(len(modes))]
@@ -128,14 +160,15 @@ func TestChaosSend(t *testing.T) {
 		if c == nil {
 			return
 		}
-		x.receive(c, stageOf(t, x, p.Process.Pid))
-		p.end()
+		x.receive(c, stageOf(t, x, p.Process.Pid, &seen))
+		seen.ended(p.end())
 		c.Close()
 		if in != nil {
 			in.Close()
 		}
 		x.judgeSend(t, p.status, p.err.String())
 	})
+	t.Log(&seen)
 }
 
 // chaosMeets starts zcp and connects it with the peer, one way round or the other.
@@ -203,6 +236,7 @@ func (x *chaos) judgeSend(t *testing.T, status int, said string) {
 // TestChaosRecv plays senders of chaos to a receiver.
 func TestChaosRecv(t *testing.T) {
 	all := noise(chaosSize, 21)
+	var seen tally
 	inCrowds(seeds(t, 200), func(seed uint64) {
 		x := newChaos(seed, all)
 		m := modes[x.r.IntN(len(modes))]
@@ -222,14 +256,15 @@ func TestChaosRecv(t *testing.T) {
 		if c == nil {
 			return
 		}
-		x.send(c, stageOf(t, x, p.Process.Pid))
-		p.end()
+		x.send(c, stageOf(t, x, p.Process.Pid, &seen))
+		seen.ended(p.end())
 		got := []byte(p.out.String())
 		if dst != "" {
 			got = x.stored(t, dst, p.status)
 		}
 		x.judgeRecv(t, p.status, p.err.String(), got, promised)
 	})
+	t.Log(&seen)
 }
 
 // stored reads what a recv has left, under the one name or the other.

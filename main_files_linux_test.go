@@ -157,6 +157,61 @@ func TestOwnerAndUmask(t *testing.T) {
 	}
 }
 
+// Whoever may not give a file away keeps it, and then it runs as nobody but him: without the
+// setuid bit, and without the setgid bit where he is not in the group.
+func TestOwnerWithoutRights(t *testing.T) {
+	for _, c := range []struct {
+		groups []uint32
+		gid    uint32
+		mode   uint32
+	}{{nil, 65534, 0o751}, {[]uint32{5678}, 5678, 0o2751}} {
+		p, dir := asNobody(t, "recv", ":0", "out")
+		p.SysProcAttr.Credential.Groups = c.groups
+		out := filepath.Join(dir, "out")
+		writeFile(t, out, []byte("old"), 0o644)
+		for _, err := range []error{os.Chown(out, 1234, 5678), unix.Chmod(out, 0o6751), os.Chmod(dir, 0o777)} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.start()
+		conn := dial(t, p)
+		write(t, conn, []byte("new"))
+		conn.CloseWrite()
+		p.ends(0)
+		holds(t, out, []byte("new"))
+		var st unix.Stat_t
+		if err := unix.Stat(out, &st); err != nil || st.Uid != 65534 || st.Gid != c.gid || st.Mode&0o7777 != c.mode {
+			t.Errorf("groups %v: owner %d:%d mode %o, %v", c.groups, st.Uid, st.Gid, st.Mode, err)
+		}
+	}
+}
+
+// What DST holds counts when the connection ends, not when the wait for it began.
+func TestDestAppearsMeanwhile(t *testing.T) {
+	dst := filepath.Join(t.TempDir(), "out")
+	p := zcp(t, "recv", ":0", dst).start()
+	c := dial(t, p)
+	writeFile(t, dst, []byte("precious"), 0o640)
+	c.CloseWrite()
+	p.ends(3)
+	holds(t, dst, []byte("precious"))
+
+	p = zcp(t, "recv", ":0", dst).start()
+	p.port()
+	if err := os.Chmod(dst, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c = dial(t, p)
+	write(t, c, []byte("secret"))
+	c.CloseWrite()
+	p.ends(0)
+	holds(t, dst, []byte("secret"))
+	if st, err := os.Stat(dst); err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", st.Mode(), err)
+	}
+}
+
 // asNobody makes a process run as a user without rights, from a place that user can
 // reach, and returns a folder of that user's.
 func asNobody(t testing.TB, args ...string) (*program, string) {
@@ -220,6 +275,27 @@ func TestNoRightToCreate(t *testing.T) {
 	if p.err.String() != "zcp: /etc/shadow: permission denied\n" {
 		t.Errorf("said %q", p.err)
 	}
+}
+
+// Two receivers for one DST that both listened before the other had a connection: the second
+// one is refused, the first one is not disturbed.
+func TestTwoReceivers(t *testing.T) {
+	dst := filepath.Join(t.TempDir(), "out")
+	first, second := zcp(t, "recv", ":0", dst).start(), zcp(t, "recv", ":0", dst).start()
+	port := second.port()
+	c := dial(t, first)
+	write(t, c, []byte("on"))
+	awaitSize(t, dst+".part", 2)
+	if c, err := net.Dial("tcp", "127.0.0.1:"+port); err == nil { // the reset may come before Dial is done
+		wantReset(t, c)
+		c.Close()
+	}
+	second.ends(1)
+	second.says(`\nzcp: ` + dst + `: another zcp is receiving into it\n$`)
+	write(t, c, []byte("e"))
+	c.CloseWrite()
+	first.ends(0)
+	holds(t, dst, []byte("one"))
 }
 
 // Every byte is in and the last step fails: the bytes are kept and the sender is told.

@@ -219,6 +219,14 @@ func TestSeveralSources(t *testing.T) {
 	send(0, "first sec", "-S", "-s", "9", a, b, "-")
 	send(0, "first ", "-S", "-s", "@"+a, a, b, "-")
 	send(0, "", "-S", "-s", "0", a, b)
+	fifo := filepath.Join(t.TempDir(), "fifo") // which nobody opens: what is not wanted is not waited for
+	if err := unix.Mkfifo(fifo, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	send(0, "first sec", "-S", "-s", "9", a, b, fifo)
+	if p := zcp(t, "cat", "-S", "-s", "9", a, b, fifo, "missing").run(0); p.out.String() != "first sec" {
+		t.Errorf("cat: got %q", p.out)
+	}
 	p := zcp(t, "send", a, "missing", ":0").run(1)
 	if want := "zcp: missing: no such file or directory\n"; p.err.String() != want {
 		t.Errorf("said %q", p.err)

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -61,6 +62,38 @@ func TestRelayStdio(t *testing.T) {
 		}
 		p.ends(0)
 	})
+}
+
+// A file on standard input is guarded until the answer is complete: a writer is let in while
+// the peer still answers, and that what was sent may be a mixture is exit status 6.
+func TestRelayStdioSourceChanges(t *testing.T) {
+	silent := make(chan net.Conn, 10)
+	addr := target(t, "tcp", func(c net.Conn) { silent <- c })
+	for _, text := range []string{"", "new"} {
+		name := source(t, "request")
+		in, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer in.Close()
+		p := zcp(t, "relay", "-", addr).from(in).start()
+		c := <-silent
+		if b, err := io.ReadAll(c); string(b) != "request" || err != nil {
+			t.Errorf("got %q, %v", b, err)
+		}
+		began := time.Now()
+		if err := writeAt(name, 0, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took > 5*time.Second { // the kernel lets a writer in after 45 s
+			t.Errorf("the writer waited %v", took)
+		}
+		write(t, c, []byte("answer"))
+		c.Close()
+		if status := p.end(); (status == 6) != (text != "") || status != 0 && status != 6 || p.out.String() != "answer" {
+			t.Errorf("wrote %q: ended with %d, got %q\n%s", text, status, p.out, p.err)
+		}
+	}
 }
 
 // How - ends when it does not end well: with the status that send and recv would have.

@@ -107,6 +107,30 @@ func sameAsClaimed(t *testing.T, p *program, ch change, got, old []byte) {
 	}
 }
 
+// Each of several sources that have changed is named, on a line of its own.
+func TestSeveralSourcesChange(t *testing.T) {
+	a, b, c := source(t, "first"), source(t, "second"), source(t, "third")
+	p, conn := meetPeer(t, modes[0], "send", a, b, c)
+	if got, err := io.ReadAll(conn); string(got) != "firstsecondthird" || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+	for _, name := range []string{a, c} {
+		if err := writeAt(name, 0, []byte("X")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	conn.Close()
+	p.ends(6)
+	for _, name := range []string{a, c} {
+		if !strings.Contains(p.err.String(), "zcp: "+name+mixture[:len(mixture)-2]) {
+			t.Errorf("said %q, nothing of %s", p.err, name)
+		}
+	}
+	if strings.Contains(p.err.String(), b) {
+		t.Errorf("said %q", p.err)
+	}
+}
+
 // A file that shrinks gives a reset where --size or the size at the start promised more:
 // the receiver must not take what there was for the file.
 func TestSourceShrinks(t *testing.T) {

@@ -27,7 +27,7 @@ func runCat(ctx context.Context, out *Printer, c *CatConfig) error {
 	if err := refuseOverwrite(plan, c); err != nil {
 		return err
 	}
-	d, err := plan.open(ctx)
+	d, err := plan.open(ctx, idly)
 	if err != nil {
 		return err
 	}
@@ -64,6 +64,9 @@ func (s *session) catAll(ctx context.Context, d *dest, c *CatConfig) (failed, er
 		}
 	}
 	for _, op := range c.Sources {
+		if s.left() == 0 {
+			break // what is not wanted is not opened: a FIFO would wait for its writer
+		}
 		err := s.catOne(ctx, d.end, op)
 		var side *transfer.Error
 		switch {
@@ -83,7 +86,7 @@ func (s *session) catAll(ctx context.Context, d *dest, c *CatConfig) (failed, er
 }
 
 func (s *session) catOne(ctx context.Context, dst *transfer.Endpoint, op Operand) error {
-	e, err := openSource(ctx, op)
+	e, err := openSource(ctx, op, idly)
 	if err != nil {
 		return err
 	}
@@ -99,7 +102,7 @@ func (s *session) catOne(ctx context.Context, dst *transfer.Endpoint, op Operand
 	if e.Kind() == transfer.File {
 		err = shrunk(size, n, limit, op.String())
 	}
-	if changed := s.sourceChanged(e, op.String()); err == nil {
+	if changed := sourceChanged(s.out, e, op.String()); err == nil {
 		err = changed
 	}
 	return err

@@ -85,7 +85,7 @@ func followLinks(path string) (string, fs.FileInfo, error) {
 }
 
 // open makes the destination ready for its first byte.
-func (d *destPlan) open(ctx context.Context) (*dest, error) {
+func (d *destPlan) open(ctx context.Context, meanwhile attend) (*dest, error) {
 	switch {
 	case d.op.Kind == FD:
 		e, err := transfer.Inherit(d.op.FD)
@@ -94,7 +94,7 @@ func (d *destPlan) open(ctx context.Context) (*dest, error) {
 		}
 		return &dest{end: e, commit: d.flushed(e), abandon: func() string { e.Close(); return "" }}, nil
 	case d.op.Kind == Null:
-		return d.openPlain(ctx, os.DevNull, unix.O_WRONLY)
+		return d.openPlain(ctx, os.DevNull, unix.O_WRONLY, meanwhile)
 	case d.viaPart:
 		return d.openPart()
 	}
@@ -108,12 +108,15 @@ func (d *destPlan) open(ctx context.Context) (*dest, error) {
 	if d.out.NoClobber {
 		flags |= unix.O_EXCL
 	}
-	return d.openPlain(ctx, d.op.Path, flags)
+	return d.openPlain(ctx, d.op.Path, flags, meanwhile)
 }
 
 // openPlain opens a path to be written itself. Opening a FIFO waits for its reader.
-func (d *destPlan) openPlain(ctx context.Context, path string, flags int) (*dest, error) {
-	fd, err := openWaiting(ctx, path, flags)
+func (d *destPlan) openPlain(ctx context.Context, path string, flags int, meanwhile attend) (*dest, error) {
+	fd, err := openWaiting(ctx, path, flags, meanwhile)
+	if ofTransfer(err) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", d.op, plain(err))
 	}
@@ -147,54 +150,8 @@ func (d *destPlan) sync(e *transfer.Endpoint) error {
 // keepsOld tells whether an end without a byte must not replace what DST holds: it
 // was a port probe, or a sender that failed before its first byte.
 func (d *destPlan) keepsOld() bool {
-	return d.viaPart && d.old != nil && d.old.Size() > 0
-}
-
-// openWaiting opens a path, which may take for ever (a FIFO without its other side, a
-// file whose lease somebody holds), until ctx ends.
-func openWaiting(ctx context.Context, path string, flags int) (int, error) {
-	if fd, done, err := openAtOnce(path, flags); done {
-		return fd, err
-	}
-	type opened struct {
-		fd  int
-		err error
-	}
-	done := make(chan opened, 1)
-	go func() {
-		fd, err := open(path, flags|unix.O_NOCTTY, 0o666)
-		done <- opened{fd, err}
-	}()
-	select {
-	case o := <-done:
-		return o.fd, o.err
-	case <-ctx.Done():
-		return -1, context.Cause(ctx)
-	}
-}
-
-// openAtOnce opens what does not make anybody wait, without a thread for the wait. done is
-// false for a FIFO, whose other side open(2) waits for, and where O_NONBLOCK says that it
-// would have waited: a file with a lease on it.
-func openAtOnce(path string, flags int) (fd int, done bool, err error) {
-	fi, err := os.Stat(path)
-	if err == nil && fi.Mode()&fs.ModeNamedPipe != 0 {
-		return -1, false, nil
-	}
-	fd, err = unix.Open(path, flags|unix.O_CLOEXEC|unix.O_NOCTTY|unix.O_NONBLOCK, 0o666)
-	switch err {
-	case nil:
-	case unix.EAGAIN, unix.ENXIO, unix.EINTR:
-		return -1, false, nil
-	default:
-		return -1, true, err
-	}
-	var st unix.Stat_t
-	if unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFIFO { // it took the file's place just now
-		unix.Close(fd)
-		return -1, false, nil
-	}
-	return fd, true, nil
+	fi, err := os.Lstat(d.real) // now: hours may have passed since the plan was made
+	return d.viaPart && err == nil && fi.Mode().IsRegular() && fi.Size() > 0
 }
 
 // plain strips the name of the operation and the path from an error: messages name
@@ -212,21 +169,4 @@ func plain(err error) error {
 		return s.Err
 	}
 	return err
-}
-
-func open(path string, flags int, mode uint32) (fd int, err error) {
-	err = again(func() error {
-		fd, err = unix.Open(path, flags|unix.O_CLOEXEC, mode)
-		return err
-	})
-	return fd, err
-}
-
-// again repeats a call that a signal has interrupted.
-func again(call func() error) error {
-	for {
-		if err := call(); err != unix.EINTR {
-			return err
-		}
-	}
 }

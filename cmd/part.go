@@ -77,6 +77,7 @@ func (d *destPlan) partRefused(err error) error {
 // openPart makes DST.part, ours alone: created, not followed, locked.
 func (d *destPlan) openPart() (*dest, error) {
 	part := d.real + partSuffix
+	d.lookAgain()
 	mode := uint32(0o666)
 	if d.old != nil {
 		mode = 0o600 // what may be secret is not shown to others before it has its mode
@@ -94,6 +95,13 @@ func (d *destPlan) openPart() (*dest, error) {
 		commit:  func() error { return d.rename(e, part) },
 		abandon: func() string { return d.leavePart(e, part) },
 	}, nil
+}
+
+// lookAgain looks at what is to be replaced now: hours may have passed since the plan was made.
+func (d *destPlan) lookAgain() {
+	if fi, err := os.Lstat(d.real); err == nil && fi.Mode().IsRegular() && !d.out.NoClobber {
+		d.old = fi
+	}
 }
 
 // leavePart says what is left of a transfer that failed, and removes what holds nothing
@@ -177,14 +185,9 @@ func (d *destPlan) rename(e *transfer.Endpoint, part string) error {
 	if err := d.sync(e); err != nil {
 		return err
 	}
-	if d.old != nil {
-		if st, ok := d.old.Sys().(*unixStat); ok {
-			// Only root may give files away; whoever may not keeps the file (chown(2)).
-			_ = unix.Fchown(e.FD(), int(st.Uid), int(st.Gid))
-		}
-		if err := unix.Fchmod(e.FD(), uint32(d.old.Mode().Perm())|specialBits(d.old.Mode())); err != nil {
-			return os.NewSyscallError("fchmod", err)
-		}
+	d.lookAgain()
+	if err := d.carryOver(e.FD()); err != nil {
+		return err
 	}
 	if !sameName(e.FD(), part) {
 		return fmt.Errorf("%s was removed or replaced by somebody", Quote(d.op.Path+partSuffix))
@@ -199,6 +202,25 @@ func (d *destPlan) rename(e *transfer.Endpoint, part string) error {
 		return nil
 	}
 	return syncDir(filepath.Dir(d.real))
+}
+
+// carryOver gives the new file the owner, where that is allowed, and the mode of what it replaces.
+func (d *destPlan) carryOver(fd int) error {
+	if d.old == nil {
+		return nil
+	}
+	mode := uint32(d.old.Mode().Perm()) | specialBits(d.old.Mode())
+	if st, ok := d.old.Sys().(*unixStat); ok {
+		// Only root gives files away; a member of the group may still give it that (chown(2)).
+		group := unix.Fchown(fd, -1, int(st.Gid))
+		if err := unix.Fchown(fd, int(st.Uid), -1); err != nil {
+			mode &^= unix.S_ISUID // it was not meant for this owner
+		}
+		if group != nil {
+			mode &^= unix.S_ISGID
+		}
+	}
+	return os.NewSyscallError("fchmod", unix.Fchmod(fd, mode))
 }
 
 func specialBits(m fs.FileMode) (bits uint32) {

@@ -44,8 +44,11 @@ func newRecvSession(out *Printer, c *RecvConfig, dst Operand) *session {
 // before that closes it armed, and the sender learns of it.
 func (s *session) recv(ctx context.Context, conn *transfer.Conn, plan *destPlan) error {
 	s.peer = conn
-	d, err := plan.open(ctx)
+	d, err := plan.open(ctx, func(ctx context.Context) error { return s.t.Attend(ctx, conn.Endpoint, transfer.Destination) })
 	if err != nil {
+		if ctx.Err() == nil && !ofTransfer(err) { // nothing has moved: that is not said in bytes
+			err = &Failure{Err: err, Status: ExitStatus(err), Hint: hintOf(err)}
+		}
 		err = s.endFailed(err)
 		conn.Close()
 		return err

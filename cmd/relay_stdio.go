@@ -100,7 +100,10 @@ func (w *twoWay) run(ctx context.Context) error {
 	err = w.both(ctx, cancel)
 	cancel(nil)
 	wg.Wait()
-	return err
+	if err != nil {
+		return err
+	}
+	return sourceChanged(w.out, w.in, "standard input")
 }
 
 var errNobodyReads = errors.New("the peer has ended")
@@ -110,15 +113,21 @@ var errNobodyReads = errors.New("the peer has ended")
 func (w *twoWay) both(ctx context.Context, cancel context.CancelCauseFunc) error {
 	upCtx, endUp := context.WithCancelCause(ctx)
 	defer endUp(nil)
+	attending, endAttend := context.WithCancel(ctx)
+	defer endAttend()
 	up := make(chan error, 1)
 	go func() {
 		err := w.moveUp(upCtx)
+		if err == nil { // the peer may read standard input's pages for as long as it answers
+			err = w.up.Attend(attending, w.conn.Endpoint, transfer.Neither)
+		}
 		if err != nil && upCtx.Err() == nil && !reset(err) { // a reset is for the other direction to see, behind the last bytes
 			cancel(w.failure(err, false))
 		}
 		up <- err
 	}()
 	err := w.moveDown(ctx)
+	endAttend()
 	if err != nil {
 		cancel(w.failure(err, true)) // if it was not that which ended it
 		<-up

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"errors"
 
 	"github.com/zcp-go/zcp/transfer"
 )
@@ -65,6 +64,9 @@ func (s *session) send(ctx context.Context, conn *transfer.Conn, c *SendConfig) 
 		}
 	}()
 	for _, op := range c.Sources {
+		if s.left() == 0 {
+			break // what is not wanted is not opened: a FIFO would wait for its writer
+		}
 		var e *transfer.Endpoint
 		if e, err = s.sendOne(ctx, conn, op); e != nil {
 			sources = append(sources, e)
@@ -90,7 +92,12 @@ func (s *session) send(ctx context.Context, conn *transfer.Conn, c *SendConfig) 
 	s.stop(true) // it asks the connection what was acknowledged
 	err = s.closeOrderly(conn)
 	for i, e := range sources {
-		err = errors.Join(err, s.sourceChanged(e, c.Sources[i].String()))
+		changed := sourceChanged(s.out, e, c.Sources[i].String())
+		if err == nil {
+			err = changed
+		} else {
+			s.out.Error(changed)
+		}
 	}
 	if n := s.t.Stats.Dropped.Load(); n > 0 {
 		s.out.Detail("%s sent %s back, which was dropped", s.peerName(), FormatSize(n))
@@ -102,7 +109,7 @@ func (s *session) send(ctx context.Context, conn *transfer.Conn, c *SendConfig) 
 // sendOne moves one source. The endpoint stays open until the peer has closed: until
 // then its pages may be in use.
 func (s *session) sendOne(ctx context.Context, conn *transfer.Conn, op Operand) (*transfer.Endpoint, error) {
-	e, err := openSource(ctx, op)
+	e, err := openSource(ctx, op, func(ctx context.Context) error { return s.t.Attend(ctx, conn.Endpoint, transfer.Source) })
 	if err != nil {
 		return nil, err
 	}

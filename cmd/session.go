@@ -314,15 +314,15 @@ func (s *session) withKept(err error) error {
 
 // sourceChanged turns what became of a source into words, and into exit status 6 where the
 // bytes that were sent may be a mixture.
-func (s *session) sourceChanged(e *transfer.Endpoint, name string) error {
+func sourceChanged(out *Printer, e *transfer.Endpoint, name string) error {
 	switch e.Verify() {
 	case transfer.Changed:
 		return &Failure{Status: StatusChanged, Err: fmt.Errorf("%s: changed while it was being sent: what arrived may be a mixture", name),
 			Hint: "send a snapshot, or replace files by renaming new ones over them"}
 	case transfer.Grew:
-		s.out.Say("%s has grown while it was being sent: what was sent is what it held at the start", name)
+		out.Say("%s has grown while it was being sent: what was sent is what it held at the start", name)
 	case transfer.Touched:
-		s.out.Detail("%s: its mode, owner or links changed while it was being sent, its contents did not", name)
+		out.Detail("%s: its mode, owner or links changed while it was being sent, its contents did not", name)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -12,7 +13,7 @@ import (
 
 // openSource opens what an operand names. A descriptor we were born with stays the
 // process's; a path may take its time (a FIFO waits for its writer).
-func openSource(ctx context.Context, op Operand) (*transfer.Endpoint, error) {
+func openSource(ctx context.Context, op Operand, meanwhile attend) (*transfer.Endpoint, error) {
 	var e *transfer.Endpoint
 	var err error
 	switch op.Kind {
@@ -24,17 +25,24 @@ func openSource(ctx context.Context, op Operand) (*transfer.Endpoint, error) {
 			path = "/dev/zero"
 		}
 		var fd int
-		if fd, err = openWaiting(ctx, path, unix.O_RDONLY); err == nil {
+		if fd, err = openWaiting(ctx, path, unix.O_RDONLY, meanwhile); err == nil {
 			e, err = transfer.Own(fd)
 		}
 	}
 	if err != nil {
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || ofTransfer(err) {
 			return nil, err
 		}
 		return nil, fmt.Errorf("%s: %w", op, plain(err))
 	}
 	return e, nil
+}
+
+// ofTransfer tells an error that came while a file was opened from one of the open: it
+// concerns the transfer, and is not that file's.
+func ofTransfer(err error) bool {
+	var side *transfer.Error
+	return errors.Is(err, transfer.ErrIdle) || errors.As(err, &side)
 }
 
 // sourceSize tells how many bytes the operands hold together, -1 where one of them

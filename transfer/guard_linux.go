@@ -166,7 +166,7 @@ func (e *Endpoint) Verify() SourceState {
 		return Unchanged
 	case after.size == g.before.size && after.mtime == g.before.mtime:
 		return Touched
-	case after.size > g.before.size && e.sameAsSent():
+	case after.size > g.before.size && g.taken <= g.before.size-g.start && e.sameAsSent():
 		return Grew
 	}
 	return Changed

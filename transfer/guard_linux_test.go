@@ -99,6 +99,32 @@ func TestNothingOfTheFileStaysInThePipe(t *testing.T) {
 	}
 }
 
+// TestReaderGrowsThePipe lets the reader make the pipe larger than it was when the transfer
+// began: more of the file is copied then, and still nothing of it stays in the pipe.
+func TestReaderGrowsThePipe(t *testing.T) {
+	data := noise(16*pipeSize+11, 17)
+	path := fileWith(t, data)
+	src := openFor(t, path, unix.O_RDONLY)
+	dst, r, _ := farSink(newPipe)(t)
+	tr := transfer.Transfer{PipeSize: pipeSize}
+	done := moving(bedContext(t), &tr, dst, src, -1)
+	waitsFor(t, &tr, transfer.Destination)
+	raw := must(r.SyscallConn())(t)
+	mustDo(t, raw.Control(func(fd uintptr) { must(unix.FcntlInt(fd, unix.F_SETPIPE_SZ, 4*pipeSize))(t) }))
+	got := readUntilMoved(t, &tr, r, done)
+	if s := src.Verify(); s != transfer.Unchanged {
+		t.Errorf("state %v", s)
+	}
+	overwrite(t, path)
+	dst.Close()
+	if got = append(got, must(io.ReadAll(r))(t)...); !bytes.Equal(got, data) {
+		t.Errorf("the reader got what was written after the end (%d bytes)", len(got))
+	}
+	if kernel, memory := wrote(&tr); kernel == 0 || memory < 4*pipeSize {
+		t.Errorf("%d bytes by reference, %d copied", kernel, memory)
+	}
+}
+
 // TestSealed sends memory that nobody can change by reference to the last byte, and memory
 // that its maker can still write to as a copy, whatever description of it we were given.
 func TestSealed(t *testing.T) {

@@ -11,11 +11,11 @@ func (p *pump) oneHop(n int64) (want, error) {
 		call = sendfile
 	case path == CopyFileRange:
 		call = copyFileRange
-	case p.refLeft == 0:
-		p.plan = viaMemory // not a refusal: what follows has to be copied, see guard.go
-		return wantMore, nil
-	case p.refLeft > 0:
-		n = min(n, p.refLeft)
+	case p.lastCopy:
+		if n = min(n, p.referable()); n <= 0 {
+			p.plan = viaMemory // not a refusal: what follows has to be copied, see guard.go
+			return wantMore, nil
+		}
 	}
 	m, err := call(p.dst.fd, p.src.fd, n)
 	p.tried(path)
@@ -23,9 +23,6 @@ func (p *pump) oneHop(n int64) (want, error) {
 	case m > 0:
 		p.took(m)
 		p.dstReady = false
-		if p.refLeft > 0 {
-			p.refLeft -= m
-		}
 		p.gave(path, m)
 		return wantMore, nil
 	case err == nil:
@@ -47,6 +44,11 @@ func (p *pump) oneHop(n int64) (want, error) {
 	p.refused(err, side)
 	return wantMore, nil
 }
+
+// referable returns how many bytes may still be spliced to a user's pipe by reference: all
+// but what fills the pipe, and a page more, for a first page that is not full. The pipe is asked each
+// time, because whoever reads from it may have grown it.
+func (p *pump) referable() int64 { return p.left - int64(pipeCapacity(p.dst.fd)) - pageSize }
 
 // inVain tells whether a path is refused in all but name: it has nothing to do for the
 // second time although poll said ready. Going on would be to spin.

@@ -3,6 +3,7 @@ package transfer_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -81,6 +82,26 @@ var leasedWaits = []struct {
 		done := moving(bedContext(t), tr, to, own(t, pr), -1)
 		waitsFor(t, tr, transfer.Source)
 		return waiting{tr, src, guarded, func() error { w.Close(); return (<-done).err }}
+	}},
+	{"for another source to be opened", func(t testing.TB, path string) waiting {
+		conn, p := meet(t, "tcp")
+		src := openFor(t, path, unix.O_RDONLY)
+		tr := &transfer.Transfer{Discard: true}
+		guarded := guardTold(tr)
+		go func() { _, _ = io.Copy(io.Discard, p) }() // until the test closes it
+		if _, err := tr.Move(bedContext(t), conn.Endpoint, src, -1); err != nil {
+			t.Fatal(err)
+		}
+		ctx, opened := context.WithCancel(bedContext(t))
+		done := make(chan error, 1)
+		go func() { done <- tr.Attend(ctx, conn.Endpoint, transfer.Source) }()
+		waitsFor(t, tr, transfer.Source)
+		return waiting{tr, src, guarded, func() error {
+			opened()
+			err := <-done
+			conn.CloseOrderly()
+			return err
+		}}
 	}},
 }
 
@@ -252,6 +273,29 @@ func TestVerify(t *testing.T) {
 				t.Errorf("state %v, want %v", s, c.want)
 			}
 		})
+	}
+}
+
+// TestEmptyFileFills sends a file that was empty when it was looked at: what came into it
+// meanwhile cannot pass for what it held at the start.
+func TestEmptyFileFills(t *testing.T) {
+	path := fileWith(t, nil)
+	writer := must(os.OpenFile(path, os.O_WRONLY, 0))(t)
+	defer writer.Close()
+	src := openFor(t, path, unix.O_RDONLY)
+	to, r, _ := farSink(newPipe)(t)
+	tr := transfer.Transfer{Trace: func(e transfer.Event) {
+		if e.Kind == transfer.Planned { // it was looked at, and nothing was read yet
+			must(writer.WriteString("late"))(t)
+		}
+	}}
+	n, err := tr.Move(bedContext(t), to, src, -1)
+	to.Close()
+	if got := must(io.ReadAll(r))(t); err != nil || n != int64(len(got)) {
+		t.Errorf("moved %d, %v, arrived %d", n, err, len(got))
+	}
+	if s := src.Verify(); n > 0 && s != transfer.Changed {
+		t.Errorf("%d bytes of a file that was empty: state %v, want %v", n, s, transfer.Changed)
 	}
 }
 

@@ -51,7 +51,7 @@ type pump struct {
 	buf      *[]byte
 	off, end int   // buf[off:end] is held
 	left     int64 // bytes that may still be taken from the source, -1 for no limit
-	refLeft  int64 // bytes that may still be spliced to a pipe by reference, -1 for no limit
+	lastCopy bool  // the last pipeful goes through memory, so that no page of the file stays in a user's pipe
 
 	raw                bool // neither end nor the pipe ever waits: see rawcall_linux.go
 	srcReady, dstReady bool // poll has just said so
@@ -63,7 +63,7 @@ type pump struct {
 
 // start aims a pump at a pair of endpoints.
 func (p *pump) start(dst, src *Endpoint, memory bool) {
-	p.dst, p.src, p.left, p.refLeft = dst, src, -1, -1
+	p.dst, p.src, p.left, p.lastCopy = dst, src, -1, false
 	p.plan = planFor(dst, src)
 	if memory {
 		p.plan = viaMemory

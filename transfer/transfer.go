@@ -102,8 +102,8 @@ func (t *Transfer) aim(dst, src *Endpoint, limit int64) {
 	}
 	if src.kind == File && dst.kind == Pipe && p.plan[0] == Splice && !src.guard.fixed {
 		// What lies in the pipe when we leave must not refer to the file, so the pipe is
-		// filled with copies at the end. One page more, for a first page that is not full.
-		if p.refLeft = p.left - int64(grown) - pageSize; p.left < 0 || p.refLeft <= 0 {
+		// filled with copies at the end.
+		if p.lastCopy = true; p.left < 0 || p.referable() <= 0 {
 			p.plan = viaMemory
 		}
 	}
