@@ -166,6 +166,17 @@ func TestTrueErrors(t *testing.T) {
 	}
 }
 
+// A file of -o that is new has nothing to truncate, and close(2) on ext4 waits for the disk where that was done.
+func TestNewFileNotTruncated(t *testing.T) {
+	needTool(t, "strace")
+	dir, content := t.TempDir(), noise(100_000, 33)
+	writeFile(t, filepath.Join(dir, "in"), content, 0o644)
+	in := injection{"ftruncate", "EIO", "1+"}
+	if status, said, whole := works["cat file to file"](t, in, dir, content); status != 0 || !whole {
+		t.Errorf("ended with %d, whole %v: %s", status, whole, said)
+	}
+}
+
 // newWork makes the folder of a work: what is sent, and what it is to replace.
 func newWork(t testing.TB, content []byte) string {
 	t.Helper()

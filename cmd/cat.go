@@ -126,9 +126,11 @@ func refuseOverwrite(plan *destPlan, c *CatConfig) error {
 	return nil
 }
 
-// truncate empties the file of -o once nothing speaks against writing it.
+// truncate empties the file of -o once nothing speaks against writing it. One that is empty
+// is left alone: after a truncation to nothing ext4 has close(2) wait until all that came
+// after it is on its way to the disk (auto_da_alloc in ext4(5); 0.8 s for 2 GiB).
 func truncate(e *transfer.Endpoint, c *CatConfig) error {
-	if e.Kind() != transfer.File {
+	if e.FileSize() == 0 {
 		return nil
 	}
 	if err := unix.Ftruncate(e.FD(), 0); err != nil {

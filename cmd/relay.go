@@ -29,7 +29,7 @@ func runRelay(ctx context.Context, out *Printer, c *RelayConfig) error {
 		Dialer: transfer.Dialer{Bind: bindText(c.Network), Wait: c.Wait, RetryFor: c.RetryFor},
 		Gate:   transfer.Gate{Allow: c.Allow, Deny: c.Deny}, MaxConns: c.MaxConns,
 		Idle: c.Idle, HalfClose: c.HalfClose, ExitIdle: c.ExitIdle,
-		PipeSize: c.BufferSize, NoSplice: c.NoSplice, Tell: log.tell,
+		PipeSize: c.BufferSize, NoSplice: c.NoSplice, Tell: log.tell, Terse: !c.Verbose && !c.JSON,
 	}
 	if c.RateLimit > 0 {
 		r.Limit = func() *transfer.Limiter { return &transfer.Limiter{Rate: c.RateLimit} }

@@ -148,7 +148,8 @@ func (l *loop) end(k *link, reason Ending, err error) {
 	}
 	k.over = true
 	e := RelayEvent{Kind: RelayClosed, Reason: reason, Err: err}
-	if l.r.Tell != nil {
+	told := l.r.Tell != nil && (k.dial != nil || !l.r.Terse)
+	if told {
 		e.Conn = l.row(k)
 	}
 	if k.dial != nil {
@@ -167,7 +168,7 @@ func (l *loop) end(k *link, reason Ending, err error) {
 	l.ended = append(l.ended, k)
 	l.release()
 	l.count(&e)
-	if l.r.Tell != nil {
+	if told {
 		e.Open = int(l.r.open.Load())
 		l.r.Tell(e)
 	}

@@ -109,7 +109,7 @@ func (l *loop) connected(k *link) {
 		f.limits = l.r.newLimits()
 	}
 	l.opened.Add(1)
-	if l.r.Tell != nil {
+	if l.r.Tell != nil && !l.r.Terse {
 		l.r.Tell(RelayEvent{Kind: RelayOpened, Conn: l.row(k), Open: int(l.r.open.Load())})
 	}
 	l.setTimers(k)
