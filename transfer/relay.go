@@ -64,15 +64,13 @@ type Relay struct {
 	loops    []*loop
 	finished counts // of loops that have ended
 	began    time.Time
-	drain    chan time.Duration
+	drains   chan time.Duration // made by whoever comes first, Drain or Serve
 }
 
 // Errors with which a relay ends a connection, or itself.
 var (
 	ErrHalfClose = errors.New("one side has ended and the other sends nothing")
-	ErrStopped   = errors.New("the relay was stopped")
 	ErrDrain     = errors.New("connections were still open when the time to drain had passed")
-	ErrMaxConns  = errors.New("as many connections as are allowed")
 )
 
 // defaultLoops is how many event loops serve where nobody said how many.
@@ -180,7 +178,6 @@ func lowestFree() int {
 func (r *Relay) openLoops(socks []*listenSocket) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.drain = make(chan time.Duration, 1)
 	for range r.Loops {
 		l, err := newLoop(r, socks)
 		if err != nil {
@@ -207,6 +204,7 @@ func (r *Relay) supervise(ctx context.Context, failed <-chan error) (err error) 
 		select {
 		case e := <-failed:
 			left--
+	drains := r.drainings()
 			if e != nil && err == nil {
 				err = e
 				stop(e)
@@ -215,7 +213,7 @@ func (r *Relay) supervise(ctx context.Context, failed <-chan error) (err error) 
 			stopped = nil
 			err = context.Cause(ctx)
 			stop(err)
-		case d := <-r.drain:
+		case d := <-drains:
 			r.draining.Store(true)
 			if d >= 0 {
 				limit = time.After(d)
@@ -256,15 +254,11 @@ func (r *Relay) sinceEmpty() time.Duration {
 }
 
 // Drain closes the listeners at once and lets the connections that are open go on until
-// they end, or are reset when limit has passed; a negative limit never passes.
+// they end, or are reset when limit has passed; a negative limit never passes. Serve obeys
+// also where it is yet to begin.
 func (r *Relay) Drain(limit time.Duration) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.drain == nil {
-		return
-	}
 	select {
-	case r.drain <- limit:
+	case r.drainings() <- limit:
 	default: // it was said before
 	}
 }
@@ -274,6 +268,16 @@ func (r *Relay) each(f func(*loop)) {
 	r.mu.Lock()
 	loops := r.loops
 	r.mu.Unlock()
+// drainings is where Drain leaves word for Serve.
+func (r *Relay) drainings() chan time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.drains == nil {
+		r.drains = make(chan time.Duration, 1)
+	}
+	return r.drains
+}
+
 	for _, l := range loops {
 		l.post(f)
 	}

@@ -193,6 +193,18 @@ func TestRelayDrain(t *testing.T) {
 	}
 }
 
+// TestRelayDrainsEarly is told to drain before it serves, as by a signal that comes at once.
+func TestRelayDrainsEarly(t *testing.T) {
+	b := newRelay(t, "tcp", "tcp", func(r *transfer.Relay) { r.Drain(-1) })
+	if err := <-b.served; err != nil {
+		t.Error(err)
+	}
+	b.served <- nil
+	if _, err := net.Dial("tcp", b.addr); !errors.Is(err, unix.ECONNREFUSED) {
+		t.Errorf("the listener is still there: %v", err)
+	}
+}
+
 // TestRelayStopped resets everything when the context ends, also what is still connecting.
 func TestRelayStopped(t *testing.T) {
 	forNetworks(t, func(t *testing.T, from, to string, poller func(*transfer.Relay)) {
