@@ -16,10 +16,16 @@ var Pollers = map[string]func(*Relay){
 
 // Resolves makes the name of a relay's target have these addresses.
 func Resolves(addrs ...netip.AddrPort) func(*Relay) {
-	return func(r *Relay) {
-		r.lookUp = func(context.Context) ([]netip.AddrPort, error) { return addrs, nil }
-	}
+	return LooksUp(func(context.Context) ([]netip.AddrPort, error) { return addrs, nil })
 }
+
+// LooksUp makes a relay find its target by f.
+func LooksUp(f func(context.Context) ([]netip.AddrPort, error)) func(*Relay) {
+	return func(r *Relay) { r.lookUp = f }
+}
+
+// MostLookups is how many lookups a relay has under way at once.
+const MostLookups = mostLookups
 
 // CloseIdlePipes closes the pipes that the process keeps for the next one.
 var CloseIdlePipes = defaultPool.CloseIdle

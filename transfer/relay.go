@@ -55,10 +55,12 @@ type Relay struct {
 	open      atomic.Int64 // connections now
 	emptied   atomic.Int64 // when open last became 0, on the loops' clock
 	crowded   atomic.Bool  // a loop waits for a connection to end
+	short     atomic.Int64 // clients that were let in and have no descriptors to reach the target with
 	starved   atomic.Int64 // when it was last told that descriptors ran out, on the loops' clock
 	draining  atomic.Bool  // Drain was called
 	newPoller func() (poller, error)
 	lookUp    func(context.Context) ([]netip.AddrPort, error) // finds the addresses of the target
+	lookups   lookups
 
 	mu       sync.Mutex
 	loops    []*loop
@@ -88,6 +90,9 @@ func (r *Relay) Serve(ctx context.Context, lns ...*Listener) error {
 	if err := r.prepare(ctx); err != nil {
 		return err
 	}
+	looking, done := context.WithCancel(context.WithoutCancel(ctx))
+	defer done()
+	r.lookups.ctx = looking
 	if err := r.openLoops(socks); err != nil {
 		return err
 	}
@@ -133,15 +138,15 @@ func (r *Relay) prepare(ctx context.Context) error {
 		}
 	}
 	r.givenOut = lowestGivenOut()
-	r.mostPipes, r.MaxConns = budget(r.MaxConns, r.Loops)
+	r.mostPipes, r.MaxConns = budget(r.MaxConns, r.Loops, r.forTarget())
 	return nil
 }
 
 // budget shares out the descriptors that are left: two for each connection, and pipes for a
 // quarter of the connections, which is what HAProxy plans with; a few stay for lookups.
-func budget(conns, loops int) (pipes, most int) {
-	const perLoop, others = 3, 8
-	free := descriptorLimit() - lowestFree() - others - perLoop*loops
+func budget(conns, loops, held int) (pipes, most int) {
+	const poller = 2
+	free := descriptorLimit() - lowestFree() - mostLookups*eachLookup - (poller+held)*loops
 	most = conns
 	if most <= 0 {
 		most = max(1, free*2/5)
@@ -199,12 +204,12 @@ func (r *Relay) supervise(ctx context.Context, failed <-chan error) (err error) 
 	defer idle.Stop()
 	var limit <-chan time.Time
 	stopped := ctx.Done()
+	drains := r.drainings()
 	stop := func(why error) { r.each(func(l *loop) { l.stop(why) }) }
 	for left := len(r.loops); left > 0; {
 		select {
 		case e := <-failed:
 			left--
-	drains := r.drainings()
 			if e != nil && err == nil {
 				err = e
 				stop(e)
@@ -263,11 +268,6 @@ func (r *Relay) Drain(limit time.Duration) {
 	}
 }
 
-// each has every loop run f, and does not wait for it.
-func (r *Relay) each(f func(*loop)) {
-	r.mu.Lock()
-	loops := r.loops
-	r.mu.Unlock()
 // drainings is where Drain leaves word for Serve.
 func (r *Relay) drainings() chan time.Duration {
 	r.mu.Lock()
@@ -278,6 +278,11 @@ func (r *Relay) drainings() chan time.Duration {
 	return r.drains
 }
 
+// each has every loop run f, and does not wait for it.
+func (r *Relay) each(f func(*loop)) {
+	r.mu.Lock()
+	loops := r.loops
+	r.mu.Unlock()
 	for _, l := range loops {
 		l.post(f)
 	}

@@ -16,7 +16,7 @@ type accepts struct {
 	resumeAt  int64 // they are not until then, because something ran out
 	backOff   time.Duration
 	atOnce    int   // clients to take when the listener is told of
-	reserve   int   // a descriptor held back, -1 while it is in use
+	held      []int // descriptors held back for the next target; none while they are in use
 	broken    error // why accepting cannot go on
 }
 
@@ -34,9 +34,14 @@ func (l *loop) listen() {
 	if l.listening || l.leaving || l.full || l.resumeAt > 0 {
 		return
 	}
-	if l.reserve < 0 {
-		if l.reserve, _ = openReserve(); l.reserve < 0 {
-			l.starve(unix.EMFILE)
+	if l.r.short.Load() > 0 {
+		l.pause()
+		return
+	}
+	if len(l.held) == 0 {
+		var err error
+		if l.held, err = holdBack(l.r.forTarget()); err != nil {
+			l.starve(err)
 			return
 		}
 	}
@@ -73,10 +78,39 @@ func (l *loop) leaveListeners() {
 	l.socks = nil
 }
 
-func (l *loop) giveReserve() {
-	if l.reserve >= 0 {
-		unix.Close(l.reserve)
-		l.reserve = -1
+// giveHeld lets those be used who need descriptors, and tells whether there were any.
+func (l *loop) giveHeld() bool {
+	had := len(l.held) > 0
+	letGo(l.held)
+	l.held = nil
+	return had
+}
+
+// forTarget returns how many descriptors it takes to reach a target.
+func (r *Relay) forTarget() int {
+	if r.goal.host != "" {
+		return 1 + eachLookup
+	}
+	return 1
+}
+
+// holdBack takes descriptors that are for nothing, so that a client that was accepted can
+// have its target even when the others have run out.
+func holdBack(n int) (fds []int, err error) {
+	for range n {
+		fd, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			letGo(fds)
+			return nil, os.NewSyscallError("open", err)
+		}
+		fds = append(fds, fd)
+	}
+	return fds, nil
+}
+
+func letGo(fds []int) {
+	for _, fd := range fds {
+		unix.Close(fd)
 	}
 }
 
@@ -85,6 +119,10 @@ func (l *loop) giveReserve() {
 func (l *loop) accept(s *listenSocket) {
 	for n := range max(1, l.atOnce) {
 		if !l.listening {
+			return
+		}
+		if l.r.short.Load() > 0 { // what there is is for those who are in
+			l.pause()
 			return
 		}
 		if !l.r.reserve() {
@@ -124,15 +162,20 @@ func (l *loop) acceptFailed(err error) bool {
 // that nobody uses are descriptors, too.
 func (l *loop) starve(err error) {
 	l.letPipesGo()
-	l.stopListening()
-	l.backOff = min(max(2*l.backOff, leastBackOff), mostBackOff)
-	l.resumeAt = l.now + int64(l.backOff)
+	l.pause()
 	if last := l.r.starved.Load(); last == 0 || l.now-last >= tellStarved {
 		if l.r.starved.CompareAndSwap(last, max(1, l.now)) {
 			l.r.each((*loop).letPipesGo)
 			l.r.tell(RelayEvent{Kind: RelayAcceptPaused, Err: err, Open: int(l.r.open.Load())})
 		}
 	}
+}
+
+// pause stops accepting, for longer each time.
+func (l *loop) pause() {
+	l.stopListening()
+	l.backOff = min(max(2*l.backOff, leastBackOff), mostBackOff)
+	l.resumeAt = l.now + int64(l.backOff)
 }
 
 func (l *loop) letPipesGo() {
@@ -210,12 +253,11 @@ func (l *loop) admit(s *listenSocket, fd int, peer netip.AddrPort) {
 	l.dial(k)
 }
 
-// socket opens a socket for a target, with the reserve if there is no other descriptor.
+// socket opens a socket for a target, with a descriptor held back if there is no other.
 func (l *loop) socket(family int) (int, error) {
 	fd, err := streamSocket(family)
-	if (errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)) && l.reserve >= 0 {
-		l.giveReserve()
-		l.starve(err) // until there is a reserve again
+	if (errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)) && l.giveHeld() {
+		l.starve(err) // until as many can be held back again
 		fd, err = streamSocket(family)
 	}
 	return fd, err

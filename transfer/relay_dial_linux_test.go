@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,6 +35,12 @@ func nobody(t testing.TB, network string) string {
 
 // blackHole returns an address on which connecting takes for ever: its backlog is full.
 func blackHole(t testing.TB, network string) string {
+	_, address, _ := fullBacklog(t, network)
+	return address
+}
+
+// fullBacklog returns a listening socket in whose backlog so many connections wait as there is room for.
+func fullBacklog(t testing.TB, network string) (fd int, address string, waiting int) {
 	family, sa := unix.AF_INET, unix.Sockaddr(&unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})
 	path := freshAddr(t, network)
 	if network == "unix" {
@@ -46,15 +53,15 @@ func blackHole(t testing.TB, network string) string {
 	if in, ok := must(unix.Getsockname(l))(t).(*unix.SockaddrInet4); ok {
 		path = netip.AddrPortFrom(netip.AddrFrom4(in.Addr), uint16(in.Port)).String()
 	}
-	for range 8 {
+	for n := range 8 {
 		c, err := (&net.Dialer{Timeout: 50 * time.Millisecond}).Dial(network, path)
 		if err != nil {
-			return path
+			return l, path, n
 		}
 		t.Cleanup(func() { c.Close() })
 	}
 	t.Fatal("the backlog does not fill up")
-	return ""
+	return -1, "", 0
 }
 
 // TestRelayUnreachable resets a client whose target refuses, or does not answer in time.
@@ -109,6 +116,44 @@ func TestRelayTriesAll(t *testing.T) {
 	}
 	b := relayTo(t, "tcp", "tcp", "name.invalid:1", transfer.Resolves(refuses, refuses))
 	b.isRefused(t)
+}
+
+// TestRelayLookups lets many clients ask for a name while the answers are slow: few lookups
+// are under way at once, and who came later gets an answer that was asked for later.
+func TestRelayLookups(t *testing.T) {
+	const clients = 40
+	answers := listenOn(t, "tcp")
+	good := netip.MustParseAddrPort(answers.Addr().String())
+	var asked, under, most atomic.Int64
+	answer := make(chan struct{})
+	b := relayTo(t, "tcp", "tcp", "name.invalid:1", transfer.LooksUp(func(context.Context) ([]netip.AddrPort, error) {
+		asked.Add(1)
+		if n := under.Add(1); n > most.Load() {
+			most.Store(n) // one at a time reaches a new height: each is counted before it waits
+		}
+		<-answer
+		under.Add(-1)
+		return []netip.AddrPort{good}, nil
+	}))
+	b.target = answers
+	for i := range int64(transfer.MostLookups) { // each has its own, as long as there are few
+		b.dial(t)
+		until(t, "a lookup", func() bool { return asked.Load() == i+1 })
+	}
+	for range clients - transfer.MostLookups {
+		b.dial(t)
+	}
+	until(t, "all to wait", func() bool { return len(b.Table()) == clients })
+	if n := asked.Load(); n != transfer.MostLookups {
+		t.Errorf("%d lookups for those who came first", n)
+	}
+	close(answer)
+	for range clients {
+		b.accept(t)
+	}
+	if a, m := asked.Load(), most.Load(); a <= transfer.MostLookups || a >= clients || m != transfer.MostLookups {
+		t.Errorf("%d lookups for %d clients, %d at once", a, clients, m)
+	}
 }
 
 // TestRelayRetries waits for a target that is not up yet, while the client is patient.
