@@ -94,6 +94,9 @@ func (l *loop) tryNext(k *link) {
 			d.left++
 			l.untilItPasses(k, err)
 			return
+		case reset(err):
+			l.brokenOff(k, err)
+			return
 		}
 		d.err = err
 		l.hangUp(k, targetEnd)
@@ -183,11 +186,24 @@ func (l *loop) attemptEnded(k *link, events uint32) {
 	if err == nil && k.ends[targetEnd].kind == TCP && l.r.selfConnected(fd, k.to) {
 		err = unix.ECONNREFUSED
 	}
-	if err == nil {
+	switch {
+	case err == nil:
 		l.connected(k)
-		return
+	case reset(err):
+		l.brokenOff(k, err)
+	default:
+		l.nextAfter(k, os.NewSyscallError("connect", err))
 	}
-	l.nextAfter(k, os.NewSyscallError("connect", err))
+}
+
+// brokenOff is told that a connect was answered by a reset. A reset of what does not stand
+// yet is a refusal; so it stood, and the target, who may have spoken, broke off before we looked.
+func (l *loop) brokenOff(k *link, err error) {
+	l.connected(k)
+	if !k.over {
+		l.lastWords(k, targetEnd)
+		l.endBroken(k, targetEnd, err)
+	}
 }
 
 func (l *loop) nextAfter(k *link, err error) {

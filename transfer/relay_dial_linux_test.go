@@ -98,6 +98,49 @@ func TestRelayUnreachable(t *testing.T) {
 	}
 }
 
+// TestRelayBrokenOffAtOnce has a target that speaks and breaks off before the relay has seen
+// that it is connected: the loop is held up meanwhile. The client hears what was said, and
+// then the reset.
+func TestRelayBrokenOffAtOnce(t *testing.T) {
+	for name, poller := range transfer.Pollers {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l, address, waiting := fullBacklog(t, "tcp")
+			held, goOn := make(chan struct{}), make(chan struct{})
+			b := &relayBed{network: "tcp", Relay: &transfer.Relay{Network: "tcp", Address: address}}
+			b.hook = func(e transfer.RelayEvent) {
+				if e.Kind == transfer.RelayDenied {
+					close(held)
+					<-goOn
+				}
+			}
+			b.serve(t, poller, func(r *transfer.Relay) {
+				r.Loops, r.Gate.Deny = 1, []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}
+			})
+			client := b.dial(t)
+			until(t, "the relay to connect", func() bool { return len(b.Table()) == 1 })
+			from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+			if c, err := from.Dial("tcp", b.addr); err == nil { // it may be reset at once
+				defer c.Close()
+			}
+			<-held
+			for range waiting + 1 { // the last one is the relay's, when it has sent its SYN again
+				c, _, err := unix.Accept4(l, unix.SOCK_CLOEXEC)
+				mustDo(t, err)
+				must(unix.Write(c, []byte("too many of you")))(t)
+				mustDo(t, unix.SetsockoptLinger(c, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}))
+				mustDo(t, unix.Close(c))
+			}
+			close(goOn)
+			client.reads([]byte("too many of you"))
+			client.breaks()
+			if e := b.tells(t, transfer.RelayClosed, 1); e.Reason != transfer.TargetReset || e.Conn.Target != address {
+				t.Errorf("told %+v", e)
+			}
+		})
+	}
+}
+
 // TestRelayTriesAll connects to a name of which only one address answers: others refuse,
 // or do not answer at all.
 func TestRelayTriesAll(t *testing.T) {
