@@ -216,6 +216,25 @@ func TestRelayStatistics(t *testing.T) {
 	}
 }
 
+// The statistics' socket file of a relay that was killed is replaced; that of one that lives is not.
+func TestRelayStatisticsAgain(t *testing.T) {
+	sock := filepath.Join(t.TempDir(), "stats")
+	args := []string{"relay", "--stats", "unix:" + sock, ":0", target(t, "tcp", late)}
+	killed := zcp(t, args...).start()
+	killed.says("statistics on")
+	killed.kill(unix.SIGKILL)
+	killed.ends(128 + int(unix.SIGKILL))
+	p := zcp(t, args...).start()
+	p.says("statistics on")
+	zcp(t, args...).run(1).says("address already in use")
+	if page := page1(t, sock, "/metrics"); !strings.Contains(page, "zcp_relay_connections 0\n") {
+		t.Errorf("got %s", page)
+	}
+	p.signal(unix.SIGINT)
+	p.ends(128 + int(unix.SIGINT))
+	absent(t, sock)
+}
+
 // page1 asks a server on a Unix socket for a page, in HTTP/1.0.
 func page1(t testing.TB, sock, path string) string {
 	t.Helper()

@@ -36,9 +36,7 @@ func serveStats(ctx context.Context, out *Printer, c *RelayConfig, r *transfer.R
 	if op.Kind == TCP && op.Host == "" {
 		op.Host = "127.0.0.1"
 	}
-	var lc net.ListenConfig
-	lc.SetMultipathTCP(false)
-	ln, err := lc.Listen(ctx, op.Network, address(op))
+	ln, err := transfer.ListenPlain(ctx, op.Network, address(op))
 	if err != nil {
 		return nil, (&meeting{op: op}).failure(err)
 	}
