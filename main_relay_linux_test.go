@@ -93,18 +93,21 @@ func TestRelayHalfClose(t *testing.T) {
 	}
 }
 
-// SIGTERM closes the listener at once and lets connections end; --drain bounds that; SIGINT does not wait.
+// SIGTERM closes the listener at once and lets connections end; --drain bounds that; SIGINT
+// does not wait, and neither does a second SIGTERM.
 func TestRelayDrain(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		args   []string
 		signal syscall.Signal
 		cut    bool
+		twice  bool
 		status int
 	}{
-		{"until they end", nil, unix.SIGTERM, false, 0},
-		{"for a while", []string{"--drain", "100ms"}, unix.SIGTERM, true, 1},
-		{"at once", nil, unix.SIGINT, true, 130},
+		{"until they end", nil, unix.SIGTERM, false, false, 0},
+		{"for a while", []string{"--drain", "100ms"}, unix.SIGTERM, true, false, 1},
+		{"at once", nil, unix.SIGINT, true, false, 130},
+		{"a second signal", nil, unix.SIGTERM, true, true, 143},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := zcp(t, append([]string{"relay", "-v", ":0", target(t, "tcp", late)}, test.args...)...).start()
@@ -112,6 +115,10 @@ func TestRelayDrain(t *testing.T) {
 			p.says("#1 .* to ")
 			write(t, c, []byte("hello"))
 			p.signal(test.signal)
+			if test.twice {
+				p.says("no new connections, 1 are still open")
+				p.signal(test.signal)
+			}
 			if test.cut {
 				wantReset(t, c)
 				p.ends(test.status)
@@ -337,5 +344,15 @@ func TestRelayService(t *testing.T) {
 		t.Errorf("got %q, %v", line, err)
 	}
 	c.Close()
+	if n, err := manager.Read(b); string(b[:n]) != "STOPPING=1" || err != nil {
+		t.Errorf("told %q, %v", b[:n], err)
+	}
 	p.ends(0)
+
+	connected, other := unixPair(t)
+	defer connected.Close()
+	defer other.Close()
+	p = zcp(t, "relay", "sd:", "127.0.0.1:1").with("LISTEN_FDS=1")
+	p.ExtraFiles = []*os.File{connected}
+	p.run(1).says("sd:: descriptor 3 does not listen")
 }
