@@ -127,13 +127,40 @@ func (w *twoWay) both(ctx context.Context, cancel context.CancelCauseFunc) error
 	if w.in.Kind() == transfer.Terminal {
 		endUp(errNobodyReads)
 	}
-	if err = <-up; ctx.Err() != nil {
+	if err = w.awaitUp(ctx, up, endUp); ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	if err == nil || errors.Is(err, errNobodyReads) {
 		err = w.up.Flush(ctx, w.conn)
 	}
 	return w.failure(err, false)
+}
+
+// awaitUp waits for the end of our own direction when the peer has ended its own. A peer that
+// breaks off meanwhile ends it, also while there is nothing to write that would meet the reset.
+func (w *twoWay) awaitUp(ctx context.Context, up <-chan error, endUp context.CancelCauseFunc) error {
+	watching, done := context.WithCancel(ctx)
+	broken := make(chan error, 1)
+	go func() { broken <- transfer.AwaitBroken(watching, w.conn) }()
+	select {
+	case err := <-up:
+		done()
+		<-broken
+		return err
+	case why := <-broken:
+		done()
+		if why == nil {
+			why = errNobodyReads
+		}
+		endUp(why)
+		if err := <-up; err != nil { // our direction may have ended just now, in order: that made it broken
+			return err
+		}
+		if why == errNobodyReads {
+			return nil
+		}
+		return why
+	}
 }
 
 func reset(err error) bool {

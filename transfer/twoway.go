@@ -55,6 +55,19 @@ func (t *Transfer) Flush(ctx context.Context, c *Conn) error {
 	}
 }
 
+// AwaitBroken waits, after the peer of c has ended its direction, until nobody takes any more
+// what is written to c, and returns the error that says so: a reset. It is nil where a Unix
+// peer has closed in order, or where we have ended our direction, too.
+func AwaitBroken(ctx context.Context, c *Conn) error {
+	if err := AwaitHangup(ctx, c.Endpoint); err != nil {
+		return err
+	}
+	if err := socketError(c.fd); err != nil {
+		return &Error{Destination, err}
+	}
+	return nil
+}
+
 // AwaitHangup returns nil once nobody can read any more what is written to a pipe or
 // socket, or the context's cause if that ends first. Other kinds have no reader to lose.
 func AwaitHangup(ctx context.Context, e *Endpoint) error {
