@@ -111,6 +111,15 @@ func TestRelayStdioEndings(t *testing.T) {
 		w.Close()
 		p.ends(0)
 	})
+	t.Run("a Unix peer hangs up on the way", func(t *testing.T) {
+		in, err := os.Open("/dev/zero")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer in.Close()
+		addr := target(t, "unix", func(c net.Conn) { _, _ = io.CopyN(io.Discard, c, 1<<20); c.Close() })
+		zcp(t, "relay", "-", addr).from(in).run(3).says("connection reset by peer")
+	})
 	t.Run("idle", func(t *testing.T) {
 		in, w := io.Pipe() // an end of our own would be passed on
 		defer w.Close()

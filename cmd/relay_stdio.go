@@ -152,14 +152,18 @@ func (w *twoWay) awaitUp(ctx context.Context, up <-chan error, endUp context.Can
 		if why == nil {
 			why = errNobodyReads
 		}
+		waits, _ := w.up.Stats.Waiting()
 		endUp(why)
-		if err := <-up; err != nil { // our direction may have ended just now, in order: that made it broken
-			return err
-		}
-		if why == errNobodyReads {
+		err := <-up
+		switch {
+		case err == nil && why == errNobodyReads: // our direction has ended just now, in order: that made it broken
 			return nil
+		case err == nil:
+			return why
+		case errors.Is(err, errNobodyReads) && (waits == transfer.Destination || w.up.Stats.Lost.Load() > 0):
+			return &transfer.Error{Side: transfer.Destination, Err: unix.EPIPE} // what it has not taken
 		}
-		return why
+		return err
 	}
 }
 
