@@ -3,6 +3,7 @@ package transfer
 import (
 	"context"
 	"net/netip"
+	"time"
 )
 
 // Linger is SO_LINGER as a socket carries it now.
@@ -13,6 +14,9 @@ var Pollers = map[string]func(*Relay){
 	"epoll": func(*Relay) {},
 	"poll":  func(r *Relay) { r.newPoller = newPollSet },
 }
+
+// LooksSoon makes a relay ask the slow questions of a connection early.
+func LooksSoon(r *Relay) { r.firstLook = 20 * time.Millisecond }
 
 // Resolves makes the name of a relay's target have these addresses.
 func Resolves(addrs ...netip.AddrPort) func(*Relay) {

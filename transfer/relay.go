@@ -59,6 +59,7 @@ type Relay struct {
 	starved   atomic.Int64 // when it was last told that descriptors ran out, on the loops' clock
 	draining  atomic.Bool  // Drain was called
 	newPoller func() (poller, error)
+	firstLook time.Duration
 	lookUp    func(context.Context) ([]netip.AddrPort, error) // finds the addresses of the target
 	lookups   lookups
 
@@ -93,18 +94,19 @@ func (r *Relay) Serve(ctx context.Context, lns ...*Listener) error {
 	looking, done := context.WithCancel(context.WithoutCancel(ctx))
 	defer done()
 	r.lookups.ctx = looking
-	if err := r.openLoops(socks); err != nil {
+	loops, err := r.openLoops(socks)
+	if err != nil {
 		return err
 	}
 	var running sync.WaitGroup
-	failed := make(chan error, len(r.loops))
-	for _, l := range r.loops {
+	failed := make(chan error, len(loops))
+	for _, l := range loops {
 		running.Go(func() { failed <- l.run() })
 	}
 	for _, s := range socks {
 		r.tell(RelayEvent{Kind: RelayListening, Addr: s.addr})
 	}
-	err = r.supervise(ctx, failed)
+	err = r.supervise(ctx, len(loops), failed)
 	running.Wait()
 	return err
 }
@@ -120,6 +122,9 @@ func (r *Relay) prepare(ctx context.Context) error {
 	}
 	if r.Loops <= 0 {
 		r.Loops = defaultLoops()
+	}
+	if r.firstLook == 0 {
+		r.firstLook = firstLook
 	}
 	var err error
 	if r.goal, err = aimAt(ctx, r.Network, r.Address); err != nil {
@@ -180,7 +185,8 @@ func lowestFree() int {
 	return fd
 }
 
-func (r *Relay) openLoops(socks []*listenSocket) error {
+// openLoops returns the loops as they are now; r.loops loses those that end.
+func (r *Relay) openLoops(socks []*listenSocket) ([]*loop, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for range r.Loops {
@@ -190,23 +196,23 @@ func (r *Relay) openLoops(socks []*listenSocket) error {
 				l.close()
 			}
 			r.loops = nil
-			return err
+			return nil, err
 		}
 		r.loops = append(r.loops, l)
 	}
-	return nil
+	return r.loops, nil
 }
 
-// supervise waits for a reason to end, and then for the loops to end. Each of them reports
-// once to failed.
-func (r *Relay) supervise(ctx context.Context, failed <-chan error) (err error) {
+// supervise waits for a reason to end, and then for so many loops to end. Each of them
+// reports once to failed.
+func (r *Relay) supervise(ctx context.Context, left int, failed <-chan error) (err error) {
 	idle := newTimer(r.ExitIdle)
 	defer idle.Stop()
 	var limit <-chan time.Time
 	stopped := ctx.Done()
 	drains := r.drainings()
 	stop := func(why error) { r.each(func(l *loop) { l.stop(why) }) }
-	for left := len(r.loops); left > 0; {
+	for left > 0 {
 		select {
 		case e := <-failed:
 			left--

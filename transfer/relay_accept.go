@@ -174,6 +174,9 @@ func (l *loop) starve(err error) {
 // pause stops accepting, for longer each time.
 func (l *loop) pause() {
 	l.stopListening()
+	if l.resumeAt > l.now {
+		return // it was said in this turn
+	}
 	l.backOff = min(max(2*l.backOff, leastBackOff), mostBackOff)
 	l.resumeAt = l.now + int64(l.backOff)
 }

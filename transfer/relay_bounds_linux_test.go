@@ -289,3 +289,27 @@ func TestRelayInherited(t *testing.T) {
 		})
 	}
 }
+
+// TestRelayListenerBreaks ends with an error when somebody else who holds its listener ends that.
+func TestRelayListenerBreaks(t *testing.T) {
+	for name, poller := range transfer.Pollers {
+		t.Run(name, func(t *testing.T) {
+			fd := must(unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0))(t)
+			defer unix.Close(fd)
+			mustDo(t, unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+			mustDo(t, unix.Listen(fd, 5))
+			ln := must(transfer.InheritListener(fd))(t)
+			b := &relayBed{network: "tcp", target: listenOn(t, "tcp"), Relay: &transfer.Relay{Network: "tcp"}, addr: ln.Addr().String()}
+			b.Address = b.target.Addr().String()
+			b.serveOn(t, ln, poller)
+			client, target := b.connect(t)
+			mustDo(t, unix.Shutdown(fd, unix.SHUT_RD))
+			if err := <-b.served; !errors.Is(err, unix.EINVAL) {
+				t.Errorf("served until %v", err)
+			}
+			b.served <- nil
+			client.breaks()
+			target.breaks()
+		})
+	}
+}
