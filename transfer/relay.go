@@ -9,8 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/zcp-go/zcp/pipepool"
 )
 
@@ -145,44 +143,6 @@ func (r *Relay) prepare(ctx context.Context) error {
 	r.givenOut = lowestGivenOut()
 	r.mostPipes, r.MaxConns = budget(r.MaxConns, r.Loops, r.forTarget())
 	return nil
-}
-
-// budget shares out the descriptors that are left: two for each connection, and pipes for a
-// quarter of the connections, which is what HAProxy plans with; a few stay for lookups.
-func budget(conns, loops, held int) (pipes, most int) {
-	const poller = 2
-	free := descriptorLimit() - lowestFree() - mostLookups*eachLookup - (poller+held)*loops
-	most = conns
-	if most <= 0 {
-		most = max(1, free*2/5)
-	}
-	return max(0, (free-2*most)/2), most
-}
-
-// descriptorLimit returns how many descriptors the process may have, after raising the
-// soft limit to the hard one.
-func descriptorLimit() int {
-	var lim unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
-		return 1024
-	}
-	if lim.Cur < lim.Max {
-		raised := unix.Rlimit{Cur: lim.Max, Max: lim.Max}
-		if unix.Setrlimit(unix.RLIMIT_NOFILE, &raised) == nil {
-			lim = raised
-		}
-	}
-	return int(min(lim.Cur, 1<<30))
-}
-
-// lowestFree returns the lowest descriptor that is free, about as many as are open.
-func lowestFree() int {
-	fd, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return 16
-	}
-	unix.Close(fd)
-	return fd
 }
 
 // openLoops returns the loops as they are now; r.loops loses those that end.

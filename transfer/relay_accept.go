@@ -1,7 +1,6 @@
 package transfer
 
 import (
-	"errors"
 	"net/netip"
 	"os"
 	"time"
@@ -76,42 +75,6 @@ func (l *loop) leaveListeners() {
 		}
 	}
 	l.socks = nil
-}
-
-// giveHeld lets those be used who need descriptors, and tells whether there were any.
-func (l *loop) giveHeld() bool {
-	had := len(l.held) > 0
-	letGo(l.held)
-	l.held = nil
-	return had
-}
-
-// forTarget returns how many descriptors it takes to reach a target.
-func (r *Relay) forTarget() int {
-	if r.goal.host != "" {
-		return 1 + eachLookup
-	}
-	return 1
-}
-
-// holdBack takes descriptors that are for nothing, so that a client that was accepted can
-// have its target even when the others have run out.
-func holdBack(n int) (fds []int, err error) {
-	for range n {
-		fd, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err != nil {
-			letGo(fds)
-			return nil, os.NewSyscallError("open", err)
-		}
-		fds = append(fds, fd)
-	}
-	return fds, nil
-}
-
-func letGo(fds []int) {
-	for _, fd := range fds {
-		unix.Close(fd)
-	}
 }
 
 // accept takes clients that wait: one, and twice as many each time that more did. Those
@@ -254,14 +217,4 @@ func (l *loop) admit(s *listenSocket, fd int, peer netip.AddrPort) {
 	k.look = l.now + int64(dialLook)
 	l.schedule(k, k.look)
 	l.dial(k)
-}
-
-// socket opens a socket for a target, with a descriptor held back if there is no other.
-func (l *loop) socket(family int) (int, error) {
-	fd, err := streamSocket(family)
-	if (errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)) && l.giveHeld() {
-		l.starve(err) // until as many can be held back again
-		fd, err = streamSocket(family)
-	}
-	return fd, err
 }

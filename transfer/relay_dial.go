@@ -105,12 +105,6 @@ func (l *loop) tryNext(k *link) {
 	l.roundFailed(k)
 }
 
-// passes tells whether an error will pass by itself, while nothing tells when: the backlog
-// of a Unix socket is full, or the descriptors have run out.
-func passes(err error) bool {
-	return errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
-}
-
 // attempt begins to connect to the address that is next. Where the connection does not
 // stand at once, as with TCP, it returns EINPROGRESS and d.until says how long to wait.
 func (l *loop) attempt(k *link) error {
@@ -234,25 +228,6 @@ func (l *loop) roundFailed(k *link) {
 func (l *loop) putOff(k *link, d time.Duration) {
 	k.dial.again, k.dial.until = l.now+int64(d), 0
 	l.schedule(k, k.dial.again)
-}
-
-// untilItPasses puts off what passes by itself, each time for longer: there may be thousands.
-func (l *loop) untilItPasses(k *link, err error) {
-	d := k.dial
-	if !errors.Is(err, unix.EAGAIN) && !d.short {
-		d.short = true
-		l.r.short.Add(1)
-	}
-	d.vain = min(max(2*d.vain, leastVain), mostVain)
-	l.putOff(k, d.vain)
-}
-
-// notShort is called when a link has the descriptors it needs, or needs none any more.
-func (l *loop) notShort(d *dialing) {
-	if d.short {
-		d.short = false
-		l.r.short.Add(-1)
-	}
 }
 
 // dialTimers does what is due while a link is connecting, and returns when to look again.
