@@ -5,12 +5,16 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
 )
 
@@ -150,4 +154,56 @@ func page1(t testing.TB, sock, path string) string {
 	}
 	_, body, _ := strings.Cut(string(b), "\r\n\r\n")
 	return body
+}
+
+// On a terminal one line says what goes on. Other lines, and the end, leave nothing of it.
+func TestRelayLine(t *testing.T) {
+	p := exec.Command(zcpPath(t), "relay", "127.0.0.1:0", target(t, "tcp", late))
+	p.Env = append(os.Environ(), "TERM=xterm")
+	terminal, err := pty.StartWithSize(p, &pty.Winsize{Rows: 24, Cols: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer terminal.Close()
+	defer time.AfterFunc(guardTime, func() { _ = p.Process.Kill() }).Stop()
+	shown := newScreen()
+	read := make(chan struct{})
+	go func() {
+		_, _ = io.Copy(shown, terminal) // EIO when the program has ended
+		shown.close()
+		close(read)
+	}()
+	shows := func(pattern string) []string {
+		t.Helper()
+		m := shown.await(pattern)
+		if m == nil {
+			t.Fatalf("never %q, but %q", pattern, shown)
+		}
+		return m
+	}
+	c, err := net.Dial("tcp", shows(`listening on (\S+)`)[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	write(t, c, []byte("hello"))
+	shows(`relay 127\.0\.0\.1:0 -> 127\.0\.0\.1:\d+  1 open, 0 done  up 5B down 0B  \[`)
+	if err := p.Process.Signal(unix.SIGUSR1); err != nil {
+		t.Error(err)
+	}
+	shows(`\r\x1b\[Jzcp: 1 open of at most`)
+	if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	shows(`  0 open, 1 done  up 5B down 5B  \[`)
+	if err := p.Process.Signal(unix.SIGTERM); err != nil {
+		t.Error(err)
+	}
+	if err := p.Wait(); err != nil {
+		t.Error(err)
+	}
+	<-read
+	if text := shown.String(); strings.LastIndex(text, " done") > strings.LastIndex(text, "\r\x1b[J") {
+		t.Errorf("the line was left behind: %q", text)
+	}
 }
