@@ -12,6 +12,8 @@ func (c *Conn) EndWrites() error {
 	if err := unix.Shutdown(c.fd, unix.SHUT_WR); err != nil {
 		if serr := socketError(c.fd); serr != nil {
 			err = serr
+		} else if err == unix.ENOTCONN { // it was broken off, and the other direction has been told why
+			err = unix.ECONNRESET
 		}
 		return &Error{Destination, err}
 	}
