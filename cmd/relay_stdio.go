@@ -150,20 +150,32 @@ func (w *twoWay) awaitUp(ctx context.Context, up <-chan error, endUp context.Can
 	case why := <-broken:
 		done()
 		if why == nil {
-			why = errNobodyReads
+			return w.awaitSilence(up, endUp)
 		}
-		waits, _ := w.up.Stats.Waiting()
 		endUp(why)
-		err := <-up
-		switch {
-		case err == nil && why == errNobodyReads: // our direction has ended just now, in order: that made it broken
-			return nil
-		case err == nil:
-			return why
-		case errors.Is(err, errNobodyReads) && (waits == transfer.Destination || w.up.Stats.Lost.Load() > 0):
-			return &transfer.Error{Side: transfer.Destination, Err: unix.EPIPE} // what it has not taken
+		if err := <-up; err != nil { // our direction may have ended just now
+			return err
 		}
-		return err
+		return why
+	}
+}
+
+// awaitSilence ends our direction when there is nothing to write to a Unix peer that has hung
+// up in order, as a terminal's. If there is, the next write fails, and that is no good end.
+func (w *twoWay) awaitSilence(up <-chan error, endUp context.CancelCauseFunc) error {
+	const long = 50 * time.Millisecond
+	tick := time.NewTicker(long)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-up:
+			return err
+		case <-tick.C:
+			if side, since := w.up.Stats.Waiting(); side == transfer.Source && time.Since(since) >= long {
+				endUp(errNobodyReads)
+				return <-up
+			}
+		}
 	}
 }
 
