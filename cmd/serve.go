@@ -99,7 +99,7 @@ func (s *server) serve(ctx context.Context) error {
 		case err == nil:
 			trouble.reset()
 			s.wg.Add(1)
-			go s.serveOne(ctx, conn)
+			go s.serveOne(ctx, conn, s.log.open(nameOf(conn, s.m.op)))
 			continue
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
@@ -116,10 +116,9 @@ func (s *server) serve(ctx context.Context) error {
 	}
 }
 
-func (s *server) serveOne(ctx context.Context, conn *transfer.Conn) {
+func (s *server) serveOne(ctx context.Context, conn *transfer.Conn, k *serverConn) {
 	defer s.wg.Done()
 	defer func() { <-s.slots }()
-	k := s.log.open(nameOf(conn, s.m.op))
 	s.out.Emit(&Open{ID: k.id, Peer: k.peer, Target: s.m.op.Text})
 	done := s.handle(ctx, conn, func(t *session) { s.log.begun(k, t) })
 	s.log.close(k)
