@@ -209,6 +209,9 @@ func TestKeepOpen(t *testing.T) {
 	}
 	reset(t, dial(t, p))
 	p.says("connection reset by peer")
+	p.signal(unix.SIGUSR1)
+	p.says(`1 open of at most [\d,]+, 4 closed \(1 broken\), up 0B, down \d+B`)
+	p.says(`#1 .*: .* old, up 0B .*, down 5B .*, waits for: client to close`)
 	if b, err := io.ReadAll(first); string(b) != "hello" || err != nil {
 		t.Errorf("the first got %q, %v", b, err)
 	}

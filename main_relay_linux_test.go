@@ -3,9 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
@@ -91,18 +89,21 @@ func TestRelayHalfClose(t *testing.T) {
 	}
 }
 
-// SIGTERM closes the listener at once and lets connections end; --drain bounds that; SIGINT does not wait.
+// SIGTERM closes the listener at once and lets connections end; --drain bounds that; SIGINT
+// does not wait, and neither does a second SIGTERM.
 func TestRelayDrain(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		args   []string
 		signal syscall.Signal
 		cut    bool
+		twice  bool
 		status int
 	}{
-		{"until they end", nil, unix.SIGTERM, false, 0},
-		{"for a while", []string{"--drain", "100ms"}, unix.SIGTERM, true, 1},
-		{"at once", nil, unix.SIGINT, true, 130},
+		{"until they end", nil, unix.SIGTERM, false, false, 0},
+		{"for a while", []string{"--drain", "100ms"}, unix.SIGTERM, true, false, 1},
+		{"at once", nil, unix.SIGINT, true, false, 130},
+		{"a second signal", nil, unix.SIGTERM, true, true, 143},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := zcp(t, append([]string{"relay", "-v", ":0", target(t, "tcp", late)}, test.args...)...).start()
@@ -110,6 +111,10 @@ func TestRelayDrain(t *testing.T) {
 			p.says("#1 .* to ")
 			write(t, c, []byte("hello"))
 			p.signal(test.signal)
+			if test.twice {
+				p.says("no new connections, 1 are still open")
+				p.signal(test.signal)
+			}
 			if test.cut {
 				wantReset(t, c)
 				p.ends(test.status)
@@ -159,80 +164,6 @@ func TestRelayRefuses(t *testing.T) {
 	q.says(`may not connect: reset`)
 }
 
-// The statistics, as JSON and as Prometheus' text, and SIGUSR1's table tell the same connection.
-func TestRelayStatistics(t *testing.T) {
-	sock := filepath.Join(t.TempDir(), "stats")
-	p := zcp(t, "relay", "--json", "--stats", "unix:"+sock, ":0", target(t, "tcp", func(c net.Conn) { _, _ = io.Copy(c, c); c.Close() })).start()
-	port := p.says(`"event":"listening".*"port":(\d+)`)[1]
-	c, err := net.Dial("tcp", "127.0.0.1:"+port)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	write(t, c, []byte("hello"))
-	if _, err := io.ReadFull(c, make([]byte, 5)); err != nil {
-		t.Fatal(err)
-	}
-	var page struct {
-		Event       string
-		Open        int
-		UpBytes     int64 `json:"up_bytes"`
-		Connections []struct {
-			ID        int
-			Peer      string
-			UpBytes   int64 `json:"up_bytes"`
-			DownBytes int64 `json:"down_bytes"`
-			Waits     string
-		}
-	}
-	if err := json.Unmarshal([]byte(page1(t, sock, "/")), &page); err != nil {
-		t.Fatal(err)
-	}
-	if page.Open != 1 || len(page.Connections) != 1 || page.Connections[0].UpBytes != 5 || page.Connections[0].DownBytes != 5 ||
-		page.Connections[0].Peer != c.LocalAddr().String() || page.Connections[0].Waits != "nobody sends" {
-		t.Errorf("JSON says %+v", page)
-	}
-	text := page1(t, sock, "/metrics")
-	for _, want := range []string{"\nzcp_relay_connections 1\n", "\nzcp_relay_up_bytes_total 5\n", "# TYPE zcp_relay_up_bytes_total counter\n"} {
-		if !strings.Contains(text, want) {
-			t.Errorf("no %q in %s", want, text)
-		}
-	}
-	if !strings.HasPrefix(page1(t, sock, "/nothing"), "there is /") {
-		t.Error("an unknown page was found")
-	}
-	p.signal(unix.SIGUSR1)
-	p.says(`"event":"totals".*"open":1`)
-	p.says(`"event":"connection".*"up_bytes":5,"down_bytes":5`)
-	c.Close()
-	p.says(`"event":"close".*"up_bytes":5,"down_bytes":5.*"reason":"ended"`)
-	p.signal(unix.SIGTERM)
-	p.ends(0)
-	for _, line := range strings.Split(strings.TrimSpace(p.err.String()), "\n") {
-		var flat map[string]any
-		if err := json.Unmarshal([]byte(line), &flat); err != nil || flat["event"] == nil || flat["time"] == nil {
-			t.Errorf("%q: %v", line, err)
-		}
-	}
-}
-
-// page1 asks a server on a Unix socket for a page, in HTTP/1.0.
-func page1(t testing.TB, sock, path string) string {
-	t.Helper()
-	c, err := net.Dial("unix", sock)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	fmt.Fprintf(c, "GET %s HTTP/1.0\r\nHost: x\r\n\r\n", path)
-	b, err := io.ReadAll(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, body, _ := strings.Cut(string(b), "\r\n\r\n")
-	return body
-}
-
 // A service: the socket comes from the service manager, which is told when it is served
 // and when that ends; it ends by itself when nobody came for a while.
 func TestRelayService(t *testing.T) {
@@ -271,5 +202,15 @@ func TestRelayService(t *testing.T) {
 		t.Errorf("got %q, %v", line, err)
 	}
 	c.Close()
+	if n, err := manager.Read(b); string(b[:n]) != "STOPPING=1" || err != nil {
+		t.Errorf("told %q, %v", b[:n], err)
+	}
 	p.ends(0)
+
+	connected, other := unixPair(t)
+	defer connected.Close()
+	defer other.Close()
+	p = zcp(t, "relay", "sd:", "127.0.0.1:1").with("LISTEN_FDS=1")
+	p.ExtraFiles = []*os.File{connected}
+	p.run(1).says("sd:: descriptor 3 does not listen")
 }

@@ -111,6 +111,48 @@ func TestRelayStdioEndings(t *testing.T) {
 		w.Close()
 		p.ends(3)
 	})
+	t.Run("reset after its end", func(t *testing.T) {
+		in, w := io.Pipe() // nothing comes from it that would meet the reset
+		defer w.Close()
+		r, out, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		p := zcp(t, "relay", "-", addr).from(in)
+		p.Stdout = out
+		p.start()
+		out.Close()
+		c := <-silent
+		write(t, c, []byte("x"))
+		if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := io.ReadAll(r); string(b) != "x" || err != nil {
+			t.Errorf("got %q, %v", b, err)
+		}
+		reset(t, c.(*net.TCPConn))
+		p.says("connection reset by peer")
+		w.Close() // the copying goroutine of package exec
+		p.ends(3)
+	})
+	t.Run("a Unix peer hangs up", func(t *testing.T) {
+		in, w := io.Pipe()
+		defer w.Close()
+		p := zcp(t, "relay", "-v", "-", target(t, "unix", func(c net.Conn) { _, _ = c.Write([]byte("bye")); c.Close() })).from(in).start()
+		p.says("up 0B, down 3B .*ended")
+		w.Close()
+		p.ends(0)
+	})
+	t.Run("a Unix peer hangs up on the way", func(t *testing.T) {
+		in, err := os.Open("/dev/zero")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer in.Close()
+		addr := target(t, "unix", func(c net.Conn) { _, _ = io.CopyN(io.Discard, c, 1<<20); c.Close() })
+		zcp(t, "relay", "-", addr).from(in).run(3).says("connection reset by peer")
+	})
 	t.Run("idle", func(t *testing.T) {
 		in, w := io.Pipe() // an end of our own would be passed on
 		defer w.Close()

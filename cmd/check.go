@@ -41,17 +41,25 @@ func (s *settings) checkRelay(listen, target Operand) error {
 	if listen.Kind == Stdio && target.Kind == Stdio {
 		return usagef("relay from - to -: that is zcp cat")
 	}
-	one := listen.Kind == Stdio
+	one := listen.Kind == Stdio || target.Kind == Stdio
 	connects := target.Kind == TCP || target.Kind == Unix
 	return firstError(
 		s.only("max-conns", !one, "makes no sense with -, which is one connection"),
 		s.only("half-close", !one, "does not apply to -"), s.only("drain", !one, "does not apply to -"),
-		s.only("exit-idle", !one, "does not apply to -"),
-		s.only("allow", !one && listen.Kind != Unix, "is for TCP, others have no addresses"),
-		s.only("deny", !one && listen.Kind != Unix, "is for TCP, others have no addresses"),
+		s.only("exit-idle", !one, "does not apply to -"), s.only("stats", !one, "does not apply to -"),
+		s.only("allow", listen.Kind != Stdio && listen.Kind != Unix, "is for TCP, others have no addresses"),
+		s.only("deny", listen.Kind != Stdio && listen.Kind != Unix, "is for TCP, others have no addresses"),
 		s.only("bind", target.Kind == TCP, "is for connecting to HOST:PORT"),
 		s.only("retry-for", connects, "is for connecting"),
-		s.checkFamily(target), s.checkFamily(listen))
+		s.checkFamily(target), s.checkFamily(listen), checkTarget(target, one))
+}
+
+// checkTarget refuses a connection that exists already where each client needs its own.
+func checkTarget(target Operand, one bool) error {
+	if target.Kind == FD && !one {
+		return usagef("%s: the target is connected to anew for each client, a descriptor is one connection: zcp relay - %s", target, target)
+	}
+	return nil
 }
 
 // checkFamily refuses -4 for an address of IPv6 and the like.

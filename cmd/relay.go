@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -68,6 +69,9 @@ func relayListeners(ctx context.Context, out *Printer, c *RelayConfig) ([]*trans
 	}
 	var lns []*transfer.Listener
 	for _, fd := range fds {
+		if !transfer.Listening(fd) {
+			return nil, fmt.Errorf("%s: descriptor %d does not listen", c.Listen, fd)
+		}
 		ln, err := transfer.InheritListener(fd)
 		if err != nil {
 			return nil, m.failure(err)
@@ -83,8 +87,10 @@ func relayListeners(ctx context.Context, out *Printer, c *RelayConfig) ([]*trans
 func serveUntilSignal(ctx context.Context, r *transfer.Relay, c *RelayConfig, lns []*transfer.Listener) error {
 	serving, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
+	stopping := sync.OnceFunc(func() { notifySystemd("STOPPING=1") })
+	defer stopping() // --exit-idle, or an error
 	stop := context.AfterFunc(ctx, func() {
-		notifySystemd("STOPPING=1")
+		stopping()
 		if sig, ok := errors.AsType[*Signaled](context.Cause(ctx)); ok && sig.Signal == unix.SIGTERM {
 			r.Drain(c.Drain)
 			return

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -36,9 +35,7 @@ func serveStats(ctx context.Context, out *Printer, c *RelayConfig, r *transfer.R
 	if op.Kind == TCP && op.Host == "" {
 		op.Host = "127.0.0.1"
 	}
-	var lc net.ListenConfig
-	lc.SetMultipathTCP(false)
-	ln, err := lc.Listen(ctx, op.Network, address(op))
+	ln, err := transfer.ListenPlain(ctx, op.Network, address(op))
 	if err != nil {
 		return nil, (&meeting{op: op}).failure(err)
 	}
@@ -108,9 +105,11 @@ func (s *statsServer) page(method, path string) (status, kind string, body []byt
 	case path == "/":
 		return "200 OK", "application/json", s.json()
 	case path == "/metrics":
-		return "200 OK", "text/plain; version=0.0.4; charset=utf-8", s.metrics()
+		return "200 OK", prometheusText, append(metricsOfTotals(s.r.Totals()), metricsOfTable(s.r.Table())...)
+	case path == "/metrics/totals":
+		return "200 OK", prometheusText, metricsOfTotals(s.r.Totals())
 	}
-	return "404 Not Found", plainText, []byte("there is / (JSON) and /metrics (Prometheus)\n")
+	return "404 Not Found", plainText, []byte("there is / (JSON), /metrics and /metrics/totals (Prometheus)\n")
 }
 
 func (s *statsServer) json() []byte {
@@ -131,31 +130,4 @@ func (s *statsServer) json() []byte {
 		return []byte("{}\n")
 	}
 	return append(b, '\n')
-}
-
-// metrics writes the totals in Prometheus' text format.
-func (s *statsServer) metrics() []byte {
-	t := s.r.Totals()
-	var b bytes.Buffer
-	for _, m := range []struct {
-		name, kind, help string
-		value            any
-	}{
-		{"connections", "gauge", "Connections that are open.", t.Open},
-		{"connections_max", "gauge", "Most connections at once.", t.MaxConns},
-		{"accepted_total", "counter", "Clients that were let in.", t.Accepted},
-		{"denied_total", "counter", "Clients that were turned away.", t.Denied},
-		{"unreachable_total", "counter", "Clients that were reset because the target was not reached.", t.Unreachable},
-		{"closed_total", "counter", "Connections that have ended.", t.Closed},
-		{"broken_total", "counter", "Connections that have ended by a reset, an error or a limit.", t.Broken},
-		{"up_bytes_total", "counter", "Bytes delivered to the target.", t.Up},
-		{"down_bytes_total", "counter", "Bytes delivered to the clients.", t.Down},
-		{"dropped_bytes_total", "counter", "Bytes that were taken and could not be delivered.", t.Dropped},
-		{"no_pipe_total", "counter", "Times that bytes went through memory for want of a pipe.", t.NoPipe},
-		{"pipes", "gauge", "Pipes that are open.", t.Pipes},
-		{"uptime_seconds", "gauge", "Seconds since the relay began.", t.Age.Seconds()},
-	} {
-		fmt.Fprintf(&b, "# HELP zcp_relay_%s %s\n# TYPE zcp_relay_%s %s\nzcp_relay_%s %v\n", m.name, m.help, m.name, m.kind, m.name, m.value)
-	}
-	return b.Bytes()
 }

@@ -136,13 +136,56 @@ func (w *twoWay) both(ctx context.Context, cancel context.CancelCauseFunc) error
 	if w.in.Kind() == transfer.Terminal {
 		endUp(errNobodyReads)
 	}
-	if err = <-up; ctx.Err() != nil {
+	if err = w.awaitUp(ctx, up, endUp); ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	if err == nil || errors.Is(err, errNobodyReads) {
 		err = w.up.Flush(ctx, w.conn)
 	}
 	return w.failure(err, false)
+}
+
+// awaitUp waits for the end of our own direction when the peer has ended its own. A peer that
+// breaks off meanwhile ends it, also while there is nothing to write that would meet the reset.
+func (w *twoWay) awaitUp(ctx context.Context, up <-chan error, endUp context.CancelCauseFunc) error {
+	watching, done := context.WithCancel(ctx)
+	broken := make(chan error, 1)
+	go func() { broken <- transfer.AwaitBroken(watching, w.conn) }()
+	select {
+	case err := <-up:
+		done()
+		<-broken
+		return err
+	case why := <-broken:
+		done()
+		if why == nil {
+			return w.awaitSilence(up, endUp)
+		}
+		endUp(why)
+		if err := <-up; err != nil { // our direction may have ended just now
+			return err
+		}
+		return why
+	}
+}
+
+// awaitSilence ends our direction when there is nothing to write to a Unix peer that has hung
+// up in order, as a terminal's. If there is, the next write fails, and that is no good end.
+func (w *twoWay) awaitSilence(up <-chan error, endUp context.CancelCauseFunc) error {
+	const long = 50 * time.Millisecond
+	tick := time.NewTicker(long)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-up:
+			return err
+		case <-tick.C:
+			if side, since := w.up.Stats.Waiting(); side == transfer.Source && time.Since(since) >= long {
+				endUp(errNobodyReads)
+				return <-up
+			}
+		}
+	}
 }
 
 func reset(err error) bool {

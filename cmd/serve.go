@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,12 +20,14 @@ const descriptorsEach = 6
 
 // A server runs one transfer for each connection, many at once, until it is told to stop.
 type server struct {
-	m      *meeting
-	out    *Printer
-	slots  chan struct{} // one is taken by each running connection
-	ids    atomic.Uint64
-	wg     sync.WaitGroup
-	handle func(ctx context.Context, conn *transfer.Conn) *session
+	m     *meeting
+	out   *Printer
+	slots chan struct{} // one is taken by each running connection
+	wg    sync.WaitGroup
+	log   serverLog
+
+	// handle runs one transfer. It calls begun as soon as there is something to tell of it.
+	handle func(ctx context.Context, conn *transfer.Conn, begun func(*session)) *session
 }
 
 // serveSend sends the sources to everyone who connects.
@@ -39,9 +40,10 @@ func serveSend(ctx context.Context, m *meeting, c *SendConfig) error {
 	if m.ln == nil {
 		return usagef("-k serves whoever connects, but %s connects itself", m.op)
 	}
-	s := &server{m: m, out: m.out, handle: func(ctx context.Context, conn *transfer.Conn) *session {
+	s := &server{m: m, out: m.out, handle: func(ctx context.Context, conn *transfer.Conn, begun func(*session)) *session {
 		s := newSendSession(m.out, c)
 		s.serving = true
+		begun(s)
 		s.err = s.send(ctx, conn, c)
 		return s
 	}}
@@ -59,10 +61,11 @@ func serveRecv(ctx context.Context, out *Printer, c *RecvConfig) error {
 		return usagef("-k serves whoever connects, but %s connects itself", m.op)
 	}
 	names := counter{pattern: c.Dest}
-	s := &server{m: m, out: out, handle: func(ctx context.Context, conn *transfer.Conn) *session {
+	s := &server{m: m, out: out, handle: func(ctx context.Context, conn *transfer.Conn, begun func(*session)) *session {
 		op, plan, err := names.next(c.Output)
 		s := newRecvSession(out, c, op)
 		s.serving = true
+		begun(s)
 		if err != nil {
 			conn.Close()
 			s.err = err
@@ -77,6 +80,12 @@ func serveRecv(ctx context.Context, out *Printer, c *RecvConfig) error {
 // serve accepts until ctx ends, waits for what runs, and returns why it ended.
 func (s *server) serve(ctx context.Context) error {
 	s.slots = make(chan struct{}, maxConns(s.m.net.MaxConns))
+	defer s.log.answer(s.out, cap(s.slots))()
+	told := s.m.ln.Refused
+	s.m.ln.Refused = func(peer string) {
+		s.log.denied()
+		told(peer)
+	}
 	defer s.wg.Wait()
 	var trouble backOff
 	for {
@@ -90,7 +99,7 @@ func (s *server) serve(ctx context.Context) error {
 		case err == nil:
 			trouble.reset()
 			s.wg.Add(1)
-			go s.serveOne(ctx, conn)
+			go s.serveOne(ctx, conn, s.log.open(nameOf(conn, s.m.op)))
 			continue
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
@@ -107,26 +116,21 @@ func (s *server) serve(ctx context.Context) error {
 	}
 }
 
-func (s *server) serveOne(ctx context.Context, conn *transfer.Conn) {
+func (s *server) serveOne(ctx context.Context, conn *transfer.Conn, k *serverConn) {
 	defer s.wg.Done()
 	defer func() { <-s.slots }()
-	id, peer, began := s.ids.Add(1), nameOf(conn, s.m.op), time.Now()
-	s.out.Emit(&Open{ID: id, Peer: peer, Target: s.m.op.Text})
-	done := s.handle(ctx, conn)
+	s.out.Emit(&Open{ID: k.id, Peer: k.peer, Target: s.m.op.Text})
+	done := s.handle(ctx, conn, func(t *session) { s.log.begun(k, t) })
+	s.log.close(k)
 	reason := "done"
 	if done.err != nil {
 		reason = done.err.Error()
 	}
-	e := &Close{ID: id, Peer: peer, Target: done.to, Seconds: time.Since(began).Seconds(), Reason: reason}
-	n := done.t.Stats.Bytes.Load()
-	if e.DownBytes = n; done.pulling {
-		e.UpBytes, e.DownBytes = n, 0
-	} else {
-		e.Target = done.from
-	}
+	e := &Close{ID: k.id, Peer: k.peer, Target: k.target(), Seconds: time.Since(k.since).Seconds(), Reason: reason}
+	e.UpBytes, e.DownBytes = k.bytes()
 	s.out.Emit(e)
 	if done.err != nil && ctx.Err() == nil && !s.out.JSON {
-		s.out.Error(fmt.Errorf("%s: %w", Quote(peer), done.err))
+		s.out.Error(fmt.Errorf("%s: %w", Quote(k.peer), done.err))
 	}
 }
 

@@ -3,6 +3,7 @@ package transfer
 import (
 	"context"
 	"net/netip"
+	"time"
 )
 
 // Linger is SO_LINGER as a socket carries it now.
@@ -14,12 +15,21 @@ var Pollers = map[string]func(*Relay){
 	"poll":  func(r *Relay) { r.newPoller = newPollSet },
 }
 
+// LooksSoon makes a relay ask the slow questions of a connection early.
+func LooksSoon(r *Relay) { r.firstLook = 20 * time.Millisecond }
+
 // Resolves makes the name of a relay's target have these addresses.
 func Resolves(addrs ...netip.AddrPort) func(*Relay) {
-	return func(r *Relay) {
-		r.lookUp = func(context.Context) ([]netip.AddrPort, error) { return addrs, nil }
-	}
+	return LooksUp(func(context.Context) ([]netip.AddrPort, error) { return addrs, nil })
 }
+
+// LooksUp makes a relay find its target by f.
+func LooksUp(f func(context.Context) ([]netip.AddrPort, error)) func(*Relay) {
+	return func(r *Relay) { r.lookUp = f }
+}
+
+// MostLookups is how many lookups a relay has under way at once.
+const MostLookups = mostLookups
 
 // CloseIdlePipes closes the pipes that the process keeps for the next one.
 var CloseIdlePipes = defaultPool.CloseIdle

@@ -53,16 +53,26 @@ type Listener struct {
 // Listen opens a listening socket: "tcp" on both IP versions, "tcp4", "tcp6", or "unix",
 // where a socket file that nobody answers on is replaced. It is plain TCP, not MPTCP.
 func Listen(ctx context.Context, network, address string) (*Listener, error) {
-	lc := net.ListenConfig{Control: armListener}
+	ln, err := listen(ctx, network, address, armListener)
+	if err != nil {
+		return nil, err
+	}
+	return &Listener{ln: ln, restore: func() {}}, nil
+}
+
+// ListenPlain is Listen for connections that are package net's, and that no Gate guards.
+func ListenPlain(ctx context.Context, network, address string) (net.Listener, error) {
+	return listen(ctx, network, address, nil)
+}
+
+func listen(ctx context.Context, network, address string, control func(network, address string, rc syscall.RawConn) error) (net.Listener, error) {
+	lc := net.ListenConfig{Control: control}
 	lc.SetMultipathTCP(false)
 	ln, err := lc.Listen(ctx, network, address)
 	if errors.Is(err, unix.EADDRINUSE) && network == "unix" && removeStale(address) {
 		ln, err = lc.Listen(ctx, network, address)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return &Listener{ln: ln, restore: func() {}}, nil
+	return ln, err
 }
 
 // armListener arms a TCP socket before it listens: what it accepts inherits that, and a client

@@ -9,8 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/zcp-go/zcp/pipepool"
 )
 
@@ -58,24 +56,25 @@ type Relay struct {
 	open      atomic.Int64 // connections now
 	emptied   atomic.Int64 // when open last became 0, on the loops' clock
 	crowded   atomic.Bool  // a loop waits for a connection to end
+	short     atomic.Int64 // clients that were let in and have no descriptors to reach the target with
 	starved   atomic.Int64 // when it was last told that descriptors ran out, on the loops' clock
 	draining  atomic.Bool  // Drain was called
 	newPoller func() (poller, error)
+	firstLook time.Duration
 	lookUp    func(context.Context) ([]netip.AddrPort, error) // finds the addresses of the target
+	lookups   lookups
 
 	mu       sync.Mutex
 	loops    []*loop
 	finished counts // of loops that have ended
 	began    time.Time
-	drain    chan time.Duration
+	drains   chan time.Duration // made by whoever comes first, Drain or Serve
 }
 
 // Errors with which a relay ends a connection, or itself.
 var (
 	ErrHalfClose = errors.New("one side has ended and the other sends nothing")
-	ErrStopped   = errors.New("the relay was stopped")
 	ErrDrain     = errors.New("connections were still open when the time to drain had passed")
-	ErrMaxConns  = errors.New("as many connections as are allowed")
 )
 
 // defaultLoops is how many event loops serve where nobody said how many.
@@ -93,18 +92,22 @@ func (r *Relay) Serve(ctx context.Context, lns ...*Listener) error {
 	if err := r.prepare(ctx); err != nil {
 		return err
 	}
-	if err := r.openLoops(socks); err != nil {
+	looking, done := context.WithCancel(context.WithoutCancel(ctx))
+	defer done()
+	r.lookups.ctx = looking
+	loops, err := r.openLoops(socks)
+	if err != nil {
 		return err
 	}
 	var running sync.WaitGroup
-	failed := make(chan error, len(r.loops))
-	for _, l := range r.loops {
+	failed := make(chan error, len(loops))
+	for _, l := range loops {
 		running.Go(func() { failed <- l.run() })
 	}
 	for _, s := range socks {
 		r.tell(RelayEvent{Kind: RelayListening, Addr: s.addr})
 	}
-	err = r.supervise(ctx, failed)
+	err = r.supervise(ctx, len(loops), failed)
 	running.Wait()
 	return err
 }
@@ -120,6 +123,9 @@ func (r *Relay) prepare(ctx context.Context) error {
 	}
 	if r.Loops <= 0 {
 		r.Loops = defaultLoops()
+	}
+	if r.firstLook == 0 {
+		r.firstLook = firstLook
 	}
 	var err error
 	if r.goal, err = aimAt(ctx, r.Network, r.Address); err != nil {
@@ -138,52 +144,14 @@ func (r *Relay) prepare(ctx context.Context) error {
 		}
 	}
 	r.givenOut = lowestGivenOut()
-	r.mostPipes, r.MaxConns = budget(r.MaxConns, r.Loops)
+	r.mostPipes, r.MaxConns = budget(r.MaxConns, r.Loops, r.forTarget())
 	return nil
 }
 
-// budget shares out the descriptors that are left: two for each connection, and pipes for a
-// quarter of the connections, which is what HAProxy plans with; a few stay for lookups.
-func budget(conns, loops int) (pipes, most int) {
-	const perLoop, others = 3, 8
-	free := descriptorLimit() - lowestFree() - others - perLoop*loops
-	most = conns
-	if most <= 0 {
-		most = max(1, free*2/5)
-	}
-	return max(0, (free-2*most)/2), most
-}
-
-// descriptorLimit returns how many descriptors the process may have, after raising the
-// soft limit to the hard one.
-func descriptorLimit() int {
-	var lim unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
-		return 1024
-	}
-	if lim.Cur < lim.Max {
-		raised := unix.Rlimit{Cur: lim.Max, Max: lim.Max}
-		if unix.Setrlimit(unix.RLIMIT_NOFILE, &raised) == nil {
-			lim = raised
-		}
-	}
-	return int(min(lim.Cur, 1<<30))
-}
-
-// lowestFree returns the lowest descriptor that is free, about as many as are open.
-func lowestFree() int {
-	fd, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return 16
-	}
-	unix.Close(fd)
-	return fd
-}
-
-func (r *Relay) openLoops(socks []*listenSocket) error {
+// openLoops returns the loops as they are now; r.loops loses those that end.
+func (r *Relay) openLoops(socks []*listenSocket) ([]*loop, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.drain = make(chan time.Duration, 1)
 	for range r.Loops {
 		l, err := newLoop(r, socks)
 		if err != nil {
@@ -191,22 +159,23 @@ func (r *Relay) openLoops(socks []*listenSocket) error {
 				l.close()
 			}
 			r.loops = nil
-			return err
+			return nil, err
 		}
 		r.loops = append(r.loops, l)
 	}
-	return nil
+	return r.loops, nil
 }
 
-// supervise waits for a reason to end, and then for the loops to end. Each of them reports
-// once to failed.
-func (r *Relay) supervise(ctx context.Context, failed <-chan error) (err error) {
+// supervise waits for a reason to end, and then for so many loops to end. Each of them
+// reports once to failed.
+func (r *Relay) supervise(ctx context.Context, left int, failed <-chan error) (err error) {
 	idle := newTimer(r.ExitIdle)
 	defer idle.Stop()
 	var limit <-chan time.Time
 	stopped := ctx.Done()
+	drains := r.drainings()
 	stop := func(why error) { r.each(func(l *loop) { l.stop(why) }) }
-	for left := len(r.loops); left > 0; {
+	for left > 0 {
 		select {
 		case e := <-failed:
 			left--
@@ -218,7 +187,7 @@ func (r *Relay) supervise(ctx context.Context, failed <-chan error) (err error) 
 			stopped = nil
 			err = context.Cause(ctx)
 			stop(err)
-		case d := <-r.drain:
+		case d := <-drains:
 			r.draining.Store(true)
 			if d >= 0 {
 				limit = time.After(d)
@@ -259,17 +228,23 @@ func (r *Relay) sinceEmpty() time.Duration {
 }
 
 // Drain closes the listeners at once and lets the connections that are open go on until
-// they end, or are reset when limit has passed; a negative limit never passes.
+// they end, or are reset when limit has passed; a negative limit never passes. Serve obeys
+// also where it is yet to begin.
 func (r *Relay) Drain(limit time.Duration) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.drain == nil {
-		return
-	}
 	select {
-	case r.drain <- limit:
+	case r.drainings() <- limit:
 	default: // it was said before
 	}
+}
+
+// drainings is where Drain leaves word for Serve.
+func (r *Relay) drainings() chan time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.drains == nil {
+		r.drains = make(chan time.Duration, 1)
+	}
+	return r.drains
 }
 
 // each has every loop run f, and does not wait for it.

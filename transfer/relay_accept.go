@@ -1,7 +1,6 @@
 package transfer
 
 import (
-	"errors"
 	"net/netip"
 	"os"
 	"time"
@@ -16,7 +15,7 @@ type accepts struct {
 	resumeAt  int64 // they are not until then, because something ran out
 	backOff   time.Duration
 	atOnce    int   // clients to take when the listener is told of
-	reserve   int   // a descriptor held back, -1 while it is in use
+	held      []int // descriptors held back for the next target; none while they are in use
 	broken    error // why accepting cannot go on
 }
 
@@ -34,9 +33,14 @@ func (l *loop) listen() {
 	if l.listening || l.leaving || l.full || l.resumeAt > 0 {
 		return
 	}
-	if l.reserve < 0 {
-		if l.reserve, _ = openReserve(); l.reserve < 0 {
-			l.starve(unix.EMFILE)
+	if l.r.short.Load() > 0 {
+		l.pause()
+		return
+	}
+	if len(l.held) == 0 {
+		var err error
+		if l.held, err = holdBack(l.r.forTarget()); err != nil {
+			l.starve(err)
 			return
 		}
 	}
@@ -73,18 +77,15 @@ func (l *loop) leaveListeners() {
 	l.socks = nil
 }
 
-func (l *loop) giveReserve() {
-	if l.reserve >= 0 {
-		unix.Close(l.reserve)
-		l.reserve = -1
-	}
-}
-
 // accept takes clients that wait: one, and twice as many each time that more did. Those
 // who are left are told of again in the next turn, so a call in vain is saved when one comes at a time.
 func (l *loop) accept(s *listenSocket) {
 	for n := range max(1, l.atOnce) {
 		if !l.listening {
+			return
+		}
+		if l.r.short.Load() > 0 { // what there is is for those who are in
+			l.pause()
 			return
 		}
 		if !l.r.reserve() {
@@ -124,15 +125,23 @@ func (l *loop) acceptFailed(err error) bool {
 // that nobody uses are descriptors, too.
 func (l *loop) starve(err error) {
 	l.letPipesGo()
-	l.stopListening()
-	l.backOff = min(max(2*l.backOff, leastBackOff), mostBackOff)
-	l.resumeAt = l.now + int64(l.backOff)
+	l.pause()
 	if last := l.r.starved.Load(); last == 0 || l.now-last >= tellStarved {
 		if l.r.starved.CompareAndSwap(last, max(1, l.now)) {
 			l.r.each((*loop).letPipesGo)
 			l.r.tell(RelayEvent{Kind: RelayAcceptPaused, Err: err, Open: int(l.r.open.Load())})
 		}
 	}
+}
+
+// pause stops accepting, for longer each time.
+func (l *loop) pause() {
+	l.stopListening()
+	if l.resumeAt > l.now {
+		return // it was said in this turn
+	}
+	l.backOff = min(max(2*l.backOff, leastBackOff), mostBackOff)
+	l.resumeAt = l.now + int64(l.backOff)
 }
 
 func (l *loop) letPipesGo() {
@@ -208,15 +217,4 @@ func (l *loop) admit(s *listenSocket, fd int, peer netip.AddrPort) {
 	k.look = l.now + int64(dialLook)
 	l.schedule(k, k.look)
 	l.dial(k)
-}
-
-// socket opens a socket for a target, with the reserve if there is no other descriptor.
-func (l *loop) socket(family int) (int, error) {
-	fd, err := streamSocket(family)
-	if (errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)) && l.reserve >= 0 {
-		l.giveReserve()
-		l.starve(err) // until there is a reserve again
-		fd, err = streamSocket(family)
-	}
-	return fd, err
 }

@@ -22,7 +22,8 @@ type relayBed struct {
 	network, addr string       // where it listens
 	target        net.Listener // closed with the test
 	end           context.CancelCauseFunc
-	served        chan error // what Serve returned
+	served        chan error                // what Serve returned
+	hook          func(transfer.RelayEvent) // called by the loop as Tell is; may be nil
 
 	mu     sync.Mutex
 	events []transfer.RelayEvent
@@ -81,8 +82,11 @@ func (b *relayBed) serveOn(t testing.TB, ln *transfer.Listener, options ...func(
 
 func (b *relayBed) note(e transfer.RelayEvent) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.events = append(b.events, e)
+	b.mu.Unlock()
+	if b.hook != nil {
+		b.hook(e)
+	}
 }
 
 // told returns the events of a kind so far.

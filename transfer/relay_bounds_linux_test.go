@@ -193,6 +193,18 @@ func TestRelayDrain(t *testing.T) {
 	}
 }
 
+// TestRelayDrainsEarly is told to drain before it serves, as by a signal that comes at once.
+func TestRelayDrainsEarly(t *testing.T) {
+	b := newRelay(t, "tcp", "tcp", func(r *transfer.Relay) { r.Drain(-1) })
+	if err := <-b.served; err != nil {
+		t.Error(err)
+	}
+	b.served <- nil
+	if _, err := net.Dial("tcp", b.addr); !errors.Is(err, unix.ECONNREFUSED) {
+		t.Errorf("the listener is still there: %v", err)
+	}
+}
+
 // TestRelayStopped resets everything when the context ends, also what is still connecting.
 func TestRelayStopped(t *testing.T) {
 	forNetworks(t, func(t *testing.T, from, to string, poller func(*transfer.Relay)) {
@@ -274,6 +286,30 @@ func TestRelayInherited(t *testing.T) {
 			}
 			c := must(net.Dial(network, b.addr))(t) // and it still listens
 			c.Close()
+		})
+	}
+}
+
+// TestRelayListenerBreaks ends with an error when somebody else who holds its listener ends that.
+func TestRelayListenerBreaks(t *testing.T) {
+	for name, poller := range transfer.Pollers {
+		t.Run(name, func(t *testing.T) {
+			fd := must(unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0))(t)
+			defer unix.Close(fd)
+			mustDo(t, unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+			mustDo(t, unix.Listen(fd, 5))
+			ln := must(transfer.InheritListener(fd))(t)
+			b := &relayBed{network: "tcp", target: listenOn(t, "tcp"), Relay: &transfer.Relay{Network: "tcp"}, addr: ln.Addr().String()}
+			b.Address = b.target.Addr().String()
+			b.serveOn(t, ln, poller)
+			client, target := b.connect(t)
+			mustDo(t, unix.Shutdown(fd, unix.SHUT_RD))
+			if err := <-b.served; !errors.Is(err, unix.EINVAL) {
+				t.Errorf("served until %v", err)
+			}
+			b.served <- nil
+			client.breaks()
+			target.breaks()
 		})
 	}
 }

@@ -163,9 +163,16 @@ func talkTo(t testing.TB, addr string, n int, seed uint64) {
 // The time that they wait costs nothing.
 func TestRelayFewDescriptors(t *testing.T) {
 	const files, clients = 40, 100
-	for _, most := range []int{0, 1000} {
-		t.Run(fmt.Sprintf("at most %d", most), func(t *testing.T) {
-			c := startChild(t, echo(t), files, most, nil)
+	for _, tc := range []struct {
+		name bool // the target is a name, to be looked up
+		most int
+	}{{false, 0}, {false, 1000}, {true, 0}, {true, 1000}} {
+		t.Run(fmt.Sprintf("by name %v, at most %d", tc.name, tc.most), func(t *testing.T) {
+			most, target := tc.most, echo(t)
+			if tc.name {
+				target = "localhost" + target[strings.LastIndexByte(target, ':'):]
+			}
+			c := startChild(t, target, files, most, nil)
 			var held []side
 			for range 30 { // more than there is room for
 				held = append(held, newSide(t, must(net.Dial("tcp", c.addr))(t)))

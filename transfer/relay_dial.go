@@ -1,7 +1,6 @@
 package transfer
 
 import (
-	"context"
 	"errors"
 	"net"
 	"net/netip"
@@ -10,51 +9,6 @@ import (
 
 	"golang.org/x/sys/unix"
 )
-
-// A goal is what all connections are made to.
-type goal struct {
-	network string // as net.Resolver.LookupNetIP calls it: ip, ip4, ip6
-	host    string // a name to look up for each connection; "" where addrs holds a literal address
-	port    uint16
-	addrs   []netip.AddrPort
-	path    string // of a Unix socket
-}
-
-// aimAt reads a target. The port is looked up here, once.
-func aimAt(ctx context.Context, network, address string) (goal, error) {
-	if network == "unix" {
-		return goal{path: address}, nil
-	}
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return goal{}, err
-	}
-	n, err := net.DefaultResolver.LookupPort(ctx, network, port)
-	if err != nil {
-		return goal{}, err
-	}
-	g := goal{host: host, port: uint16(n), network: map[string]string{"tcp4": "ip4", "tcp6": "ip6"}[network]}
-	if g.network == "" {
-		g.network = "ip"
-	}
-	if ip, err := netip.ParseAddr(host); err == nil {
-		if ip = ip.Unmap(); network == "tcp4" && ip.Is6() || network == "tcp6" && ip.Is4() {
-			return goal{}, &net.AddrError{Err: "not an address of this family", Addr: host}
-		}
-		g.host, g.addrs = "", []netip.AddrPort{netip.AddrPortFrom(ip, g.port)}
-	}
-	return g, nil
-}
-
-// lookUp finds the addresses of a name, best first.
-func (g *goal) lookUp(ctx context.Context) ([]netip.AddrPort, error) {
-	ips, err := net.DefaultResolver.LookupNetIP(ctx, g.network, g.host)
-	addrs := make([]netip.AddrPort, 0, len(ips))
-	for _, ip := range ips {
-		addrs = append(addrs, netip.AddrPortFrom(ip.Unmap(), g.port))
-	}
-	return addrs, err
-}
 
 // A dialing is what a link needs until its target is connected. Times are on the loop's clock.
 type dialing struct {
@@ -67,7 +21,12 @@ type dialing struct {
 	again  int64 // when what is put off is tried again; 0: nothing is
 	until  int64 // when the attempt in progress has taken too long; 0: no limit
 	err    error // of the last attempt
-	cancel context.CancelFunc
+
+	vain  time.Duration // how long it was last put off until something passes; 0: it was not
+	short bool          // it has no descriptors, and is counted in Relay.short
+
+	asks  bool // it is being looked up
+	asked int  // how often it was: whoever answers says what to
 }
 
 const (
@@ -75,7 +34,8 @@ const (
 	longPause  = time.Second
 	leastTry   = 2 * time.Second // for one of several addresses, as package net does it
 
-	untilItPasses = 10 * time.Millisecond
+	leastVain = 10 * time.Millisecond
+	mostVain  = 500 * time.Millisecond
 )
 
 // dial begins to connect a link with the target.
@@ -92,6 +52,7 @@ func (l *loop) dial(k *link) {
 // dialed is told that what dial began has come to its end.
 func (l *loop) dialed(k *link) {
 	const keep = 64
+	l.notShort(k.dial)
 	if len(l.dialings) < keep {
 		l.dialings = append(l.dialings, k.dial)
 	}
@@ -110,24 +71,7 @@ func (l *loop) round(k *link) {
 		l.tryNext(k)
 		return
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	d.cancel, d.until = cancel, d.giveUp
-	l.schedule(k, d.until)
-	go l.lookUp(ctx, k, k.who(clientEnd).use)
-}
-
-// lookUp runs beside the loop and hands it what it found.
-func (l *loop) lookUp(ctx context.Context, k *link, use int32) {
-	addrs, err := l.r.lookUp(ctx)
-	l.post(func(l *loop) {
-		if k.use != use || k.dial == nil || ctx.Err() != nil {
-			return // the client went away meanwhile, or waited too long
-		}
-		k.dial.cancel()
-		k.dial.cancel = nil
-		k.dial.addrs, k.dial.next, k.dial.left, k.dial.err = addrs, 0, len(addrs), err
-		l.tryNext(k)
-	})
+	l.lookUp(k)
 }
 
 // tryNext goes on to the next address, or ends the round.
@@ -148,7 +92,10 @@ func (l *loop) tryNext(k *link) {
 		case passes(err) && (d.giveUp == 0 || l.now < d.giveUp):
 			l.hangUp(k, targetEnd)
 			d.left++
-			l.putOff(k, untilItPasses)
+			l.untilItPasses(k, err)
+			return
+		case reset(err):
+			l.brokenOff(k, err)
 			return
 		}
 		d.err = err
@@ -156,12 +103,6 @@ func (l *loop) tryNext(k *link) {
 		d.next++
 	}
 	l.roundFailed(k)
-}
-
-// passes tells whether an error will pass by itself, while nothing tells when: the backlog
-// of a Unix socket is full, or the descriptors have run out.
-func passes(err error) bool {
-	return errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
 }
 
 // attempt begins to connect to the address that is next. Where the connection does not
@@ -179,6 +120,7 @@ func (l *loop) attempt(k *link) error {
 	if err != nil {
 		return os.NewSyscallError("socket", err)
 	}
+	l.notShort(d)
 	k.ends[targetEnd].Endpoint = Endpoint{fd: fd, kind: kind, nonblock: true, owned: true, raw: true}
 	if kind == Unix {
 		return os.NewSyscallError("connect", unix.Connect(fd, &unix.SockaddrUnix{Name: path}))
@@ -238,11 +180,24 @@ func (l *loop) attemptEnded(k *link, events uint32) {
 	if err == nil && k.ends[targetEnd].kind == TCP && l.r.selfConnected(fd, k.to) {
 		err = unix.ECONNREFUSED
 	}
-	if err == nil {
+	switch {
+	case err == nil:
 		l.connected(k)
-		return
+	case reset(err):
+		l.brokenOff(k, err)
+	default:
+		l.nextAfter(k, os.NewSyscallError("connect", err))
 	}
-	l.nextAfter(k, os.NewSyscallError("connect", err))
+}
+
+// brokenOff is told that a connect was answered by a reset. A reset of what does not stand
+// yet is a refusal; so it stood, and the target, who may have spoken, broke off before we looked.
+func (l *loop) brokenOff(k *link, err error) {
+	l.connected(k)
+	if !k.over {
+		l.lastWords(k, targetEnd)
+		l.endBroken(k, targetEnd, err)
+	}
 }
 
 func (l *loop) nextAfter(k *link, err error) {
@@ -281,15 +236,17 @@ func (l *loop) dialTimers(k *link) (next int64) {
 	switch {
 	case d.again > 0 && l.now >= d.again:
 		d.again = 0
-		if d.left > 0 {
+		switch {
+		case d.asks:
+			l.lookUp(k)
+		case d.left > 0:
 			l.tryNext(k)
-		} else {
+		default:
 			l.round(k)
 		}
 		return 0 // whoever waits has scheduled it
-	case d.until > 0 && l.now >= d.until && d.cancel != nil:
-		d.cancel()
-		d.cancel, d.err = nil, &net.DNSError{Err: "no answer in the time allowed", Name: l.r.goal.host, IsTimeout: true}
+	case d.until > 0 && l.now >= d.until && d.asks:
+		d.asks, d.err = false, &net.DNSError{Err: "no answer in the time allowed", Name: l.r.goal.host, IsTimeout: true}
 		l.roundFailed(k)
 		return 0
 	case d.until > 0 && l.now >= d.until:

@@ -34,6 +34,12 @@ func nobody(t testing.TB, network string) string {
 
 // blackHole returns an address on which connecting takes for ever: its backlog is full.
 func blackHole(t testing.TB, network string) string {
+	_, address, _ := fullBacklog(t, network)
+	return address
+}
+
+// fullBacklog returns a listening socket in whose backlog so many connections wait as there is room for.
+func fullBacklog(t testing.TB, network string) (fd int, address string, waiting int) {
 	family, sa := unix.AF_INET, unix.Sockaddr(&unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})
 	path := freshAddr(t, network)
 	if network == "unix" {
@@ -46,15 +52,15 @@ func blackHole(t testing.TB, network string) string {
 	if in, ok := must(unix.Getsockname(l))(t).(*unix.SockaddrInet4); ok {
 		path = netip.AddrPortFrom(netip.AddrFrom4(in.Addr), uint16(in.Port)).String()
 	}
-	for range 8 {
+	for n := range 8 {
 		c, err := (&net.Dialer{Timeout: 50 * time.Millisecond}).Dial(network, path)
 		if err != nil {
-			return path
+			return l, path, n
 		}
 		t.Cleanup(func() { c.Close() })
 	}
 	t.Fatal("the backlog does not fill up")
-	return ""
+	return -1, "", 0
 }
 
 // TestRelayUnreachable resets a client whose target refuses, or does not answer in time.
@@ -174,6 +180,11 @@ func TestRelayBinds(t *testing.T) {
 			t.Errorf("came from %s", host)
 		}
 	}
+	here := netip.MustParseAddrPort(b.Address) // an address of the other family is passed over
+	v6 := relayTo(t, "tcp", "tcp", "name.invalid:1", transfer.Resolves(netip.MustParseAddrPort("[::1]:1"), here),
+		func(r *transfer.Relay) { r.Dialer.Bind = "127.0.0.9" })
+	v6.target = b.target
+	v6.connect(t)
 	r := &transfer.Relay{Network: "tcp", Address: "127.0.0.1:1", Dialer: transfer.Dialer{Bind: "not an address"}}
 	if err := r.Serve(context.Background(), must(transfer.Listen(context.Background(), "tcp", "127.0.0.1:0"))(t)); err == nil {
 		t.Error("served with a source address that is none")

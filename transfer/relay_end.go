@@ -153,9 +153,6 @@ func (l *loop) end(k *link, reason Ending, err error) {
 		e.Conn = l.row(k)
 	}
 	if k.dial != nil {
-		if k.dial.cancel != nil {
-			k.dial.cancel()
-		}
 		l.dialed(k)
 		e.Kind = RelayUnreachable
 	} else {

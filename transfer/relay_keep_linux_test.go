@@ -2,10 +2,13 @@ package transfer_test
 
 import (
 	"fmt"
+	"net/netip"
 	"runtime"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/zcp-go/zcp/transfer"
 )
@@ -67,6 +70,39 @@ func TestRelayUnixHangsUp(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRelayKeepsAlive has the kernel ask both peers of a connection that lasts whether they live.
+func TestRelayKeepsAlive(t *testing.T) {
+	b := newRelay(t, "tcp", "tcp", transfer.LooksSoon)
+	client, target := b.connect(t)
+	client.write([]byte("x"))
+	target.reads([]byte("x"))
+	for _, far := range []side{client, target} {
+		near := socketTo(t, far)
+		until(t, "keepalive", func() bool { return must(unix.GetsockoptInt(near, unix.SOL_SOCKET, unix.SO_KEEPALIVE))(t) != 0 })
+		until(t, "the time of keepalive", func() bool { return must(unix.GetsockoptInt(near, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE))(t) == 60 })
+	}
+}
+
+// socketTo finds the relay's socket of the connection whose other end is far.
+func socketTo(t testing.TB, far side) int {
+	t.Helper()
+	for fd := range 1 << 16 {
+		sa, err := unix.Getpeername(fd)
+		if in, ok := sa.(*unix.SockaddrInet4); ok && err == nil {
+			if netip.AddrPortFrom(netip.AddrFrom4(in.Addr), uint16(in.Port)).String() == far.LocalAddr().String() {
+				return fd
+			}
+		}
+		if in, ok := sa.(*unix.SockaddrInet6); ok && err == nil {
+			if netip.AddrPortFrom(netip.AddrFrom16(in.Addr).Unmap(), uint16(in.Port)).String() == far.LocalAddr().String() {
+				return fd
+			}
+		}
+	}
+	t.Fatal("the relay has no such socket")
+	return -1
 }
 
 // TestRelayTable tells of connections what they are doing.

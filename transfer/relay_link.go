@@ -56,7 +56,7 @@ type flow struct {
 }
 
 const (
-	firstLook = 10 * time.Second
+	firstLook = 10 * time.Second // after the target was reached, unless Relay.firstLook says otherwise
 	nextLook  = 30 * time.Second
 
 	leastFlushLook = 10 * time.Millisecond
@@ -98,7 +98,7 @@ func (l *loop) hangUp(k *link, end int) {
 // connected begins to move bytes.
 func (l *loop) connected(k *link) {
 	l.dialed(k)
-	k.moved, k.look = l.now, l.now+int64(firstLook)
+	k.moved, k.look = l.now, l.now+int64(l.r.firstLook)
 	for i := range k.flows {
 		f := &k.flows[i]
 		f.pool = &l.pipes

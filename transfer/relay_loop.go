@@ -1,12 +1,9 @@
 package transfer
 
 import (
-	"os"
 	"runtime"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // A loop drives many links on one goroutine. Everything in it but the inbox and the
@@ -52,7 +49,7 @@ func newLoop(r *Relay, socks []*listenSocket) (*loop, error) {
 	}
 	l := &loop{r: r, poll: p, socks: socks, done: make(chan struct{})}
 	l.pipes.Pool, l.pipes.l = r.pool, l
-	if l.reserve, err = openReserve(); err != nil {
+	if l.held, err = holdBack(r.forTarget()); err != nil {
 		p.close()
 		return nil, err
 	}
@@ -66,7 +63,7 @@ func newLoop(r *Relay, socks []*listenSocket) (*loop, error) {
 func (l *loop) close() {
 	l.leaveListeners()
 	l.pipes.Close()
-	l.giveReserve()
+	l.giveHeld()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true
@@ -263,11 +260,4 @@ func (l *loop) handOver() {
 			return
 		}
 	}
-}
-
-// openReserve holds a descriptor back, so that a client that was accepted can have its
-// target even when the descriptors have run out.
-func openReserve() (int, error) {
-	fd, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	return fd, os.NewSyscallError("open", err)
 }

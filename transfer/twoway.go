@@ -12,6 +12,8 @@ func (c *Conn) EndWrites() error {
 	if err := unix.Shutdown(c.fd, unix.SHUT_WR); err != nil {
 		if serr := socketError(c.fd); serr != nil {
 			err = serr
+		} else if err == unix.ENOTCONN { // it was broken off, and the other direction has been told why
+			err = unix.ECONNRESET
 		}
 		return &Error{Destination, err}
 	}
@@ -53,6 +55,19 @@ func (t *Transfer) Flush(ctx context.Context, c *Conn) error {
 			return err
 		}
 	}
+}
+
+// AwaitBroken waits, after the peer of c has ended its direction, until nobody takes any more
+// what is written to c, and returns the error that says so: a reset. It is nil where a Unix
+// peer has closed in order, or where we have ended our direction, too.
+func AwaitBroken(ctx context.Context, c *Conn) error {
+	if err := AwaitHangup(ctx, c.Endpoint); err != nil {
+		return err
+	}
+	if err := socketError(c.fd); err != nil {
+		return &Error{Destination, err}
+	}
+	return nil
 }
 
 // AwaitHangup returns nil once nobody can read any more what is written to a pipe or

@@ -1,0 +1,117 @@
+package transfer
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// budget shares out the descriptors that are left: two for each connection, and pipes for a
+// quarter of the connections, which is what HAProxy plans with; a few stay for lookups.
+func budget(conns, loops, held int) (pipes, most int) {
+	const poller = 2
+	free := descriptorLimit() - lowestFree() - mostLookups*eachLookup - (poller+held)*loops
+	most = conns
+	if most <= 0 {
+		most = max(1, free*2/5)
+	}
+	return max(0, (free-2*most)/2), most
+}
+
+// descriptorLimit returns how many descriptors the process may have, after raising the
+// soft limit to the hard one.
+func descriptorLimit() int {
+	var lim unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
+		return 1024
+	}
+	if lim.Cur < lim.Max {
+		raised := unix.Rlimit{Cur: lim.Max, Max: lim.Max}
+		if unix.Setrlimit(unix.RLIMIT_NOFILE, &raised) == nil {
+			lim = raised
+		}
+	}
+	return int(min(lim.Cur, 1<<30))
+}
+
+// lowestFree returns the lowest descriptor that is free, about as many as are open.
+func lowestFree() int {
+	fd, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return 16
+	}
+	unix.Close(fd)
+	return fd
+}
+
+// forTarget returns how many descriptors it takes to reach a target.
+func (r *Relay) forTarget() int {
+	if r.goal.host != "" {
+		return 1 + eachLookup
+	}
+	return 1
+}
+
+// holdBack takes descriptors that are for nothing, so that a client that was accepted can
+// have its target even when the others have run out.
+func holdBack(n int) (fds []int, err error) {
+	for range n {
+		fd, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			letGo(fds)
+			return nil, os.NewSyscallError("open", err)
+		}
+		fds = append(fds, fd)
+	}
+	return fds, nil
+}
+
+func letGo(fds []int) {
+	for _, fd := range fds {
+		unix.Close(fd)
+	}
+}
+
+// giveHeld lets those be used who need descriptors, and tells whether there were any.
+func (l *loop) giveHeld() bool {
+	had := len(l.held) > 0
+	letGo(l.held)
+	l.held = nil
+	return had
+}
+
+// socket opens a socket for a target, with a descriptor held back if there is no other.
+func (l *loop) socket(family int) (int, error) {
+	fd, err := streamSocket(family)
+	if (errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)) && l.giveHeld() {
+		l.starve(err) // until as many can be held back again
+		fd, err = streamSocket(family)
+	}
+	return fd, err
+}
+
+// passes tells whether an error will pass by itself, while nothing tells when: the backlog
+// of a Unix socket is full, or the descriptors have run out.
+func passes(err error) bool {
+	return errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
+}
+
+// untilItPasses puts off what passes by itself, each time for longer: there may be thousands.
+func (l *loop) untilItPasses(k *link, err error) {
+	d := k.dial
+	if !errors.Is(err, unix.EAGAIN) && !d.short {
+		d.short = true
+		l.r.short.Add(1)
+	}
+	d.vain = min(max(2*d.vain, leastVain), mostVain)
+	l.putOff(k, d.vain)
+}
+
+// notShort is called when a link has the descriptors it needs, or needs none any more.
+func (l *loop) notShort(d *dialing) {
+	if d.short {
+		d.short = false
+		l.r.short.Add(-1)
+	}
+}

@@ -1,0 +1,146 @@
+package transfer
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"sync"
+)
+
+// A goal is what all connections are made to.
+type goal struct {
+	network string // as net.Resolver.LookupNetIP calls it: ip, ip4, ip6
+	host    string // a name to look up for each connection; "" where addrs holds a literal address
+	port    uint16
+	addrs   []netip.AddrPort
+	path    string // of a Unix socket
+}
+
+// aimAt reads a target. The port is looked up here, once.
+func aimAt(ctx context.Context, network, address string) (goal, error) {
+	if network == "unix" {
+		return goal{path: address}, nil
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return goal{}, err
+	}
+	n, err := net.DefaultResolver.LookupPort(ctx, network, port)
+	if err != nil {
+		return goal{}, err
+	}
+	g := goal{host: host, port: uint16(n), network: map[string]string{"tcp4": "ip4", "tcp6": "ip6"}[network]}
+	if g.network == "" {
+		g.network = "ip"
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		if ip = ip.Unmap(); network == "tcp4" && ip.Is6() || network == "tcp6" && ip.Is4() {
+			return goal{}, &net.AddrError{Err: "not an address of this family", Addr: host}
+		}
+		g.host, g.addrs = "", []netip.AddrPort{netip.AddrPortFrom(ip, g.port)}
+	}
+	return g, nil
+}
+
+// lookUp finds the addresses of a name, best first.
+func (g *goal) lookUp(ctx context.Context) ([]netip.AddrPort, error) {
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, g.network, g.host)
+	addrs := make([]netip.AddrPort, 0, len(ips))
+	for _, ip := range ips {
+		addrs = append(addrs, netip.AddrPortFrom(ip.Unmap(), g.port))
+	}
+	return addrs, err
+}
+
+// lookups finds the target's addresses for the links that ask. Each lookup takes
+// descriptors that no link has, so a few run at once, however many ask: who comes later
+// shares the next one. That begins after they asked, so no answer is older than its question.
+type lookups struct {
+	ctx     context.Context // ends with the relay
+	mu      sync.Mutex
+	running int
+	waiting []func([]netip.AddrPort, error)
+}
+
+const (
+	mostLookups = 4
+	eachLookup  = 2 // descriptors: it asks for the addresses of both families at once
+)
+
+// findTarget has ready told where the target is, on another goroutine.
+func (r *Relay) findTarget(ready func([]netip.AddrPort, error)) {
+	u := &r.lookups
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.waiting = append(u.waiting, ready)
+	if u.running < mostLookups {
+		u.running++
+		go r.lookUpForAll()
+	}
+}
+
+// lookUpForAll looks up until nobody waits for it.
+func (r *Relay) lookUpForAll() {
+	u := &r.lookups
+	for {
+		u.mu.Lock()
+		all := u.waiting
+		u.waiting = nil
+		if len(all) == 0 {
+			u.running--
+			u.mu.Unlock()
+			return
+		}
+		u.mu.Unlock()
+		addrs, err := r.lookUpOnce()
+		for _, ready := range all {
+			ready(addrs, err)
+		}
+	}
+}
+
+// lookUpOnce looks up unless the descriptors have run out, which the resolver would take
+// for the answer that there is no such name.
+func (r *Relay) lookUpOnce() ([]netip.AddrPort, error) {
+	fds, err := holdBack(eachLookup)
+	if err != nil {
+		return nil, err
+	}
+	letGo(fds)
+	ctx := r.lookups.ctx
+	if r.Dialer.Wait > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, r.Dialer.Wait) // nobody waits any longer
+		defer cancel()
+	}
+	return r.lookUp(ctx)
+}
+
+// lookUp asks for the addresses of a link's target.
+func (l *loop) lookUp(k *link) {
+	d, use := k.dial, k.use
+	d.asks, d.until = true, d.giveUp
+	d.asked++
+	asked := d.asked
+	l.schedule(k, d.until)
+	l.r.findTarget(func(addrs []netip.AddrPort, err error) {
+		l.post(func(l *loop) {
+			if d := k.dial; k.use == use && d != nil && d.asks && d.asked == asked {
+				l.lookedUp(k, addrs, err)
+			} // otherwise the client went away meanwhile, or has waited too long
+		})
+	})
+}
+
+// lookedUp is told what was found.
+func (l *loop) lookedUp(k *link, addrs []netip.AddrPort, err error) {
+	d := k.dial
+	if passes(err) && (d.giveUp == 0 || l.now < d.giveUp) {
+		l.giveHeld()
+		l.starve(err) // until as many can be held back again
+		l.untilItPasses(k, err)
+		return
+	}
+	d.asks, d.addrs, d.next, d.left, d.err = false, addrs, 0, len(addrs), err
+	l.tryNext(k)
+}
