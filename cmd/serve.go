@@ -27,10 +27,20 @@ type server struct {
 	ids    atomic.Uint64
 	wg     sync.WaitGroup
 	handle func(ctx context.Context, conn *transfer.Conn) *session
+	served atomic.Int64 // connections that have ended
+	bytes  atomic.Int64 // that they have moved
 }
 
 // serveSend sends the sources to everyone who connects.
-func serveSend(ctx context.Context, m *meeting, c *SendConfig) error {
+func serveSend(ctx context.Context, out *Printer, c *SendConfig) error {
+	if err := checkSources(c.Sources); err != nil {
+		return err
+	}
+	m := &meeting{op: c.Net, net: c.Network, out: out}
+	if err := m.prepare(ctx); err != nil {
+		return err
+	}
+	defer m.close()
 	for _, op := range c.Sources {
 		if op.Kind == FD {
 			return usagef("%s: -k opens its source once for each client, so it has to be a file", op)
@@ -77,6 +87,7 @@ func serveRecv(ctx context.Context, out *Printer, c *RecvConfig) error {
 // serve accepts until ctx ends, waits for what runs, and returns why it ended.
 func (s *server) serve(ctx context.Context) error {
 	s.slots = make(chan struct{}, maxConns(s.m.net.MaxConns))
+	defer s.out.answerStatus(s.status)()
 	defer s.wg.Wait()
 	var trouble backOff
 	for {
@@ -107,6 +118,12 @@ func (s *server) serve(ctx context.Context) error {
 	}
 }
 
+// status is the answer to SIGUSR1.
+func (s *server) status() string {
+	served := s.served.Load()
+	return fmt.Sprintf("%d open, %s served (%s)", int64(s.ids.Load())-served, grouped(served), FormatSize(s.bytes.Load()))
+}
+
 func (s *server) serveOne(ctx context.Context, conn *transfer.Conn) {
 	defer s.wg.Done()
 	defer func() { <-s.slots }()
@@ -119,6 +136,8 @@ func (s *server) serveOne(ctx context.Context, conn *transfer.Conn) {
 	}
 	e := &Close{ID: id, Peer: peer, Target: done.to, Seconds: time.Since(began).Seconds(), Reason: reason}
 	n := done.t.Stats.Bytes.Load()
+	s.bytes.Add(n)
+	s.served.Add(1)
 	if e.DownBytes = n; done.pulling {
 		e.UpBytes, e.DownBytes = n, 0
 	} else {
