@@ -37,8 +37,8 @@ func run() int {
 	return cmd.ExitStatus(err)
 }
 
-// untilSignal returns a context that ends with the first SIGINT or SIGTERM, whose name is
-// its cause. A signal that was ignored when the program started stays ignored (nohup, a
+// untilSignal returns a context that ends with the first signal that asks for the end, whose
+// name is its cause. A signal that was ignored when the program started stays ignored (nohup, a
 // shell's background job). The second one kills.
 func untilSignal() (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
@@ -48,7 +48,7 @@ func untilSignal() (context.Context, func()) {
 	// any other, and so is one to stdout, of which the program dies itself.
 	signal.Ignore(syscall.SIGPIPE)
 	ch := make(chan os.Signal, 2)
-	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM} {
+	for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM} {
 		if !signal.Ignored(s) {
 			signal.Notify(ch, s)
 		}

@@ -47,7 +47,7 @@ func allSleep(pid int) bool {
 	return len(stats) > 0
 }
 
-// Wherever a command waits, SIGINT and SIGTERM end it by the signal, and its peer
+// Wherever a command waits, a signal that asks for the end ends it by that signal, and its peer
 // sees a reset and no end of file.
 func TestSignals(t *testing.T) {
 	waits := map[string]func(t *testing.T) (p *program, peer *net.TCPConn){
@@ -120,7 +120,7 @@ func TestSignals(t *testing.T) {
 		},
 	}
 	for name, wait := range waits {
-		for _, sig := range []syscall.Signal{unix.SIGINT, unix.SIGTERM} {
+		for _, sig := range []syscall.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM} {
 			t.Run(name+"/"+unix.SignalName(sig), func(t *testing.T) {
 				t.Parallel()
 				p, peer := wait(t)

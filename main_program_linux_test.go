@@ -136,7 +136,7 @@ func (p *program) guard() {
 	case <-time.After(guardTime):
 		p.t.Errorf("%v hangs", p.Args)
 	}
-	p.kill(unix.SIGQUIT)
+	p.kill(unix.SIGABRT)
 	select {
 	case <-p.ended:
 	case <-time.After(guardTime / 4):

@@ -195,32 +195,6 @@ func TestManualSynopsis(t *testing.T) {
 	}
 }
 
-// The events of --json are defined by the structs of cmd/events.go: each event and each
-// member is in the manual.
-func TestManualEvents(t *testing.T) {
-	_, events, _ := strings.Cut(readManual(t), ".Sh JSON EVENTS\n")
-	events, _, _ = strings.Cut(events, "\n.Sh ")
-	source, err := os.ReadFile(filepath.Join("cmd", "events.go"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	words := map[string]bool{}
-	for _, macro := range regexp.MustCompile(`(?m)^\.(?:It )?(?:Va|Cm) (.*)$`).FindAllStringSubmatch(events, -1) {
-		for _, word := range strings.Fields(macro[1]) {
-			words[word] = true
-		}
-	}
-	names := regexp.MustCompile("json:\"([a-z_]+)|\\.set\\(\"([a-z]+)\"").FindAllStringSubmatch(string(source), -1)
-	if len(names) < 20 {
-		t.Fatalf("cmd/events.go has only %d names", len(names))
-	}
-	for _, m := range names {
-		if name := m[1] + m[2]; !words[name] {
-			t.Errorf("man/zcp.1, JSON EVENTS: %s is missing", name)
-		}
-	}
-}
-
 // Every flag that is in the program's help has its variable; the manual gives the rule,
 // so the names need no list. What has to be listed are the events and the statuses.
 func TestManualSections(t *testing.T) {

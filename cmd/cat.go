@@ -20,18 +20,19 @@ func runCat(ctx context.Context, out *Printer, c *CatConfig) error {
 	if s.total < 0 {
 		s.total = sourceSize(c.Sources)
 	}
+	s.watch(c.Dest.onTerminal())
 	plan, err := planDest(c.Dest, c.Output, true)
 	if err != nil {
-		return err
+		return s.refused(err)
 	}
 	if err := refuseOverwrite(plan, c); err != nil {
-		return err
+		return s.refused(err)
 	}
+	s.phase.Store(int32(Opening))
 	d, err := plan.open(ctx, idly)
 	if err != nil {
-		return err
+		return s.refused(err)
 	}
-	s.watch(c.Dest.onTerminal())
 	s.begin()
 	defer s.stop(false)
 	failed, err := s.catAll(ctx, d, c)
@@ -86,7 +87,7 @@ func (s *session) catAll(ctx context.Context, d *dest, c *CatConfig) (failed, er
 }
 
 func (s *session) catOne(ctx context.Context, dst *transfer.Endpoint, op Operand) error {
-	e, err := openSource(ctx, op, idly)
+	e, err := s.open(ctx, op, idly)
 	if err != nil {
 		return err
 	}

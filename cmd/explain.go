@@ -27,6 +27,9 @@ func (s *session) trace(e transfer.Event) {
 	case transfer.Planned:
 		s.announce(e.Path)
 		text = fmt.Sprintf("%s to %s by %s", e.Src, e.Dst, e.Path)
+		if s.t.NoSplice {
+			text += ", as --no-splice asks for"
+		}
 		if e.Pipe > 0 {
 			text += ", pipe of " + FormatSize(int64(e.Pipe))
 		}

@@ -20,6 +20,7 @@ type Phase uint8
 const (
 	Moving     Phase = iota // bytes move, or should
 	Connecting              // nobody is there yet; nothing is shown
+	Opening                 // somebody is there, the destination is being opened; nothing is shown
 	Closing                 // everything is acknowledged, the peer has not closed
 	Storing                 // everything is written, fsync runs
 )

@@ -6,11 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"os/signal"
 	"strings"
 	"sync"
 	"time"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
 )
 
 // Printer holds all rules of what is shown to people: everything goes to one
@@ -54,6 +58,24 @@ func (p *Printer) Error(err error) {
 		return
 	}
 	p.Emit(&Trouble{Error: err.Error(), Hint: hintOf(err), Status: ExitStatus(err)})
+}
+
+// answerStatus has SIGUSR1 answered by one line of what text returns, also with -q,
+// until the function is called that it returns.
+func (p *Printer) answerStatus(text func() string) (stop func()) {
+	asked, done := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(asked, unix.SIGUSR1)
+	go func() {
+		defer close(done)
+		for range asked {
+			p.Emit(&Note{Message: text(), To: ForEveryone})
+		}
+	}()
+	return func() {
+		signal.Stop(asked) // nothing is sent to the channel after this
+		close(asked)
+		<-done
+	}
 }
 
 // Emit tells an event in the form that was asked for.

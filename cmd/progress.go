@@ -19,19 +19,24 @@ type Progress struct {
 
 	Status    <-chan os.Signal            // SIGUSR1: says one line; nil: never
 	Continued <-chan os.Signal            // SIGCONT: the process was stopped until now
+	Stopping  <-chan os.Signal            // SIGTSTP: the process shall stop; nil: it is not asked
+	Suspend   func()                      // stops it, as SIGTSTP does, until it is continued
 	LookupEnv func(string) (string, bool) // nil: os.LookupEnv
 
 	mode     mode
 	screen   screen
-	interval time.Duration
-	started  bool // the meter runs
-	last     time.Time
+	interval time.Duration // between what is shown
+	beat     time.Duration // between looks at the counters, which come more often
+	started  bool          // the meter runs
+	phase    Phase         // at the last look
+	last     time.Time     // of the last look
 	stopped  time.Duration
 	spark    Spark
 
-	end  chan struct{}
-	done chan struct{}
-	once sync.Once
+	moves chan struct{} // a token: bytes may move from now on
+	end   chan struct{}
+	done  chan struct{}
+	once  sync.Once
 }
 
 type mode uint8
@@ -60,10 +65,20 @@ func (p *Progress) Start() {
 }
 
 func (p *Progress) begin() {
-	p.end, p.done = make(chan struct{}), make(chan struct{})
+	p.moves, p.end, p.done = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
+	p.beat = min(p.interval, plainInterval)
 	p.last = time.Now()
 	p.update(p.last)
 	go p.watch()
+}
+
+// Begin starts the clock: somebody is there. Without it, the clock starts with the
+// next look.
+func (p *Progress) Begin() {
+	select {
+	case p.moves <- struct{}{}:
+	default: // it was told before
+	}
 }
 
 // Stop ends it and leaves the screen clean: the line is gone, and nothing is
@@ -124,8 +139,14 @@ func (p *Progress) choose() {
 // watch is the goroutine that shows.
 func (p *Progress) watch() {
 	defer close(p.done)
-	var ticks <-chan time.Time
-	if p.mode != showNothing || p.Display.Verbose {
+	beater := time.NewTicker(p.beat)
+	defer beater.Stop()
+	beats, ticks := beater.C, (<-chan time.Time)(nil)
+	switch {
+	case p.mode == showNothing:
+	case p.interval == p.beat:
+		beats, ticks = nil, beater.C
+	default:
 		ticker := time.NewTicker(p.interval)
 		defer ticker.Stop()
 		ticks = ticker.C
@@ -134,8 +155,14 @@ func (p *Progress) watch() {
 		select {
 		case <-p.end:
 			return
+		case <-p.moves:
+			p.update(time.Now())
+		case <-beats:
+			p.look()
 		case <-ticks:
 			p.tick()
+		case <-p.Stopping:
+			p.suspend()
 		case <-p.Status:
 			p.status()
 		case <-p.Continued:
@@ -144,17 +171,18 @@ func (p *Progress) watch() {
 	}
 }
 
-// tick shows the present. When much more time went by than was asked for, the
+// look reads the counters. When much more time went by than was asked for, the
 // process may have been stopped: SIGCONT is the proof, and has a moment to come.
-func (p *Progress) tick() {
-	if p.Continued != nil && time.Since(p.last) > p.interval+plainInterval {
-		select {
-		case <-p.Continued:
-			p.resume()
-		case <-time.After(continueGrace):
-		}
+func (p *Progress) look() Frame {
+	if time.Since(p.last) > p.beat+plainInterval && p.awaitContinued() {
+		p.resume()
 	}
-	f := p.update(time.Now())
+	return p.update(time.Now())
+}
+
+// tick shows the present.
+func (p *Progress) tick() {
+	f := p.look()
 	if !p.started {
 		return
 	}
@@ -179,11 +207,12 @@ func (p *Progress) frame(f Frame) {
 	}
 }
 
-// update reads the counters. Until somebody is there nothing is measured.
+// update measures. Until somebody is there nothing is measured.
 func (p *Progress) update(now time.Time) Frame {
 	p.last = now
 	s := p.Read()
-	if !p.started && s.Phase == Connecting {
+	p.phase = s.Phase
+	if !p.started && (s.Phase == Connecting || s.Phase == Opening) {
 		return Frame{Total: s.Total, ETA: -1}
 	}
 	p.started = true
@@ -196,6 +225,8 @@ func (p *Progress) update(now time.Time) Frame {
 func (p *Progress) status() {
 	f := p.update(time.Now())
 	switch {
+	case !p.started && p.phase == Opening:
+		p.Printer.Emit(&Note{Message: "waiting for the destination to be opened", To: ForEveryone})
 	case !p.started:
 		p.Printer.Emit(&Note{Message: "waiting for a connection", To: ForEveryone})
 	case p.Display.JSON:
@@ -205,12 +236,43 @@ func (p *Progress) status() {
 	}
 }
 
-// resume takes the time in which the process was stopped out of all clocks. The
-// shell has used the screen meanwhile.
+// suspend takes the line off the screen, and stops the process.
+func (p *Progress) suspend() {
+	withoutStop(p.Printer.clear)
+	p.update(time.Now())
+	p.Suspend()
+	p.awaitContinued() // or it would be taken for another stop
+	p.skip(time.Since(p.last))
+}
+
+// awaitContinued gives SIGCONT a moment to come.
+func (p *Progress) awaitContinued() bool {
+	if p.Continued == nil {
+		return false
+	}
+	select {
+	case <-p.Continued:
+		return true
+	case <-time.After(continueGrace):
+		return false
+	}
+}
+
+// resume follows a SIGCONT, which anybody may send. Nobody tells when the process was
+// stopped, if it was: it ran at the last look, and not when the next one was due.
 func (p *Progress) resume() {
-	now := time.Now()
-	gap := now.Sub(p.last)
-	p.last = now
+	gap := time.Since(p.last)
+	if gap > p.beat {
+		p.skip(gap - p.beat/2)
+		return
+	}
+	p.Printer.forget()
+}
+
+// skip takes the time in which the process was stopped out of all clocks. The
+// shell has used the screen meanwhile.
+func (p *Progress) skip(gap time.Duration) {
+	p.last = time.Now()
 	p.stopped += gap
 	if p.started {
 		p.Meter.Skip(gap)

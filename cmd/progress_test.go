@@ -248,11 +248,52 @@ func TestProgressStopped(t *testing.T) {
 			if rate := b.Meter.samples.rate(rateWindow); !strings.Contains(last, "0:00:11 [") || strings.Contains(last, "stalled") || rate < 0.9*(1<<20) || rate > 1.1*(1<<20) {
 				t.Errorf("signal first %v: %q", signalFirst, last)
 			}
-			if d := b.Stopped(); d < time.Hour || d > time.Hour+time.Second {
+			if d := b.Stopped(); d < time.Hour-frameInterval || d > time.Hour+frameInterval {
 				t.Errorf("signal first %v: stopped for %v", signalFirst, d)
 			}
 		})
 	}
+}
+
+// TestProgressContinued: SIGCONT alone, which anybody may send to a process that runs,
+// takes nothing off the clock; whatever is shown and however seldom.
+func TestProgressContinued(t *testing.T) {
+	for _, m := range []mode{showNothing, showLine, showNumbers} {
+		for _, interval := range []time.Duration{frameInterval, plainInterval, time.Minute} {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(m, Display{}, Snapshot{Total: -1})
+				b.interval = interval
+				b.begin()
+				for range 5 {
+					b.pass(7*time.Second+300*time.Millisecond, 1<<20)
+					b.cont <- syscall.SIGCONT
+					synctest.Wait()
+				}
+				b.Stop(true)
+				if b.Stopped() != 0 {
+					t.Errorf("mode %d, every %v: stopped for %v", m, interval, b.Stopped())
+				}
+			})
+		}
+	}
+}
+
+// TestProgressClock: the clock starts when somebody is there and not with the tick after
+// it, however long that takes.
+func TestProgressClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(showEvents, Display{JSON: true}, Snapshot{Total: -1, Phase: Connecting})
+		b.interval = 5 * time.Second
+		b.begin()
+		time.Sleep(5*time.Second + time.Millisecond)
+		b.set(Snapshot{Total: -1})
+		b.Begin()
+		b.pass(5*time.Second, 1000)
+		if got := strings.Join(b.take(), ""); !strings.Contains(got, `"seconds":4.999,"rate":1000,`) && !strings.Contains(got, `"seconds":4.999,"rate":990,`) {
+			t.Errorf("%s", got)
+		}
+		b.Stop(true)
+	})
 }
 
 // TestProgressLate: a process that only got no processor for a while has lost

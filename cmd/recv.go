@@ -13,17 +13,17 @@ func runRecv(ctx context.Context, out *Printer, c *RecvConfig) error {
 	if c.KeepOpen {
 		return serveRecv(ctx, out, c)
 	}
+	s := newRecvSession(out, c, c.Dest)
+	s.watch(c.Dest.onTerminal())
 	plan, err := planDest(c.Dest, c.Output, false)
 	if err != nil {
-		return err
+		return s.refused(err)
 	}
 	m := &meeting{op: c.Net, net: c.Network, out: out}
 	if err := m.prepare(ctx); err != nil {
-		return err
+		return s.refused(err)
 	}
 	defer m.close()
-	s := newRecvSession(out, c, c.Dest)
-	s.watch(c.Dest.onTerminal())
 	conn, err := m.connect(ctx)
 	if err != nil {
 		return s.endFailed(err)
@@ -44,6 +44,7 @@ func newRecvSession(out *Printer, c *RecvConfig, dst Operand) *session {
 // before that closes it armed, and the sender learns of it.
 func (s *session) recv(ctx context.Context, conn *transfer.Conn, plan *destPlan) error {
 	s.peer = conn
+	s.phase.Store(int32(Opening))
 	d, err := plan.open(ctx, func(ctx context.Context) error { return s.t.Attend(ctx, conn.Endpoint, transfer.Destination) })
 	if err != nil {
 		if ctx.Err() == nil && !ofTransfer(err) { // nothing has moved: that is not said in bytes

@@ -140,16 +140,20 @@ type relayLog struct {
 	quit   chan struct{}
 	done   chan struct{}
 	usr1   chan os.Signal
-	screen screen // nil: no line
+	tstp   chan os.Signal // only where there is a line to take away
+	screen screen         // nil: no line
 }
 
 const relayLogBuffer = 4096 // events that may wait for a slow reader of stderr
 
 func newRelayLog(out *Printer, c *RelayConfig) *relayLog {
 	l := &relayLog{out: out, c: c, events: make(chan transfer.RelayEvent, relayLogBuffer), lost: make(chan struct{}, 1<<20),
-		quit: make(chan struct{}), done: make(chan struct{}), usr1: make(chan os.Signal, 1)}
+		quit: make(chan struct{}), done: make(chan struct{}), usr1: make(chan os.Signal, 1), tstp: make(chan os.Signal, 1)}
 	if t, ok := terminalOf(out.W, os.LookupEnv); ok && !t.dumb && !c.Quiet && !c.JSON {
 		l.screen = t
+		if !signal.Ignored(unix.SIGTSTP) {
+			signal.Notify(l.tstp, unix.SIGTSTP)
+		}
 	}
 	signal.Notify(l.usr1, unix.SIGUSR1)
 	return l
@@ -171,6 +175,7 @@ func (l *relayLog) watch(r *transfer.Relay) { go l.run(r) }
 // close waits until everything is told.
 func (l *relayLog) close() {
 	signal.Stop(l.usr1)
+	signal.Stop(l.tstp)
 	close(l.quit)
 	<-l.done
 }
@@ -192,6 +197,9 @@ func (l *relayLog) run(r *transfer.Relay) {
 			l.print(e)
 		case <-l.usr1:
 			l.status(r)
+		case <-l.tstp:
+			withoutStop(l.out.clear)
+			suspend()
 		case now := <-tick:
 			if text := line.render(r.Totals(), now, l.screen.columns()); l.screen.drawable() {
 				withoutStop(func() { l.out.draw(text, l.screen) })

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,7 +23,8 @@ type twoWay struct {
 	in, outp *transfer.Endpoint
 	up, down transfer.Transfer
 	peer     string
-	unwatch  func() // stops looking whether our output is still read
+	began    atomic.Pointer[time.Time] // nil while nobody is there
+	unwatch  func()                    // stops looking whether our output is still read
 }
 
 // relayStdio is relay with - as one of its ends.
@@ -34,6 +36,8 @@ func relayStdio(ctx context.Context, out *Printer, c *RelayConfig) error {
 	if net.Kind == Stdio {
 		return usagef("- can be one of the ends, not both")
 	}
+	w := &twoWay{out: out, c: c, peer: net.String()}
+	defer out.answerStatus(w.status)()
 	m := &meeting{op: net, net: c.Network, out: out}
 	if !net.Listen && net.Kind != SD && net.Kind != FD {
 		m.net.Allow, m.net.Deny = nil, nil
@@ -49,8 +53,9 @@ func relayStdio(ctx context.Context, out *Printer, c *RelayConfig) error {
 	if err != nil {
 		return err
 	}
-	w := &twoWay{out: out, c: c, conn: conn, peer: net.String()}
 	began := time.Now()
+	w.conn = conn
+	w.began.Store(&began)
 	out.Emit(&Open{ID: 1, Peer: "-", Target: conn.String()})
 	err = w.run(ctx)
 	reason := "ended"
@@ -64,6 +69,16 @@ func relayStdio(ctx context.Context, out *Printer, c *RelayConfig) error {
 		return err
 	}
 	return conn.CloseOrderly()
+}
+
+// status is the answer to SIGUSR1.
+func (w *twoWay) status() string {
+	began := w.began.Load()
+	if began == nil {
+		return "waiting for a connection"
+	}
+	return fmt.Sprintf("up %s, down %s in %s", FormatSize(w.up.Stats.Bytes.Load()), FormatSize(w.down.Stats.Bytes.Load()),
+		FormatDuration(time.Since(*began)))
 }
 
 func (w *twoWay) run(ctx context.Context) error {

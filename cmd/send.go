@@ -9,19 +9,19 @@ import (
 // runSend moves files or stdin to one peer (or to every client with -k) and waits until
 // the peer has acknowledged everything.
 func runSend(ctx context.Context, out *Printer, c *SendConfig) error {
-	if err := checkSources(c.Sources); err != nil {
-		return err
-	}
-	m := &meeting{op: c.Net, net: c.Network, out: out}
-	if err := m.prepare(ctx); err != nil {
-		return err
-	}
-	defer m.close()
 	if c.KeepOpen {
-		return serveSend(ctx, m, c)
+		return serveSend(ctx, out, c)
 	}
 	s := newSendSession(out, c)
 	s.watch(false)
+	if err := checkSources(c.Sources); err != nil {
+		return s.refused(err)
+	}
+	m := &meeting{op: c.Net, net: c.Network, out: out}
+	if err := m.prepare(ctx); err != nil {
+		return s.refused(err)
+	}
+	defer m.close()
 	conn, err := m.connect(ctx)
 	if err != nil {
 		return s.endFailed(err)
@@ -109,7 +109,7 @@ func (s *session) send(ctx context.Context, conn *transfer.Conn, c *SendConfig) 
 // sendOne moves one source. The endpoint stays open until the peer has closed: until
 // then its pages may be in use.
 func (s *session) sendOne(ctx context.Context, conn *transfer.Conn, op Operand) (*transfer.Endpoint, error) {
-	e, err := openSource(ctx, op, func(ctx context.Context) error { return s.t.Attend(ctx, conn.Endpoint, transfer.Source) })
+	e, err := s.open(ctx, op, func(ctx context.Context) error { return s.t.Attend(ctx, conn.Endpoint, transfer.Source) })
 	if err != nil {
 		return nil, err
 	}

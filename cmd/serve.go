@@ -31,7 +31,15 @@ type server struct {
 }
 
 // serveSend sends the sources to everyone who connects.
-func serveSend(ctx context.Context, m *meeting, c *SendConfig) error {
+func serveSend(ctx context.Context, out *Printer, c *SendConfig) error {
+	if err := checkSources(c.Sources); err != nil {
+		return err
+	}
+	m := &meeting{op: c.Net, net: c.Network, out: out}
+	if err := m.prepare(ctx); err != nil {
+		return err
+	}
+	defer m.close()
 	for _, op := range c.Sources {
 		if op.Kind == FD {
 			return usagef("%s: -k opens its source once for each client, so it has to be a file", op)
@@ -40,8 +48,8 @@ func serveSend(ctx context.Context, m *meeting, c *SendConfig) error {
 	if m.ln == nil {
 		return usagef("-k serves whoever connects, but %s connects itself", m.op)
 	}
-	s := &server{m: m, out: m.out, handle: func(ctx context.Context, conn *transfer.Conn, begun func(*session)) *session {
-		s := newSendSession(m.out, c)
+	s := &server{m: m, out: out, handle: func(ctx context.Context, conn *transfer.Conn, begun func(*session)) *session {
+		s := newSendSession(out, c)
 		s.serving = true
 		begun(s)
 		s.err = s.send(ctx, conn, c)

@@ -42,12 +42,13 @@ type session struct {
 	announced bool // Start was told
 	began     time.Time
 	progress  *Progress         // nil for one of many connections
-	signals   [2]chan os.Signal // SIGUSR1, SIGCONT
+	signals   [3]chan os.Signal // SIGUSR1, SIGCONT, SIGTSTP
 	tcp       transfer.TCPInfo  // taken before the connection was closed
 	phase     atomic.Int32
-	kept      string // what a failure left on the disk, for its message
-	serving   bool   // one of many connections, whose lines are the server's
-	err       error  // what a served connection ended with
+	opening   atomic.Bool // a source is being opened: a FIFO waits for its writer
+	kept      string      // what a failure left on the disk, for its message
+	serving   bool        // one of many connections, whose lines are the server's
+	err       error       // what a served connection ended with
 }
 
 func newSession(out *Printer, d Display, tr Transfer, l Length, idle time.Duration) *session {
@@ -83,25 +84,40 @@ func (s *session) watch(onTerminal bool) {
 	if s.sending {
 		m.To = "the receiver"
 	}
-	s.signals = [2]chan os.Signal{make(chan os.Signal, 1), make(chan os.Signal, 1)}
+	for i := range s.signals {
+		s.signals[i] = make(chan os.Signal, 1)
+	}
 	signal.Notify(s.signals[0], unix.SIGUSR1)
 	signal.Notify(s.signals[1], unix.SIGCONT)
 	s.phase.Store(int32(Connecting))
 	s.progress = &Progress{Printer: s.out, Display: s.display, Read: s.snapshot, Meter: m, DataOnTerminal: onTerminal,
-		Status: s.signals[0], Continued: s.signals[1]}
+		Status: s.signals[0], Continued: s.signals[1], Stopping: s.signals[2], Suspend: suspend}
 	s.progress.Start()
+	if s.progress.mode == showLine && !signal.Ignored(unix.SIGTSTP) {
+		signal.Notify(s.signals[2], unix.SIGTSTP)
+	}
 }
 
 // begin starts the clock and the progress line.
 func (s *session) begin() {
 	s.began = time.Now()
 	s.phase.Store(int32(Moving))
+	if s.progress != nil {
+		s.progress.Begin()
+	}
+}
+
+// open opens a source, and lets the line say who is waited for meanwhile.
+func (s *session) open(ctx context.Context, op Operand, meanwhile attend) (*transfer.Endpoint, error) {
+	s.opening.Store(true)
+	defer s.opening.Store(false)
+	return openSource(ctx, op, meanwhile)
 }
 
 // snapshot reads the counters for whoever shows them.
 func (s *session) snapshot() Snapshot {
 	shot := Snapshot{Bytes: s.t.Stats.Bytes.Load(), Total: s.total, Phase: Phase(s.phase.Load())}
-	if shot.Phase == Connecting { // there is no peer yet whose acknowledgements could be asked for
+	if shot.Phase == Connecting || shot.Phase == Opening { // there is no peer yet whose acknowledgements could be asked for
 		return shot
 	}
 	shot.Acked = min(s.acked(), shot.Bytes)
@@ -110,6 +126,9 @@ func (s *session) snapshot() Snapshot {
 		shot.Waiting = Source
 	case transfer.Destination:
 		shot.Waiting = Destination
+	}
+	if s.opening.Load() {
+		shot.Waiting = Source
 	}
 	if shot.Phase == Closing && shot.Acked < shot.Bytes {
 		shot.Phase, shot.Waiting = Moving, Destination
@@ -188,8 +207,8 @@ func (s *session) acked() int64 {
 // failure puts the error of a transfer in the user's words: the operands, what
 // failed, how far it got.
 func (s *session) failure(err error) error {
-	if err == nil {
-		return nil
+	if _, usage := errors.AsType[*UsageError](err); err == nil || usage {
+		return err
 	}
 	if known, ok := errors.AsType[*Failure](err); ok {
 		return known
@@ -288,6 +307,15 @@ func (s *session) end(verb, where, note string, to Audience, err error) {
 		s.progress.Curve()
 	}
 	s.explainRan()
+}
+
+// refused tells for --json that nothing was begun, because of err, which has its words already.
+func (s *session) refused(err error) error {
+	s.stop(false)
+	if _, usage := errors.AsType[*UsageError](err); !usage {
+		s.end("", "", "", ForMost, err)
+	}
+	return err
 }
 
 // endFailed tells how far a transfer got that has no good end, for --json; the error

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"os"
 	"runtime"
 	"unsafe"
 
@@ -22,4 +23,21 @@ func withoutStop(write func()) {
 		defer func() { _ = unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil) }()
 	}
 	write()
+}
+
+// suspend stops the process as SIGTSTP does where nobody handles it (in an orphaned
+// process group not at all), and returns when it is continued. Package signal cannot
+// give a signal its default action back: the runtime keeps its handler. The signal
+// goes to this thread, which takes it before tgkill returns; another thread might take
+// it when the handler is there again.
+func suspend() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var byDefault, before [32]byte // struct sigaction of the kernel: SIG_DFL, no flags, an empty mask
+	sigaction := func(act, old *[32]byte) {
+		unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(unix.SIGTSTP), uintptr(unsafe.Pointer(act)), uintptr(unsafe.Pointer(old)), 8, 0, 0)
+	}
+	sigaction(&byDefault, &before)
+	_ = unix.Tgkill(os.Getpid(), unix.Gettid(), unix.SIGTSTP) // signalling oneself is always allowed
+	sigaction(&before, nil)
 }

@@ -23,8 +23,12 @@ func TestMain(m *testing.M) {
 	switch os.Getenv("ZCP_TEST_PART") {
 	case "job":
 		playJob()
-	case "shell":
-		if err := playShell(); err != nil {
+	case "shell", "stopping shell":
+		play := playShell
+		if os.Getenv("ZCP_TEST_PART") != "shell" {
+			play = playStoppingShell
+		}
+		if err := play(); err != nil {
 			fmt.Fprintln(os.Stderr, "SHELL FAILED:", err)
 			os.Exit(1)
 		}
@@ -37,7 +41,9 @@ func TestMain(m *testing.M) {
 // read it writes a dot to stdout, so that others know that it lives.
 func playJob() {
 	var n atomic.Int64
-	p := &Progress{Printer: &Printer{W: os.Stderr}, Display: Display{Interval: 10 * time.Millisecond}, Read: func() Snapshot {
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, unix.SIGTSTP)
+	p := &Progress{Stopping: stop, Suspend: suspend, Printer: &Printer{W: os.Stderr}, Display: Display{Interval: 10 * time.Millisecond}, Read: func() Snapshot {
 		// whoever reads the dots may be gone before we are
 		_, _ = os.Stdout.WriteString(".")
 		return Snapshot{Bytes: n.Add(1 << 20), Acked: n.Load(), Total: 1 << 40}
@@ -84,6 +90,48 @@ func playShell() error {
 	}
 	_, err := io.CopyN(io.Discard, dots, 35)
 	fmt.Fprintln(os.Stderr, "MARK end")
+	if err := errors.Join(err, stdin.Close()); err != nil {
+		return err
+	}
+	if _, err := io.Copy(io.Discard, dots); err != nil {
+		return err
+	}
+	return job.Wait()
+}
+
+// playStoppingShell stops a job that draws as ctrl-Z does, takes the terminal while it
+// is stopped, and has it go on.
+func playStoppingShell() error {
+	signal.Ignore(syscall.SIGTTOU)
+	job := part("job")
+	job.Stderr = os.Stderr
+	job.SysProcAttr = &syscall.SysProcAttr{Foreground: true, Ctty: 2}
+	stdin, err1 := job.StdinPipe()
+	dots, err2 := job.StdoutPipe()
+	if err := errors.Join(err1, err2, job.Start()); err != nil {
+		return err
+	}
+	for range 3 {
+		if _, err := io.CopyN(io.Discard, dots, 35); err != nil {
+			return fmt.Errorf("the job is gone: %w", err)
+		}
+		var how unix.WaitStatus
+		err := unix.Kill(-job.Process.Pid, unix.SIGTSTP)
+		if err == nil {
+			_, err = unix.Wait4(job.Process.Pid, &how, unix.WUNTRACED, nil)
+		}
+		if err != nil || !how.Stopped() || how.StopSignal() != unix.SIGTSTP {
+			return fmt.Errorf("the job was not stopped: %v, status %x", err, how)
+		}
+		if err := giveTerminal(unix.Getpgrp()); err != nil {
+			return err
+		}
+		fmt.Fprintln(os.Stderr, "STOPPED")
+		if err := errors.Join(giveTerminal(job.Process.Pid), unix.Kill(-job.Process.Pid, unix.SIGCONT)); err != nil {
+			return err
+		}
+	}
+	_, err := io.CopyN(io.Discard, dots, 35)
 	if err := errors.Join(err, stdin.Close()); err != nil {
 		return err
 	}
@@ -173,6 +221,20 @@ func TestJobControl(t *testing.T) {
 		case want == "background" && text != "":
 			t.Errorf("written in the background: %q", text)
 		}
+	}
+}
+
+// TestSuspend: ctrl-Z stops the job, as often as one likes, with the line taken away, and
+// it draws on when it is continued.
+func TestSuspend(t *testing.T) {
+	text := watchPty(t, part("stopping shell"), 80, nil)
+	for i, part := range strings.Split(text, "STOPPED") {
+		if strings.Count(part, "\x1b[J\r") < 5 {
+			t.Errorf("part %d: hardly anything is drawn: %q", i, part)
+		}
+	}
+	if got, want := newSheet(80).feed(text), []string{"zcp: started", "STOPPED", "STOPPED", "STOPPED", "zcp: done"}; fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("the screen ends with %q, want %q", got, want)
 	}
 }
 

@@ -1,9 +1,6 @@
 package transfer
 
-import (
-	"errors"
-	"hash/maphash"
-)
+import "hash/maphash"
 
 // A guard watches over a source file while its pages travel by reference.
 //
@@ -53,7 +50,7 @@ var guardingNames = [...]string{"none", "read lease", "cannot change", "compared
 
 func (g Guarding) String() string { return guardingNames[g] }
 
-// Guarding returns how e is protected now, and why a lease was refused.
+// Guarding returns how e is protected now, and why a lease was refused where one was asked for.
 func (e *Endpoint) Guarding() (Guarding, error) {
 	g := e.guard
 	switch {
@@ -77,5 +74,3 @@ func (g *guard) copied(b []byte) {
 		g.summed += int64(len(b))
 	}
 }
-
-var errNoLease = errors.New("read leases are not to be had here")

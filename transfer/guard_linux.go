@@ -27,7 +27,7 @@ func (e *Endpoint) protect(lease bool) {
 	if e.kind != File || e.guard != nil && e.guard.watch {
 		return
 	}
-	g := &guard{fd: -1, err: errNoLease}
+	g := &guard{fd: -1}
 	e.guard = g
 	g.fixed = cannotChange(e.fd)
 	if lease && !g.fixed {

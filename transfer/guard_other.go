@@ -20,7 +20,7 @@ func (e *Endpoint) protect(bool) {
 	if e.kind != File || e.guard != nil && e.guard.watch {
 		return
 	}
-	g := &guard{err: errNoLease}
+	g := new(guard)
 	e.guard = g
 	var err error
 	if g.before, err = e.stamp(); err == nil {

@@ -72,18 +72,27 @@ func (p *pump) whoWaits() (want, error) {
 	return wantSrc, nil
 }
 
+// borrow takes a pipe from the pool, unless the pump has one.
+func (p *pump) borrow() error {
+	if p.pipe != nil {
+		return nil
+	}
+	pipe, err := p.pool.Get()
+	if err != nil {
+		return err
+	}
+	p.pipe = pipe
+	if p.stats != nil {
+		p.stats.PipeSize.Store(int64(pipe.Cap()))
+	}
+	return nil
+}
+
 // twoHops fills a pipe from the source and empties it into the destination.
 func (p *pump) twoHops(n int64) (want, error) {
-	if p.pipe == nil {
-		pipe, err := p.pool.Get()
-		if err != nil {
-			p.refusedPipe(err)
-			return p.fill(n)
-		}
-		p.pipe = pipe
-		if p.stats != nil {
-			p.stats.PipeSize.Store(int64(pipe.Cap()))
-		}
+	if err := p.borrow(); err != nil {
+		p.refusedPipe(err)
+		return p.fill(n)
 	}
 	m, err := p.splice(p.pipe.W(), p.src.fd, min(n, int64(p.pipe.Cap())))
 	p.tried(SplicePipe)

@@ -51,7 +51,7 @@ type Event struct {
 	Guarding Guarding
 	Err      error
 	Src, Dst Kind
-	Pipe     int // bytes granted to the user's pipe where there is one
+	Pipe     int // bytes granted to the user's pipe, or to the borrowed one, where there is one
 }
 
 // Move moves bytes from src to dst until src ends or, where limit is not negative,
@@ -106,6 +106,10 @@ func (t *Transfer) aim(dst, src *Endpoint, limit int64) {
 		if p.lastCopy = true; p.left < 0 || p.referable() <= 0 {
 			p.plan = viaMemory
 		}
+	}
+	// For whoever is told the plan; without a pipe the first step goes through memory.
+	if t.Trace != nil && p.plan[0] == SplicePipe && p.borrow() == nil {
+		grown = p.pipe.Cap()
 	}
 	g, err := src.Guarding()
 	t.trace(Event{Kind: Guarded, Guarding: g, Err: err, Src: src.kind, Dst: dst.kind})

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+)
+
+// explained wants lines on stderr, in this order and whatever stands between them.
+func (p *program) explained(lines ...string) {
+	p.t.Helper()
+	rest := p.err.String()
+	for _, line := range lines {
+		at := regexp.MustCompile(`(?m)^zcp: ` + line + `$`).FindStringIndex(rest)
+		if at == nil {
+			p.t.Errorf("no %q in\n%s", line, p.err)
+			return
+		}
+		rest = rest[at[1]:]
+	}
+}
+
+// What --explain tells before and after, for each kind of path.
+func TestExplain(t *testing.T) {
+	dir := t.TempDir()
+	file, out := filepath.Join(dir, "f"), filepath.Join(dir, "out")
+	writeFile(t, file, noise(3<<20, 1), 0o644)
+	const waited = `ran: waited \S+ for the source, \S+ for the destination, \S+ for the rate limit`
+
+	r := zcp(t, "recv", "--explain", "127.0.0.1:0", "-l", out).start()
+	s := zcp(t, "send", "--explain", file, "127.0.0.1:"+r.port()).run(0)
+	r.ends(0)
+	s.explained(`plan: source guarded: read lease`,
+		`plan: file to TCP by sendfile, else splice through a pipe, else read and write`,
+		`sent 3.00MiB .*`,
+		`ran: sendfile: 3.00MiB in \d+ calls, \S+ a call`, waited,
+		`ran: limited by: receiver window \d+ %, send buffer \d+ %, network and sender \d+ %; \d+ retransmits, RTT \S+`)
+	r.explained(`plan: TCP to file by splice through a pipe, pipe of \S+, else read and write`,
+		`received 3.00MiB .*`,
+		`ran: splice through a pipe: 3.00MiB in \d+ calls, \S+ a call`, `ran: pipe of \S+`, waited)
+
+	zcp(t, "cat", "--explain", "-C", "-o", out, file).run(0).explained(`plan: source guarded: compared before and after`,
+		`plan: file to file by read and write, as --no-splice asks for`, `ran: read and write: 3.00MiB in \d+ calls, \S+ a call`, waited)
+
+	writer, err := os.OpenFile(file, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close()
+	zcp(t, "cat", "--explain", "-o", out, file).run(0).explained(
+		`plan: source guarded: compared before and after \(no lease: somebody has it open for writing\)`,
+		`plan: file to file by read and write`, `ran: read and write: 3.00MiB .*`, waited)
+}
+
+// A refusal is told with its errno, before and after.
+func TestExplainRefusal(t *testing.T) {
+	needTool(t, "strace")
+	dir := t.TempDir()
+	file := filepath.Join(dir, "f")
+	writeFile(t, file, noise(3<<20, 1), 0o644)
+	p := command(t, "strace", "-f", "-qq", "-o", os.DevNull, "-e", "trace=copy_file_range", "-e", "inject=copy_file_range:error=EXDEV",
+		zcpPath(t), "cat", "--explain", "-o", filepath.Join(dir, "out"), file).start()
+	if p.end() != 0 && p.err.String() == "" || regexp.MustCompile(`ptrace`).MatchString(p.err.String()) {
+		t.Skip("strace may not trace here")
+	}
+	p.explained(`plan: file to file by copy_file_range, else .*`, `plan: copy_file_range refused by the \w+: invalid cross-device link`,
+		`plan: file to file by splice through a pipe, .*`, `ran: splice through a pipe: 3.00MiB .*`,
+		`ran: copy_file_range refused by the \w+ after 0 bytes: invalid cross-device link`)
+}
