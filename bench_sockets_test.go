@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"math/rand/v2"
 	"net"
 	"os"
 	"strconv"
@@ -120,14 +121,19 @@ func sendTo(name string, port int, n int64) (payload, error) {
 	return payload{}, err
 }
 
-// freePort returns a port of this host that nobody listens on.
+// freePort returns a port of 127.0.0.1 that nobody uses, 0 where none is found. It lies
+// below those that the kernel hands out (32768 and more, ip(7)): one of these can be the
+// near end of somebody's connection by the time a peer wants to listen on it.
 func freePort() int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0
+	for range 100 {
+		port := 10_000 + rand.IntN(20_000)
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	return 0
 }
 
 // waitListening waits until somebody listens on the port. Connecting to see would be

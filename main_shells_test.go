@@ -47,8 +47,14 @@ func shellsHere(t *testing.T) []shell {
 	return here
 }
 
-// bashCompletion returns the place of the bash-completion package, or "".
+// bashCompletion returns the place of the bash-completion package, or "" where it, or
+// what it runs, is not installed.
 func bashCompletion() string {
+	for _, name := range []string{"sed", "awk"} {
+		if _, err := exec.LookPath(name); err != nil {
+			return ""
+		}
+	}
 	for _, p := range []string{
 		"/usr/share/bash-completion/bash_completion", "/usr/local/share/bash-completion/bash_completion",
 		"/opt/homebrew/share/bash-completion/bash_completion",

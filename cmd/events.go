@@ -9,7 +9,7 @@ import (
 
 // Event is something worth telling: one line of text for people, or one flat
 // JSON object. The names and meanings of the JSON fields are a contract
-// (zcp(1), EVENTS): fields may be added, none is renamed or removed. Strings
+// (zcp(1), JSON EVENTS): fields may be added, none is renamed or removed. Strings
 // hold the user's words; bytes that are no UTF-8 become U+FFFD.
 type Event interface {
 	// line is the text for people, "" where there is none, and who gets it.

@@ -114,7 +114,7 @@ var options = []option{
 	{name: "4", letter: "4", in: network, group: groupNetwork, usage: "IPv4 only"},
 	{name: "6", letter: "6", in: network, group: groupNetwork, usage: "IPv6 only"},
 	{name: "N", letter: "N", in: send | recv, group: groupNetwork,
-		usage: "nothing: closing at the end is the default; nc's habit is welcome"},
+		usage: "accepted, as nc's: closing at the end is the default"},
 	{name: "stats", arg: "unix:PATH|[HOST]:PORT", in: relay, group: groupNetwork,
 		usage: "serve totals and connections as JSON (/) and for Prometheus (/metrics)", set: setStats},
 

@@ -7,6 +7,9 @@ import (
 
 const summary = "moves bytes between files, pipes and sockets, and shows it"
 
+// helpWidth is how wide a line of help may be: that of the oldest terminal.
+const helpWidth = 80
+
 // page is what the help of one command says beside its flags.
 type page struct {
 	summary  string
@@ -23,9 +26,10 @@ var pages = map[string]page{
   SRC    a file, - for stdin, fd:N, zero: (zeros without end)
   NET    HOST:PORT connects, :PORT listens; unix:PATH, unix:@NAME, fd:N, sd:NAME`,
 		examples: `
-  zcp send big.iso host:9000          push; the other side runs zcp recv :9000 big.iso
-  zcp send big.iso :9000              serve it once; the other side pulls with
-                                      zcp recv host:9000 big.iso, or nc host 9000
+  zcp send big.iso host:9000          push; the other side runs
+                                      zcp recv :9000 big.iso, or nc -l
+  zcp send big.iso :9000              serve it once; the other side runs
+                                      zcp recv host:9000 big.iso, or nc
   tar c dir | zcp send - host:9000    from a pipe
   zcp send -L 10M big.iso host:9000   at most 10 MiB a second`,
 	},
@@ -54,25 +58,27 @@ var pages = map[string]page{
   zcp cat -qL 1M log | consumer       only to slow it down`,
 	},
 	"relay": {
-		summary: "both ways between two network ends, many connections at once",
+		summary: "both ways between two network ends",
 		usage:   "zcp relay [flags] LISTEN TARGET",
 		operands: `
-  LISTEN  :PORT, HOST:PORT, unix:PATH, unix:@NAME, fd:N, sd:NAME: always listens
-  TARGET  HOST:PORT, unix:PATH, ...: always connects, looked up for each connection
+  LISTEN  always listens: :PORT, HOST:PORT, unix:PATH, unix:@NAME, fd:N, sd:NAME
+  TARGET  always connects, for each of many connections at once: HOST:PORT,
+          unix:PATH, unix:@NAME; its name is looked up each time
   -       in either place: stdin and stdout as one end that goes both ways`,
 		examples: `
   zcp relay :80 app:8080              everyone who connects here talks to app
   zcp relay :5432 unix:/run/db.sock   TCP to a Unix socket
-  zcp relay - host:22                 as nc -N host 22; good for ssh's ProxyCommand
+  zcp relay - host:22                 as nc -N host 22, or ssh's ProxyCommand
   zcp relay --stats :9100 :80 app:80  totals for Prometheus`,
 	},
 	"completion": {
 		summary: "the completion file of a shell, on stdout",
 		usage:   "zcp completion bash|zsh|fish",
 		examples: `
-  zcp completion bash > ~/.local/share/bash-completion/completions/zcp
-  zcp completion zsh > "${fpath[1]}/_zcp"
-  zcp completion fish > ~/.config/fish/completions/zcp.fish`,
+  eval "$(zcp completion bash)"       in ~/.bashrc
+  source <(zcp completion zsh)        in ~/.zshrc, after compinit
+  zcp completion fish | source        in ~/.config/fish/config.fish
+Packages have installed the files already.`,
 	},
 }
 
@@ -98,8 +104,9 @@ Where bytes come from and go to
   :PORT                             listens, :0 picks a port and says it
   unix:PATH, unix:@NAME             Unix sockets
   sd:, sd:NAME                      sockets from systemd
+In relay - is both ways at once, as one end.
 
-Data is the only thing on stdout; all that zcp says is on stderr.
+Data is the only thing on stdout; what zcp says is on stderr. More: man zcp
 `)
 	return b.String()
 }
@@ -147,12 +154,8 @@ func groupHelp(group string, in command) string {
 	return b.String()
 }
 
-// Columns of the help text: flags start at 2, what they do at helpColumn, and
-// nothing is wider than helpWidth.
-const (
-	helpColumn = 27
-	helpWidth  = 80
-)
+// helpColumn is where the list of flags says what they do; the flags start at 2.
+const helpColumn = 27
 
 // help is the option in the list of flags.
 func (o *option) help() string {

@@ -45,11 +45,11 @@ function __zcp_net
     end
     string match -q '*:*' -- $token; and return
     __fish_print_hostnames | string replace -r '$' ':\tHost'
-    printf '%s\n' unix:\t'Unix socket' fd:\t'Inherited descriptor' sd:\t'Socket from systemd'
+    printf '%s\n' localhost:\t'This host' unix:\t'Unix socket' fd:\t'Inherited descriptor' sd:\t'Socket from systemd'
 end
 
 function __zcp_listen
-    __zcp_net | string match -r '^unix:.*|^fd:.*|^sd:.*'
+    __zcp_net | string match -r '^unix:.*|^fd:.*|^sd:.*|^localhost:.*'
     printf '%s\n' :\t'Listen on every address' -\t'Standard input and output'
 end
 
@@ -59,6 +59,15 @@ function __zcp_size
         __fish_complete_path (string sub -s 2 -- $token) 'Size of a file' | string replace -r '^' @
     else
         printf '%s\n' 100M 1G @\t'Size of a file'
+    end
+end
+
+function __zcp_stats
+    set -l token (commandline -ct | string replace -- --stats= '')
+    if string match -q 'unix:*' -- $token
+        __fish_complete_path (string sub -s 6 -- $token) 'Unix socket' | string replace -r '^' unix:
+    else
+        printf '%s\n' :9100\t'On this host' unix:\t'Unix socket'
     end
 end
 
@@ -73,7 +82,10 @@ complete -c zcp -s h -l help -d 'Print help'
 complete -c zcp -n 'not __zcp_operands | string length -q' -s V -l version -d 'Print version, commit, date and Go version'
 
 # Operands
-complete -c zcp -n '__zcp_place send 1 +; or __zcp_place recv 2; or __zcp_place cat 1 +' -F
+# Behind the first file of send comes another one or the network, and what has a colon is
+# taken for the network.
+complete -c zcp -n '__zcp_place send 1; or __zcp_place recv 2; or __zcp_place cat 1 +' -F
+complete -c zcp -n '__zcp_place send 2 +; and not string match -q "*:*" -- (commandline -ct)' -F
 complete -c zcp -n '__zcp_place send 2 +; or __zcp_place recv 1; or __zcp_place relay 2' -a '(__zcp_net)'
 complete -c zcp -n '__zcp_place relay 1' -a '(__zcp_listen)'
 complete -c zcp -n '__zcp_place completion 1' -a 'bash zsh fish'
@@ -126,4 +138,4 @@ complete -c zcp -n '__zcp_command relay' -l half-close -x -a $durations -d 'Limi
 complete -c zcp -n '__zcp_command relay' -l drain -x -a $durations -d 'Let connections end this long after SIGTERM'
 complete -c zcp -n '__zcp_command relay' -l exit-idle -x -a $durations -d 'End when there was no connection this long'
 complete -c zcp -n '__zcp_command relay' -l rate-total -x -a '1M 10M 100M 1G' -d 'Limit the rate of all connections together'
-complete -c zcp -n '__zcp_command relay' -l stats -x -a ':9100 unix:' -d 'Serve totals as JSON and Prometheus text'
+complete -c zcp -n '__zcp_command relay' -l stats -x -a '(__zcp_stats)' -d 'Serve totals as JSON and Prometheus text'

@@ -167,7 +167,7 @@ func TestNoPipeOutlivesTheBorrowers(t *testing.T) {
 		wg.Wait()
 		time.Sleep(2 * lookEvery)
 		synctest.Wait()
-		if s := pl.Stats(); s != (Stats{}) {
+		if s := held(&pl); s != (Stats{}) {
 			t.Errorf("%+v", s)
 		}
 	})

@@ -57,7 +57,7 @@ func TestLocalClosesDirtyPipes(t *testing.T) {
 	p := get(t, &l)
 	p.Len = 7
 	l.Put(p)
-	if s := pl.Stats(); s != (Stats{}) || l.Idle() != 0 {
+	if s := held(&pl); s != (Stats{}) || l.Idle() != 0 {
 		t.Errorf("%+v, %d idle", s, l.Idle())
 	}
 }
@@ -114,7 +114,7 @@ func TestQuietLoopHoldsNothing(t *testing.T) {
 		}
 		time.Sleep(2 * lookEvery)
 		synctest.Wait()
-		if s := pl.Stats(); s != (Stats{}) {
+		if s := held(&pl); s != (Stats{}) {
 			t.Errorf("%+v", s)
 		}
 	})
@@ -127,7 +127,7 @@ func TestForgottenLocalIsCollected(t *testing.T) {
 		giveBack(l, lend(t, l, 20))
 		runtime.KeepAlive(l)
 	}()
-	eventually(t, "the pipes of a forgotten Local closed", func() bool { return pl.Stats() == Stats{} })
+	eventually(t, "the pipes of a forgotten Local closed", func() bool { return held(&pl) == Stats{} })
 	l := Local{Pool: &pl}
 	l.Put(get(t, &l))
 	if len(pl.locals) != 1 {

@@ -69,6 +69,7 @@ func TestCapIsWhatTheKernelSays(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		needBudget(t, &pl)
 		if p.Cap() != truth || truth != c.want {
 			t.Errorf("Size %d: Cap %d, the kernel says %d, want %d", c.size, p.Cap(), truth, c.want)
 		}
@@ -85,6 +86,7 @@ func TestEmptyPipeIsLentAgain(t *testing.T) {
 	defer pl.CloseIdle()
 	p := get(t, &pl)
 	r, w := p.R(), p.W()
+	needBudget(t, &pl)
 	if s := pl.Stats(); s.Open != 1 || s.InUse != 1 || s.Idle != 0 || s.Capacity != DefaultSize {
 		t.Errorf("lent: %+v", s)
 	}
@@ -98,7 +100,7 @@ func TestEmptyPipeIsLentAgain(t *testing.T) {
 	}
 	pl.Put(q)
 	pl.CloseIdle()
-	if s := pl.Stats(); s != (Stats{}) {
+	if s := held(&pl); s != (Stats{}) {
 		t.Errorf("closed: %+v", s)
 	}
 	if isOpen(r) || isOpen(w) {
