@@ -1,10 +1,13 @@
 package main
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // explained wants lines on stderr, in this order and whatever stands between them.
@@ -35,7 +38,7 @@ func TestExplain(t *testing.T) {
 		`plan: file to TCP by sendfile, else splice through a pipe, else read and write`,
 		`sent 3.00MiB .*`,
 		`ran: sendfile: 3.00MiB in \d+ calls, \S+ a call`, waited,
-		`ran: limited by: receiver window \d+ %, send buffer \d+ %, network and sender \d+ %; \d+ retransmits, RTT \S+`)
+		`ran: limited by: (receiver window \d+ %, send buffer \d+ %, network and sender \d+ %|nothing .*); \d+ retransmits, RTT \S+`)
 	r.explained(`plan: TCP to file by splice through a pipe, pipe of \S+, else read and write`,
 		`received 3.00MiB .*`,
 		`ran: splice through a pipe: 3.00MiB in \d+ calls, \S+ a call`, `ran: pipe of \S+`, waited)
@@ -51,6 +54,22 @@ func TestExplain(t *testing.T) {
 	zcp(t, "cat", "--explain", "-o", out, file).run(0).explained(
 		`plan: source guarded: compared before and after \(no lease: somebody has it open for writing\)`,
 		`plan: file to file by read and write`, `ran: read and write: 3.00MiB .*`, waited)
+}
+
+// A receiver that does not read is what a sender is limited by.
+func TestExplainLimit(t *testing.T) {
+	s := zcp(t, "send", "--explain", "-s", "64M", "-S", "zero:", "127.0.0.1:0", "-l").start()
+	c := dial(t, s)
+	waitFor(t, "a full window", func() bool {
+		s.signal(unix.SIGUSR1)
+		return regexp.MustCompile(`stalled`).MatchString(s.err.String())
+	})
+	if _, err := io.Copy(io.Discard, c); err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	s.ends(0)
+	s.explained(`ran: limited by: receiver window [1-9]\d+ %, send buffer \d+ %, network and sender \d+ %; \d+ retransmits, RTT \S+`)
 }
 
 // A refusal is told with its errno, before and after.

@@ -100,15 +100,19 @@ func (s *session) explainRan() {
 	d := func(ns int64) string { return FormatDuration(time.Duration(ns)) }
 	say("waited %s for the source, %s for the destination, %s for the rate limit",
 		d(st.WaitSrc.Load()), d(st.WaitDst.Load()), d(st.WaitRate.Load()))
-	if s.tcp.Busy > 0 {
+	if s.sending && s.peer != nil && s.peer.Kind() == transfer.TCP {
 		say("%s", limitedBy(s.tcp))
 	}
 }
 
-// limitedBy says what held a TCP sender up, as the kernel has measured it.
+// limitedBy says what held a TCP sender up, as the kernel has measured it. Its clock for
+// that ticks in milliseconds: a short transfer has taken none of its time.
 func limitedBy(i transfer.TCPInfo) string {
-	percent := func(d time.Duration) int64 { return int64(100 * d / i.Busy) }
-	rwnd, snd := percent(i.RwndLimited), percent(i.SndLimited)
-	text := fmt.Sprintf("limited by: receiver window %d %%, send buffer %d %%, network and sender %d %%", rwnd, snd, max(0, 100-rwnd-snd))
+	text := "limited by: nothing that took long enough to be measured"
+	if i.Busy > 0 {
+		percent := func(d time.Duration) int64 { return int64(100 * d / i.Busy) }
+		rwnd, snd := percent(i.RwndLimited), percent(i.SndLimited)
+		text = fmt.Sprintf("limited by: receiver window %d %%, send buffer %d %%, network and sender %d %%", rwnd, snd, max(0, 100-rwnd-snd))
+	}
 	return text + fmt.Sprintf("; %s retransmits, RTT %s", grouped(int64(i.Retransmits)), i.RTT)
 }
