@@ -13,8 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // runLimit ends a run in which somebody waits for somebody for ever.
@@ -103,11 +101,6 @@ func (p *process) wait() (time.Duration, error) {
 func (b *bench) runOnce(ctx context.Context, r row, tl tool, verify bool) (res result, err error) {
 	out := filepath.Join(b.dir, "copy")
 	defer os.Remove(out)
-	if strings.Contains(tl.command+tl.receiver, "COPY") {
-		if err := b.warm(); err != nil {
-			return res, err
-		}
-	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ends, port, err := b.farEnds(r, verify, cancel)
@@ -140,17 +133,6 @@ func (b *bench) runOnce(ctx context.Context, r row, tl tool, verify bool) (res r
 		return res, nil // nobody can look; the first round wrote a file instead
 	}
 	return res, b.compare(r, arrived, verify)
-}
-
-// warm touches as much memory as the work will write, and frees it again. Where the host of a
-// virtual machine takes back what is free (free page reporting of virtio-balloon), the first touch
-// of a page costs more than all that is measured: the same calls took 1.2 s and 8.7 s.
-func (b *bench) warm() error {
-	memory, err := unix.Mmap(-1, 0, int(b.size+b.size/2), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_POPULATE)
-	if err != nil {
-		return fmt.Errorf("memory to warm up: %w", err)
-	}
-	return unix.Munmap(memory)
 }
 
 // startAll starts a row's commands and returns when the clock began, and the processes: the
