@@ -104,7 +104,7 @@ func sendTo(name string, port int, n int64) (payload, error) {
 	if err := patient(fd); err != nil {
 		return payload{}, err
 	}
-	if err := unix.Connect(fd, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+	if err := connect(fd, port); err != nil {
 		return payload{}, fmt.Errorf("connect: %w", err)
 	}
 	src := int(file.Fd())
@@ -119,6 +119,20 @@ func sendTo(name string, port int, n int64) (payload, error) {
 	}
 	_, err = restart(func() (int, error) { return unix.Read(fd, make([]byte, 1)) })
 	return payload{}, err
+}
+
+// connect connects to a port of this host. A connect that a signal has interrupted goes on
+// by itself (connect(2)); the second call tells how it ended.
+func connect(fd, port int) error {
+	to := &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}
+	err := unix.Connect(fd, to)
+	for err == unix.EINTR || err == unix.EALREADY {
+		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, -1)
+		if err = unix.Connect(fd, to); err == unix.EISCONN {
+			return nil
+		}
+	}
+	return err
 }
 
 // freePort returns a port of 127.0.0.1 that nobody uses, 0 where none is found. It lies

@@ -121,8 +121,8 @@ func (tab table) markdown() string {
 // report returns everything: where and when, a summary, and each table.
 func (b *bench) report() string {
 	var s strings.Builder
-	fmt.Fprintf(&s, "Made by `ZCP_BENCH=1 go test -run TestRaceAgainstPeers -v -timeout 60m .` on %s\n", machine())
-	fmt.Fprintf(&s, "with %s; %.2f GiB, page cache hot, loopback, %d rounds in turn.\n\n",
+	fmt.Fprintf(&s, "Made by `.ci/tables bench` on %s\n", machine())
+	fmt.Fprintf(&s, "with %s; %.1f GiB, page cache hot, loopback, %d rounds in turn.\n\n",
 		strings.Join(b.versions(), ", "), float64(b.size)/(1<<30), b.rounds)
 	if missing := slices.Sorted(maps.Keys(b.missing)); len(missing) > 0 {
 		fmt.Fprintf(&s, "Not installed, so not raced: %s.\n\n", strings.Join(missing, ", "))
