@@ -139,6 +139,9 @@ func (p *Progress) choose() {
 // watch is the goroutine that shows.
 func (p *Progress) watch() {
 	defer close(p.done)
+	if p.Display.Quiet && !p.Display.JSON && !p.awaitAsked() {
+		return
+	}
 	beater := time.NewTicker(p.beat)
 	defer beater.Stop()
 	beats, ticks := beater.C, (<-chan time.Time)(nil)
@@ -167,6 +170,23 @@ func (p *Progress) watch() {
 			p.status()
 		case <-p.Continued:
 			p.resume()
+		}
+	}
+}
+
+// awaitAsked waits with -q until somebody asks, and tells whether anybody did before the end.
+// Until then nobody looks: a ticker costs a start a seventh of its time. The
+// first answer has the mean rate for it, those after it that of the present.
+func (p *Progress) awaitAsked() bool {
+	for {
+		select {
+		case <-p.end:
+			return false
+		case <-p.moves:
+			p.update(time.Now())
+		case <-p.Status:
+			p.status()
+			return true
 		}
 	}
 }

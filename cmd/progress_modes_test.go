@@ -85,6 +85,24 @@ func TestProgressStatus(t *testing.T) {
 	}
 }
 
+// TestProgressQuiet: with -q nobody looks before somebody asks, and then the present is known.
+func TestProgressQuiet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(showNothing, Display{Quiet: true}, Snapshot{Total: 2000, Waiting: Destination})
+		b.begin()
+		b.pass(10*time.Second, 100)
+		for _, want := range []string{"1000B 0:00:10 [   100B/s]  50% ETA 0:00:10", "1000B 0:00:15 [     0B/s]  50% stalled 5s"} {
+			b.usr1 <- syscall.SIGUSR1
+			synctest.Wait()
+			if got := strings.Join(b.take(), ""); !strings.HasPrefix(got, "zcp: "+want) {
+				t.Errorf("%q, want %q", got, want)
+			}
+			b.pass(5*time.Second, 0)
+		}
+		b.Stop(true)
+	})
+}
+
 // TestChoose decides for each kind of stderr and each wish what is shown.
 func TestChoose(t *testing.T) {
 	pipe, w, err := os.Pipe()
