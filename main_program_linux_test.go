@@ -151,16 +151,17 @@ func (p *program) kill(s syscall.Signal) {
 
 var starting sync.Mutex
 
-// startInterruptible starts a process with SIGINT as a terminal would leave it. A shell's
-// background job ignores it, and so would everything below; what this process handles
-// is reset in its children.
+// startInterruptible starts a process with its signals as a terminal would leave them. A
+// shell's background job ignores SIGINT and SIGQUIT, what nohup starts SIGHUP, and so would
+// everything below; what this process handles is reset in its children.
 func startInterruptible(c *exec.Cmd) error {
 	starting.Lock()
 	defer starting.Unlock()
-	if signal.Ignored(unix.SIGINT) {
-		ch := make(chan os.Signal, 1)
-		signal.Notify(ch, unix.SIGINT)
-		defer signal.Reset(unix.SIGINT)
+	for _, s := range []os.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM} {
+		if signal.Ignored(s) {
+			signal.Notify(make(chan os.Signal, 1), s)
+			defer signal.Reset(s)
+		}
 	}
 	return c.Start()
 }
