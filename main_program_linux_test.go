@@ -149,22 +149,22 @@ func (p *program) kill(s syscall.Signal) {
 	_ = unix.Kill(-p.Process.Pid, s) // nothing may be left, which is what we want
 }
 
-var starting sync.Mutex
-
-// startInterruptible starts a process with its signals as a terminal would leave them. A
-// shell's background job ignores SIGINT and SIGQUIT, what nohup starts SIGHUP, and so would
-// everything below; what this process handles is reset in its children.
+// startInterruptible starts a process with its signals as a terminal would leave them.
 func startInterruptible(c *exec.Cmd) error {
-	starting.Lock()
-	defer starting.Unlock()
+	catchIgnored()
+	return c.Start()
+}
+
+// catchIgnored catches what was ignored when the tests began: a shell's background job ignores
+// SIGINT and SIGQUIT, what nohup starts SIGHUP, and so would everything below. What a
+// process catches is reset in its children. It stays caught: signal.Reset would ignore it again.
+var catchIgnored = sync.OnceFunc(func() {
 	for _, s := range []os.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM} {
 		if signal.Ignored(s) {
 			signal.Notify(make(chan os.Signal, 1), s)
-			defer signal.Reset(s)
 		}
 	}
-	return c.Start()
-}
+})
 
 func (p *program) watch() {
 	_ = p.Wait() // the status tells more
