@@ -17,7 +17,8 @@ import (
 // A peer is somebody else's program at the other end of a connection.
 type peer struct {
 	net.Conn
-	t testing.TB
+	t   testing.TB
+	our *transfer.Conn // the other end
 }
 
 // meet returns a connection as the command dials it, and the peer that accepted it.
@@ -35,7 +36,7 @@ func meet(t testing.TB, network string) (*transfer.Conn, *peer) {
 	if err := nc.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
-	return c, &peer{nc, t}
+	return c, &peer{nc, t, c}
 }
 
 func dial(t testing.TB, network, address string) *transfer.Conn {
@@ -46,10 +47,15 @@ func dial(t testing.TB, network, address string) *transfer.Conn {
 	return c
 }
 
+// closeWrite ends the peer's direction and returns when that has reached the other end.
 func (p *peer) closeWrite() {
 	if err := p.Conn.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
 		p.t.Error(err)
 	}
+	until(p.t, "the arrival of the peer's end", func() bool {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(p.our.FD()), Events: unix.POLLRDHUP}}, 0)
+		return n == 1 && err == nil
+	})
 }
 
 func (p *peer) readAll() []byte {
@@ -103,15 +109,15 @@ func TestFinish(t *testing.T) {
 					t.Skip("a Unix socket knows no reset")
 				}
 				conn, p := meet(t, network)
+				then := c.peer
+				if c.early {
+					c.peer(p)
+					then = func(p *peer) { p.readAll() }
+				}
 				done := make(chan struct{})
 				go func() {
 					defer close(done)
-					if c.early {
-						c.peer(p)
-						p.readAll()
-					} else {
-						c.peer(p)
-					}
+					then(p)
 				}()
 				tr := transfer.Transfer{Discard: true}
 				got, err := sendAndFinish(t, &tr, conn, 100*time.Millisecond)
