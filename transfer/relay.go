@@ -28,7 +28,7 @@ type Relay struct {
 	Dialer           Dialer // Bind, Wait and RetryFor hold for each connection; Idle is not used
 	Gate             Gate   // who may connect; others are reset before a byte of theirs is read
 
-	MaxConns  int           // most connections at once; more wait in the listener's backlog. 0: what the descriptors allow
+	MaxConns  int           // most connections at once; more wait in the listener's backlog. 0, or too many: what the descriptors allow
 	Idle      time.Duration // a connection without a byte in either direction for so long is reset; 0: never
 	HalfClose time.Duration // the same once one direction has ended; 0: never
 	ExitIdle  time.Duration // Serve returns after so long without a connection; 0: never

@@ -159,47 +159,59 @@ func talkTo(t testing.TB, addr string, n int, seed uint64) {
 }
 
 // TestRelayFewDescriptors serves many more clients than there are descriptors for, whether
-// the relay knows how many it can serve or runs out of them: they wait, and nobody is refused.
-// The time that they wait costs nothing.
+// the relay knows how many it can serve, was asked to serve more, or runs out of them because
+// its limit was lowered meanwhile: they wait, and nobody is refused. The time that they wait costs nothing.
 func TestRelayFewDescriptors(t *testing.T) {
 	const files, clients = 40, 100
 	for _, tc := range []struct {
-		name bool // the target is a name, to be looked up
-		most int
-	}{{false, 0}, {false, 1000}, {true, 0}, {true, 1000}} {
-		t.Run(fmt.Sprintf("by name %v, at most %d", tc.name, tc.most), func(t *testing.T) {
-			most, target := tc.most, echo(t)
-			if tc.name {
-				target = "localhost" + target[strings.LastIndexByte(target, ':'):]
-			}
-			c := startChild(t, target, files, most, nil)
-			var held []side
-			for range 30 { // more than there is room for
-				held = append(held, newSide(t, must(net.Dial("tcp", c.addr))(t)))
-			}
-			held[0].write([]byte("x"))
-			held[0].reads([]byte("x"))
-			before := c.processorTime()
-			time.Sleep(quietFor) // what is measured
-			if used := c.processorTime() - before; used > quietFor/4 {
-				t.Errorf("%v of processor time in %v with clients that wait", used, quietFor)
-			}
-			for _, s := range held {
-				s.Close()
-			}
-			var all sync.WaitGroup
-			for i := range clients {
-				all.Go(func() { talkTo(t, c.addr, 200000+i, uint64(i)) })
-			}
-			all.Wait()
-			n := c.totals()
-			if n.Open != 0 || n.Unreachable != 0 || n.Broken != 0 || n.Accepted != clients+30 || n.Closed != n.Accepted {
-				t.Errorf("%+v\n%s", n, &c.err)
-			}
-			if paused := strings.Contains(c.err.String(), "too many open files"); paused != (most > 0) || most == 0 && n.MaxConns > files/2 {
-				t.Errorf("at most %d connections; told: %s", n.MaxConns, &c.err)
-			}
-		})
+		name    string
+		limit   int  // of descriptors when it begins; 0: that of this process
+		most    int  // connections asked for; 0: none said
+		lowered bool // to files, once it runs
+	}{
+		{name: "few", limit: files}, {name: "more asked for", limit: files, most: 1000}, {name: "lowered", lowered: true},
+	} {
+		for _, byName := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, by name %v", tc.name, byName), func(t *testing.T) {
+				target := echo(t)
+				if byName {
+					target = "localhost" + target[strings.LastIndexByte(target, ':'):]
+				}
+				c := startChild(t, target, tc.limit, tc.most, nil)
+				talkTo(t, c.addr, 1, 0) // it runs
+				if tc.lowered {
+					mustDo(t, unix.Prlimit(c.cmd.Process.Pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: files, Max: files}, nil))
+				}
+				var held []side
+				for range 30 { // more than there is room for
+					held = append(held, newSide(t, must(net.Dial("tcp", c.addr))(t)))
+				}
+				if !(tc.lowered && byName) { // then some are let in for whom there is no target before the others end
+					held[0].write([]byte("x"))
+					held[0].reads([]byte("x"))
+				}
+				before := c.processorTime()
+				time.Sleep(quietFor) // what is measured
+				if used := c.processorTime() - before; used > quietFor/4 {
+					t.Errorf("%v of processor time in %v with clients that wait", used, quietFor)
+				}
+				for _, s := range held {
+					s.Close()
+				}
+				var all sync.WaitGroup
+				for i := range clients {
+					all.Go(func() { talkTo(t, c.addr, 200000+i, uint64(i)) })
+				}
+				all.Wait()
+				n := c.totals()
+				if n.Open != 0 || n.Unreachable != 0 || n.Broken != 0 && !tc.lowered || n.Accepted != clients+31 || n.Closed != n.Accepted {
+					t.Errorf("%+v\n%s", n, &c.err)
+				}
+				if paused := strings.Contains(c.err.String(), "too many open files"); paused != tc.lowered || !paused && n.MaxConns > files/2 {
+					t.Errorf("at most %d connections; told: %s", n.MaxConns, &c.err)
+				}
+			})
+		}
 	}
 }
 

@@ -8,14 +8,16 @@ import (
 )
 
 // budget shares out the descriptors that are left: two for each connection, and pipes for a
-// quarter of the connections, which is what HAProxy plans with; a few stay for lookups.
-func budget(conns, loops, held int) (pipes, most int) {
+// quarter of the connections, which is what HAProxy plans with; a few stay for lookups. Who
+// asks for more connections gets as many as leave a tenth for pipes.
+func budget(asked, loops, held int) (pipes, most int) {
 	const poller = 2
 	free := descriptorLimit() - lowestFree() - mostLookups*eachLookup - (poller+held)*loops
-	most = conns
-	if most <= 0 {
-		most = max(1, free*2/5)
+	most = free * 2 / 5
+	if asked > 0 {
+		most = min(asked, free*9/20)
 	}
+	most = max(1, most)
 	return max(0, (free-2*most)/2), most
 }
 
@@ -65,6 +67,13 @@ func holdBack(n int) (fds []int, err error) {
 		fds = append(fds, fd)
 	}
 	return fds, nil
+}
+
+// roomFor tells why n descriptors are not to be had.
+func roomFor(n int) error {
+	fds, err := holdBack(n)
+	letGo(fds)
+	return err
 }
 
 func letGo(fds []int) {

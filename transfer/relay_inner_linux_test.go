@@ -9,6 +9,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// TestBudget asks for all sorts of numbers of connections: each has its two descriptors,
+// and however many were asked for there are pipes.
+func TestBudget(t *testing.T) {
+	free := descriptorLimit() - lowestFree()
+	_, normal := budget(0, 2, 1)
+	for _, asked := range []int{0, 1, 10, normal, free/2 - 100, free, 1 << 30} {
+		pipes, most := budget(asked, 2, 1)
+		if asked > 0 && asked <= normal && most != asked || most < 1 || most < min(asked, normal) {
+			t.Errorf("%d of %d connections", most, asked)
+		}
+		if pipes < free/30 || 2*(pipes+most) > free {
+			t.Errorf("%d connections and %d pipes of %d descriptors", most, pipes, free)
+		}
+	}
+}
+
 // TestTimers puts links in, moves and drops them as chance will have it, next to a sorted list.
 func TestTimers(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))

@@ -4,7 +4,10 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 // A goal is what all connections are made to.
@@ -99,21 +102,31 @@ func (r *Relay) lookUpForAll() {
 	}
 }
 
-// lookUpOnce looks up unless the descriptors have run out, which the resolver would take
-// for the answer that there is no such name.
+// lookUpOnce looks up unless the descriptors have run out, or do so meanwhile, which the
+// resolver would take for the answer that there is no such name.
 func (r *Relay) lookUpOnce() ([]netip.AddrPort, error) {
-	fds, err := holdBack(eachLookup)
-	if err != nil {
+	if err := roomFor(eachLookup); err != nil {
 		return nil, err
 	}
-	letGo(fds)
 	ctx := r.lookups.ctx
 	if r.Dialer.Wait > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, r.Dialer.Wait) // nobody waits any longer
 		defer cancel()
 	}
-	return r.lookUp(ctx)
+	addrs, err := r.lookUp(ctx)
+	if err == nil {
+		return addrs, nil
+	}
+	if out := roomFor(eachLookup); out != nil {
+		return nil, out
+	}
+	for _, out := range []error{unix.EMFILE, unix.ENFILE} { // the resolver passes on no more than the words
+		if strings.Contains(err.Error(), out.Error()) {
+			return nil, out
+		}
+	}
+	return nil, err
 }
 
 // lookUp asks for the addresses of a link's target.
