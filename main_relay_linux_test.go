@@ -164,6 +164,19 @@ func TestRelayRefuses(t *testing.T) {
 	q.says(`may not connect: reset`)
 }
 
+// Who asks for more connections than there are descriptors for is told how many there will be.
+func TestMaxConnsOfFewDescriptors(t *testing.T) {
+	dir := t.TempDir()
+	for _, args := range [][]string{{"relay", ":0", target(t, "tcp", late)}, {"recv", "-k", ":0", dir + "/%d"}} {
+		t.Run(args[0], func(t *testing.T) {
+			p := command(t, "bash", append([]string{"-c", `ulimit -n 100; exec "$0" "$@"`, zcpPath(t), "-m", "1000"}, args...)...).start()
+			p.says(`at most \d\d connections at once, not 1,000: the limit of open files allows no more \(ulimit -n\)\n`)
+			p.signal(unix.SIGUSR1)
+			p.says(`0 open of at most \d\d,`)
+		})
+	}
+}
+
 // A service: the socket comes from the service manager, which is told when it is served
 // and when that ends; it ends by itself when nobody came for a while.
 func TestRelayService(t *testing.T) {

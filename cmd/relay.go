@@ -142,6 +142,7 @@ type relayLog struct {
 	usr1   chan os.Signal
 	tstp   chan os.Signal // only where there is a line to take away
 	screen screen         // nil: no line
+	begun  bool           // it serves
 }
 
 const relayLogBuffer = 4096 // events that may wait for a slow reader of stderr
@@ -194,7 +195,7 @@ func (l *relayLog) run(r *transfer.Relay) {
 	for {
 		select {
 		case e := <-l.events:
-			l.print(e)
+			l.print(r, e)
 		case <-l.usr1:
 			l.status(r)
 		case <-l.tstp:
@@ -218,7 +219,7 @@ func (l *relayLog) last(r *transfer.Relay) {
 	for {
 		select {
 		case e := <-l.events:
-			l.print(e)
+			l.print(r, e)
 			continue
 		default:
 		}

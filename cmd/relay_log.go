@@ -11,8 +11,13 @@ import (
 )
 
 // print tells one event of the relay.
-func (l *relayLog) print(e transfer.RelayEvent) {
+func (l *relayLog) print(r *transfer.Relay, e transfer.RelayEvent) {
 	switch e.Kind {
+	case transfer.RelayListening:
+		if !l.begun {
+			l.begun = true
+			sayMost(l.out, l.c.Listen, l.c.MaxConns, r.Totals().MaxConns)
+		}
 	case transfer.RelayOpened:
 		l.out.Emit(&Open{ID: e.Conn.ID, Peer: e.Conn.Peer, Target: e.Conn.Target})
 	case transfer.RelayClosed:

@@ -88,6 +88,7 @@ func serveRecv(ctx context.Context, out *Printer, c *RecvConfig) error {
 // serve accepts until ctx ends, waits for what runs, and returns why it ended.
 func (s *server) serve(ctx context.Context) error {
 	s.slots = make(chan struct{}, maxConns(s.m.net.MaxConns))
+	sayMost(s.out, s.m.op, s.m.net.MaxConns, cap(s.slots))
 	defer s.log.answer(s.out, cap(s.slots))()
 	told := s.m.ln.Refused
 	s.m.ln.Refused = func(peer string) {
@@ -142,17 +143,24 @@ func (s *server) serveOne(ctx context.Context, conn *transfer.Conn, k *serverCon
 	}
 }
 
-// maxConns is how many connections run at once: what was asked for, or what the
-// descriptor limit allows (the runtime has raised the soft limit to the hard one).
+// maxConns is how many connections run at once: what was asked for, if the descriptor
+// limit allows it (the runtime has raised the soft limit to the hard one).
 func maxConns(asked int) int {
+	most := 100
+	if lim := (unix.Rlimit{}); unix.Getrlimit(unix.RLIMIT_NOFILE, &lim) == nil {
+		most = int(max(1, (min(lim.Cur, 1<<20)-16)/descriptorsEach))
+	}
 	if asked > 0 {
-		return asked
+		return min(asked, most)
 	}
-	var lim unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_NOFILE, &lim) != nil {
-		return 100
+	return most
+}
+
+// sayMost says that there will be fewer connections at once than were asked for.
+func sayMost(out *Printer, at Operand, asked, most int) {
+	if most < asked {
+		out.Say("%s: at most %s connections at once, not %s: the limit of open files allows no more (ulimit -n)", at, grouped(int64(most)), grouped(int64(asked)))
 	}
-	return int(max(1, (min(uint64(lim.Cur), 1<<20)-16)/descriptorsEach))
 }
 
 func outOfDescriptors(err error) bool {
