@@ -60,15 +60,14 @@ func (p *Printer) Error(err error) {
 	p.Emit(&Trouble{Error: err.Error(), Hint: hintOf(err), Status: ExitStatus(err)})
 }
 
-// answerStatus has SIGUSR1 answered by one line of what text returns, also with -q,
-// until the function is called that it returns.
-func (p *Printer) answerStatus(text func() string) (stop func()) {
+// onStatusSignal calls answer at each SIGUSR1, until the function is called that it returns.
+func onStatusSignal(answer func()) (stop func()) {
 	asked, done := make(chan os.Signal, 1), make(chan struct{})
 	signal.Notify(asked, unix.SIGUSR1)
 	go func() {
 		defer close(done)
 		for range asked {
-			p.Emit(&Note{Message: text(), To: ForEveryone})
+			answer()
 		}
 	}()
 	return func() {

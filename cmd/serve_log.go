@@ -1,13 +1,9 @@
 package cmd
 
 import (
-	"os"
-	"os/signal"
 	"slices"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/zcp-go/zcp/transfer"
 )
@@ -99,29 +95,6 @@ func (k *serverConn) waits() (whom string, since time.Time) {
 		return "client", since
 	}
 	return "file", since
-}
-
-// answer tells the figures at each SIGUSR1 until what it returns is called.
-func (l *serverLog) answer(out *Printer, most int) (stop func()) {
-	l.started = time.Now()
-	asked, quit, done := make(chan os.Signal, 1), make(chan struct{}), make(chan struct{})
-	signal.Notify(asked, unix.SIGUSR1)
-	go func() {
-		defer close(done)
-		for {
-			select {
-			case <-asked:
-				l.status(out, most)
-			case <-quit:
-				return
-			}
-		}
-	}()
-	return func() {
-		signal.Stop(asked)
-		close(quit)
-		<-done
-	}
 }
 
 // status tells the totals, and a line for each connection.
