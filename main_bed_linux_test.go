@@ -7,6 +7,8 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // dial connects to a zcp that listens. The connection ends with the test, at the latest
@@ -81,5 +83,55 @@ func awaitSize(t testing.TB, name string, n int64) {
 	waitFor(t, fmt.Sprintf("%d bytes in %s", n, name), func() bool {
 		fi, err := os.Stat(name)
 		return err == nil && fi.Size() == n
+	})
+}
+
+// pipe returns the ends of a pipe; both are closed with the test, at the latest.
+func pipe(t testing.TB) (r, w *os.File) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		r.Close()
+		w.Close()
+	})
+	return r, w
+}
+
+// listening listens, and returns its socket also as a file that can be passed on.
+func listening(t testing.TB) (net.Listener, *os.File) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	f, err := ln.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return ln, f
+}
+
+// awaitQueue waits until the bytes that an ioctl(2) counts in a socket, TIOCINQ or
+// TIOCOUTQ, are as many as they should be.
+func awaitQueue(t testing.TB, c *net.TCPConn, ioctl uint, ok func(n int) bool) {
+	t.Helper()
+	rc, err := c.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the bytes in a socket", func() (done bool) {
+		err := rc.Control(func(fd uintptr) {
+			n, err := unix.IoctlGetInt(int(fd), ioctl)
+			done = err == nil && ok(n)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return done
 	})
 }

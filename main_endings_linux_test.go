@@ -63,11 +63,7 @@ func TestSignals(t *testing.T) {
 			return p, c
 		},
 		"recv for the reader": func(t *testing.T) (*program, *net.TCPConn) {
-			r, w, err := os.Pipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { r.Close() })
+			_, w := pipe(t)
 			p := zcp(t, "recv", "-B64k", ":0")
 			p.Stdout = w
 			p.start()
@@ -81,11 +77,7 @@ func TestSignals(t *testing.T) {
 			return p, dial(t, p)
 		},
 		"send for stdin": func(t *testing.T) (*program, *net.TCPConn) {
-			r, w, err := os.Pipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { r.Close(); w.Close() })
+			r, _ := pipe(t)
 			p := zcp(t, "send", "-", ":0").from(r).start()
 			return p, dial(t, p)
 		},
@@ -104,11 +96,7 @@ func TestSignals(t *testing.T) {
 			return p, dial(t, p)
 		},
 		"cat for stdin": func(t *testing.T) (*program, *net.TCPConn) {
-			r, w, err := os.Pipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { r.Close(); w.Close() })
+			r, _ := pipe(t)
 			return zcp(t, "cat", "-v").from(r).start(), nil
 		},
 		"serve with -k": func(t *testing.T) (*program, *net.TCPConn) {
@@ -176,17 +164,14 @@ func TestIgnoredSignal(t *testing.T) {
 
 // The reader of standard output goes away: an end like that of cat, and a reset for the sender.
 func TestReaderGone(t *testing.T) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	r, w := pipe(t)
 	p := zcp(t, "recv", ":0")
 	p.Stdout = w
 	p.start()
 	w.Close()
 	c := dial(t, p)
 	r.Close()
-	_, err = c.Write([]byte("nobody reads this"))
+	_, err := c.Write([]byte("nobody reads this"))
 	p.ends(141)
 	if err == nil { // or the reset was there before, and a reset is told once
 		wantReset(t, c)
@@ -198,12 +183,8 @@ func TestReaderGone(t *testing.T) {
 
 // Whoever reads stderr may go away: the bytes are what matters. Whoever reads help may, too.
 func TestNobodyReads(t *testing.T) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	r, w := pipe(t)
 	r.Close()
-	defer w.Close()
 	name := source(t, "content")
 	p := zcp(t, "cat", "-v", name)
 	p.Stderr = w

@@ -113,13 +113,13 @@ var sendFaults = map[string]func(t *testing.T, c *net.TCPConn, sent []byte){
 	},
 	"closes with bytes unread": func(t *testing.T, c *net.TCPConn, sent []byte) {
 		readN(t, c, len(sent)-1000)
-		awaitUnread(t, c, 1000)
+		awaitQueue(t, c, unix.TIOCINQ, func(n int) bool { return n >= 1000 })
 		c.Close()
 	},
 	"ends its side, then closes with bytes unread": func(t *testing.T, c *net.TCPConn, sent []byte) {
 		c.CloseWrite()
 		readN(t, c, len(sent)/2)
-		awaitUnread(t, c, 1000)
+		awaitQueue(t, c, unix.TIOCINQ, func(n int) bool { return n >= 1000 })
 		c.Close()
 	},
 	"answers, then resets": func(t *testing.T, c *net.TCPConn, sent []byte) {
@@ -128,22 +128,6 @@ var sendFaults = map[string]func(t *testing.T, c *net.TCPConn, sent []byte){
 		write(t, c, []byte("thank you"))
 		reset(t, c)
 	},
-}
-
-// awaitUnread waits until n bytes lie in a socket.
-func awaitUnread(t testing.TB, c *net.TCPConn, n int) {
-	t.Helper()
-	rc, err := c.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	waitFor(t, "the bytes", func() bool {
-		got := 0
-		if err := rc.Control(func(fd uintptr) { got, _ = unix.IoctlGetInt(int(fd), unix.TIOCINQ) }); err != nil {
-			t.Fatal(err)
-		}
-		return got >= n
-	})
 }
 
 // Whatever the receiver does to break it off, send does not say that all went well.

@@ -137,16 +137,7 @@ func TestInheritedListener(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ln, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer ln.Close()
-			f, err := ln.(*net.TCPListener).File()
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer f.Close()
+			ln, f := listening(t)
 			p := zcp(t, "send", source(t, "hello"))
 			p.ExtraFiles = []*os.File{f}
 			p.Args = append(p.Args, how(p)...)
@@ -169,16 +160,7 @@ func TestInheritedListener(t *testing.T) {
 
 // Whoever else has the listener open goes on with it as it was: blocking, and alive.
 func TestInheritedListenerStays(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	f, err := ln.(*net.TCPListener).File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
+	ln, f := listening(t)
 	if err := unix.SetNonblock(int(f.Fd()), false); err != nil {
 		t.Fatal(err)
 	}

@@ -31,11 +31,7 @@ func TestKillSender(t *testing.T) {
 			}
 		})
 		inModes(t, func(t *testing.T, m mode) {
-			r, w, err := os.Pipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer w.Close()
+			r, w := pipe(t)
 			dst := filepath.Join(t.TempDir(), "out")
 			p := m.zcp(t, "recv", "-q", ":0", dst).start()
 			s := m.zcp(t, "send", "-q", "-", "127.0.0.1:"+p.port()).from(r).start()
@@ -59,11 +55,7 @@ func TestKillReceiver(t *testing.T) {
 	for seed := range uint64(4) {
 		at := rand.New(rand.NewPCG(seed, 2)).IntN(size - 12<<20)
 		inModes(t, func(t *testing.T, m mode) {
-			r, w, err := os.Pipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer r.Close()
+			r, w := pipe(t)
 			p := m.zcp(t, "recv", "-q", ":0")
 			p.Stdout = w
 			p.start()
@@ -107,11 +99,7 @@ func TestKillBeforeStored(t *testing.T) {
 func TestKillOnUnixSocket(t *testing.T) {
 	dir := t.TempDir()
 	for _, size := range []bool{false, true} {
-		r, w, err := os.Pipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer w.Close()
+		r, w := pipe(t)
 		args := []string{"recv", "-q", "-l", "unix:s", "out"}
 		want := 0
 		if size {

@@ -190,11 +190,7 @@ func TestPeerAnswers(t *testing.T) {
 
 // A paused reader is a stall and no error: recv to a pipe that nobody reads for a while.
 func TestPausedReader(t *testing.T) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
+	r, w := pipe(t)
 	p := zcp(t, "recv", "-q", ":0")
 	p.Stdout = w
 	p.start()

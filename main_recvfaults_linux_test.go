@@ -46,7 +46,7 @@ var recvFaults = map[string]struct {
 	}},
 	"resets when everything has arrived": {3, "connection reset by peer after ", func(t *testing.T, c *net.TCPConn, content []byte) []byte {
 		write(t, c, content)
-		awaitAcked(t, c)
+		awaitQueue(t, c, unix.TIOCOUTQ, func(n int) bool { return n == 0 })
 		reset(t, c)
 		return nil
 	}},
@@ -78,22 +78,6 @@ var recvFaults = map[string]struct {
 		c.CloseWrite()
 		return content[:len(content)-1]
 	}},
-}
-
-// awaitAcked waits until the other kernel has everything.
-func awaitAcked(t testing.TB, c *net.TCPConn) {
-	t.Helper()
-	rc, err := c.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	waitFor(t, "the acknowledgement", func() bool {
-		left := 1
-		if err := rc.Control(func(fd uintptr) { left, _ = unix.IoctlGetInt(int(fd), unix.TIOCOUTQ) }); err != nil {
-			t.Fatal(err)
-		}
-		return left == 0
-	})
 }
 
 // Whatever the sender does: every byte that comes before a reset is kept, DST appears

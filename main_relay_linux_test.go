@@ -186,16 +186,7 @@ func TestRelayService(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer manager.Close()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	f, err := ln.(*net.TCPListener).File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
+	ln, f := listening(t)
 	p := zcp(t, "relay", "--exit-idle", "200ms", "sd:", target(t, "tcp", late)).with("LISTEN_FDS=1", "NOTIFY_SOCKET="+notify)
 	p.ExtraFiles = []*os.File{f}
 	p.start()

@@ -114,11 +114,7 @@ func TestRelayStdioEndings(t *testing.T) {
 	t.Run("reset after its end", func(t *testing.T) {
 		in, w := io.Pipe() // nothing comes from it that would meet the reset
 		defer w.Close()
-		r, out, err := os.Pipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer r.Close()
+		r, out := pipe(t)
 		p := zcp(t, "relay", "-", addr).from(in)
 		p.Stdout = out
 		p.start()
@@ -163,15 +159,8 @@ func TestRelayStdioEndings(t *testing.T) {
 		p.ends(5)
 	})
 	t.Run("reader gone", func(t *testing.T) {
-		r, w, err := os.Pipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		in, hold, err := os.Pipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer hold.Close()
+		r, w := pipe(t)
+		in, _ := pipe(t)
 		p := zcp(t, "relay", "-", addr).from(in)
 		p.Stdout = w
 		p.start()

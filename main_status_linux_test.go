@@ -1,7 +1,6 @@
 package main
 
 import (
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -49,12 +48,7 @@ func TestStatusSignal(t *testing.T) {
 			if args[0] == "relay" && args[2] != "-" {
 				args[2] = "127.0.0.1:9"
 			}
-			r, w, err := os.Pipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer r.Close()
-			defer w.Close()
+			r, _ := pipe(t)
 			p := zcp(t, append(args, "-q")...).from(r).start()
 			listens := slices.Contains(args, ":0")
 			if listens {
