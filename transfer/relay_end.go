@@ -163,8 +163,8 @@ func (l *loop) end(k *link, reason Ending, err error) {
 	l.timers.drop(k)
 	l.links[k.slot] = nil
 	l.ended = append(l.ended, k)
-	l.release()
 	l.count(&e)
+	l.release() // when nobody is open any more, everybody is counted
 	if told {
 		e.Open = int(l.r.open.Load())
 		l.r.Tell(e)

@@ -46,13 +46,14 @@ func (c *counts) add(o *counts) {
 func (r *Relay) Totals() RelayTotals {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	open := int(r.open.Load()) // before the counts: release comes after them
 	var c counts
 	c.add(&r.finished)
 	for _, l := range r.loops {
 		c.add(&l.counts)
 	}
 	t := RelayTotals{
-		Since: r.began, Open: int(r.open.Load()), MaxConns: r.MaxConns,
+		Since: r.began, Open: open, MaxConns: r.MaxConns,
 		Accepted: c.accepted.Load(), Denied: c.denied.Load(), Connected: c.opened.Load(), Unreachable: c.unreachable.Load(),
 		Closed: c.closed.Load(), Broken: c.cut.Load(), Up: c.bytes[upFlow].Load(), Down: c.bytes[downFlow].Load(),
 		Dropped: c.dropped.Load(), NoPipe: c.noPipe.Load(),
