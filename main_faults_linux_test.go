@@ -183,10 +183,10 @@ func TestSendIntoBacklog(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := m.zcp(t, "send", source(t, "small"), ln.Addr().String()).start()
-		p2 := m.zcp(t, "send", source(t, ""), ln.Addr().String()).start()
-		asleep(t, p.Process.Pid)
-		asleep(t, p2.Process.Pid)
+		p := m.zcp(t, "send", "-f", "-i", "0.1", source(t, "small"), ln.Addr().String()).start()
+		p2 := m.zcp(t, "send", "-f", "-i", "0.1", source(t, ""), ln.Addr().String()).start()
+		p.says("all acknowledged")
+		p2.says("all acknowledged")
 		ln.Close()
 		p.ends(3)
 		p2.ends(3)

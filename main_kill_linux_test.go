@@ -85,9 +85,9 @@ func TestKillBeforeStored(t *testing.T) {
 		}
 		defer reader.Close()
 		r := m.zcp(t, "recv", "-q", "-B64k", ":0", fifo).start()
-		s := m.zcp(t, "send", "-q", "-S", "-s", "80k", "zero:", "127.0.0.1:"+r.port()).start()
+		s := m.zcp(t, "send", "-f", "-i", "0.1", "-S", "-s", "80k", "zero:", "127.0.0.1:"+r.port()).start()
+		s.says("80.0KiB .* all acknowledged")
 		asleep(t, r.Process.Pid)
-		asleep(t, s.Process.Pid)
 		r.signal(unix.SIGKILL)
 		if s.ends(3); !strings.Contains(s.err.String(), "reset by peer after 80.0KiB") {
 			t.Errorf("said %q", s.err)
