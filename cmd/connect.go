@@ -83,7 +83,7 @@ func (m *meeting) adopt() error {
 // inherited returns the descriptor of fd:N or sd:NAME.
 func (m *meeting) inherited() (int, error) {
 	if m.op.Kind == FD {
-		return m.op.FD, nil
+		return inherited(m.op)
 	}
 	return activationFD(m.op.Name)
 }

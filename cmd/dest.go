@@ -88,7 +88,11 @@ func followLinks(path string) (string, fs.FileInfo, error) {
 func (d *destPlan) open(ctx context.Context, meanwhile attend) (*dest, error) {
 	switch {
 	case d.op.Kind == FD:
-		e, err := transfer.Inherit(d.op.FD)
+		fd, err := inherited(d.op)
+		var e *transfer.Endpoint
+		if err == nil {
+			e, err = transfer.Inherit(fd)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", d.op, plain(err))
 		}

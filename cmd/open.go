@@ -99,3 +99,14 @@ func again(call func() error) error {
 		}
 	}
 }
+
+// inherited returns the descriptor of fd:N if the process was born with it. What came
+// through execve(2) is not close-on-exec, and all that this process opens is: a number
+// that nobody passed may be one of the runtime's own.
+func inherited(op Operand) (int, error) {
+	flags, err := unix.FcntlInt(uintptr(op.FD), unix.F_GETFD, 0)
+	if err == nil && flags&unix.FD_CLOEXEC != 0 {
+		err = unix.EBADF
+	}
+	return op.FD, err
+}

@@ -15,16 +15,18 @@ import (
 // process's; a path may take its time (a FIFO waits for its writer).
 func openSource(ctx context.Context, op Operand, meanwhile attend) (*transfer.Endpoint, error) {
 	var e *transfer.Endpoint
+	var fd int
 	var err error
 	switch op.Kind {
 	case FD:
-		e, err = transfer.Inherit(op.FD)
+		if fd, err = inherited(op); err == nil {
+			e, err = transfer.Inherit(fd)
+		}
 	default:
 		path := op.Path
 		if op.Kind == Zero {
 			path = "/dev/zero"
 		}
-		var fd int
 		if fd, err = openWaiting(ctx, path, unix.O_RDONLY, meanwhile); err == nil {
 			e, err = transfer.Own(fd)
 		}
@@ -53,8 +55,8 @@ func sourceSize(ops []Operand) int64 {
 		n := int64(-1)
 		switch op.Kind {
 		case FD:
-			if e, err := transfer.NewEndpoint(op.FD); err == nil {
-				n = e.Size()
+			if fd, err := inherited(op); err == nil {
+				n = descriptorSize(fd)
 			}
 		case File:
 			if fi, err := os.Stat(op.Path); err == nil && fi.Mode().IsRegular() {
@@ -76,6 +78,10 @@ func pathSize(path string) int64 {
 		return -1
 	}
 	defer unix.Close(fd)
+	return descriptorSize(fd)
+}
+
+func descriptorSize(fd int) int64 {
 	e, err := transfer.NewEndpoint(fd)
 	if err != nil {
 		return -1
