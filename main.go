@@ -24,8 +24,7 @@ func main() {
 // run is the one place that ends the program: it tells the final error and picks
 // the exit status, or dies of the signal that asked for the end.
 func run() int {
-	ctx, stop := untilSignal()
-	defer stop()
+	ctx := untilSignal()
 	out := &cmd.Printer{W: os.Stderr}
 	env := cmd.Streams{Stdout: os.Stdout, Printer: out, LookupEnv: os.LookupEnv, Build: cmd.Build{Version: version, Commit: commit, Date: date}}
 	err := cmd.Run(ctx, os.Args, env, cmd.Bodies(out))
@@ -40,7 +39,7 @@ func run() int {
 // untilSignal returns a context that ends with the first signal that asks for the end, whose
 // name is its cause. A signal that was ignored when the program started stays ignored (nohup, a
 // shell's background job). The second one kills.
-func untilSignal() (context.Context, func()) {
+func untilSignal() context.Context {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	// Asking for a status line must never kill, not even before anybody is there to answer.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGUSR1)
@@ -54,7 +53,7 @@ func untilSignal() (context.Context, func()) {
 		}
 	}
 	go cancelOnSignal(ch, cancel)
-	return ctx, func() { signal.Stop(ch) }
+	return ctx
 }
 
 func cancelOnSignal(ch <-chan os.Signal, cancel context.CancelCauseFunc) {

@@ -45,6 +45,9 @@ func Run(ctx context.Context, argv []string, env Streams, cmds Commands) error {
 		return toStdout(env.Build.print(env.Stdout))
 	}
 	a := app{env: env, cmds: cmds, out: &firstErrorWriter{w: env.Stdout}}
+	if len(words) > 1 {
+		a.name = words[1]
+	}
 	a.helping = slices.Equal(words[max(len(words)-1, 1):], []string{"--help"})
 	if err := a.cli().RunContext(ctx, words); err != nil {
 		return err
@@ -79,6 +82,7 @@ type app struct {
 	env      Streams
 	cmds     Commands
 	out      *firstErrorWriter
+	name     string // of the command that is asked for
 	settings settings
 	bad      error // the first mistake in a flag, before package flag flattened it to text
 	helping  bool  // help was asked for: the environment is not looked at
@@ -88,7 +92,7 @@ type app struct {
 // switched off: they would go to stdout.
 func (a *app) cli() *cli.App {
 	return &cli.App{
-		Name: "zcp", Usage: summary, CustomAppHelpTemplate: appHelp(),
+		Name: "zcp", Usage: summary, CustomAppHelpTemplate: a.help(appHelp),
 		HideHelpCommand: true, HideVersion: true,
 		Writer: a.out, ErrWriter: io.Discard,
 		ExitErrHandler: func(*cli.Context, error) {}, // only main ends the process
@@ -112,6 +116,15 @@ func (a *app) cli() *cli.App {
 	}
 }
 
+// help is a text for the library to print. It is put together only for whoever asks: to
+// write all of them took a tenth of the time that a transfer of nothing takes.
+func (a *app) help(text func() string) string {
+	if !a.helping {
+		return ""
+	}
+	return text()
+}
+
 // plug builds a config and hands it to the body of its command.
 func plug[C any](ctx context.Context, a *app, build func([]string) (*C, error), body func(context.Context, *C) error, words []string) error {
 	config, err := build(words)
@@ -124,13 +137,13 @@ func plug[C any](ctx context.Context, a *app, build func([]string) (*C, error), 
 
 func (a *app) command(name string, action func(context.Context, []string) error) *cli.Command {
 	c := &cli.Command{
-		Name: name, CustomHelpTemplate: commandHelp(name),
+		Name: name, CustomHelpTemplate: a.help(func() string { return commandHelp(name) }),
 		HideHelpCommand: true, // or a file called help could not be sent
 		OnUsageError:    a.usageError,
 		Action:          func(c *cli.Context) error { return action(c.Context, c.Args().Slice()) },
 	}
 	for i := range options {
-		if options[i].in&commandOf(name) != 0 {
+		if name == a.name && options[i].in&commandOf(name) != 0 {
 			c.Flags = append(c.Flags, &cliFlag{option: &options[i], app: a})
 		}
 	}

@@ -18,7 +18,7 @@ type Progress struct {
 	DataOnTerminal bool // the bytes themselves go to a terminal: no line among them, unless forced
 
 	Status    <-chan os.Signal            // SIGUSR1: says one line; nil: never
-	Continued <-chan os.Signal            // SIGCONT: the process was stopped until now
+	Continued <-chan os.Signal            // SIGCONT: the process was stopped until now; nil: it is not asked
 	Stopping  <-chan os.Signal            // SIGTSTP: the process shall stop; nil: it is not asked
 	Suspend   func()                      // stops it, as SIGTSTP does, until it is continued
 	LookupEnv func(string) (string, bool) // nil: os.LookupEnv
