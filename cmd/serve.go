@@ -88,9 +88,9 @@ func serveRecv(ctx context.Context, out *Printer, c *RecvConfig) error {
 // serve accepts until ctx ends, waits for what runs, and returns why it ended.
 func (s *server) serve(ctx context.Context) error {
 	s.slots = make(chan struct{}, maxConns(s.m.net.MaxConns))
-	sayMost(s.out, s.m.op, s.m.net.MaxConns, cap(s.slots))
 	s.log.started = time.Now()
 	defer onStatusSignal(func() { s.log.status(s.out, cap(s.slots)) })()
+	sayMost(s.out, s.m.op, s.m.net.MaxConns, cap(s.slots))
 	told := s.m.ln.Refused
 	s.m.ln.Refused = func(peer string) {
 		s.log.denied()
