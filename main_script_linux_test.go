@@ -26,6 +26,7 @@ func TestScripts(t *testing.T) {
 			"noise":  scriptNoise,
 			"same":   scriptSame,
 			"mode":   scriptMode,
+			"size":   scriptSize,
 			"fifo":   scriptFifo,
 		},
 	})
@@ -82,6 +83,15 @@ func scriptMode(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	if got := fi.Sys().(*syscall.Stat_t).Mode & 0o7777; uint64(got) != want {
 		ts.Fatalf("%s has mode %04o, want %04o", args[0], got, want)
+	}
+}
+
+// scriptSize is "size FILE BYTES".
+func scriptSize(ts *testscript.TestScript, neg bool, args []string) {
+	fi, err := os.Lstat(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if got := strconv.FormatInt(fi.Size(), 10); got != args[1] {
+		ts.Fatalf("%s has %s bytes, want %s", args[0], got, args[1])
 	}
 }
 
