@@ -90,6 +90,9 @@ func (d *destPlan) openPart() (*dest, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", d.op, plain(err))
 	}
+	if d.old == nil {
+		e.AllocateFirst()
+	}
 	return &dest{
 		end:     e,
 		commit:  func() error { return d.rename(e, part) },
@@ -186,6 +189,9 @@ func (d *destPlan) rename(e *transfer.Endpoint, part string) error {
 		return err
 	}
 	d.lookAgain()
+	if d.old != nil {
+		e.Replaces()
+	}
 	if err := d.carryOver(e.FD()); err != nil {
 		return err
 	}

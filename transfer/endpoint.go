@@ -47,6 +47,7 @@ type Endpoint struct {
 	dev, ino uint64
 	rdev     uint64
 	guard    *guard // while the source is watched over
+	ahead    *ahead // where the destination's blocks are allocated first
 }
 
 // NewEndpoint describes an open descriptor and takes no ownership of it. It

@@ -202,6 +202,9 @@ func (p *pump) deliver() (want, error) {
 // emptyPipe is the second hop. A refusal leaves every byte in the pipe, from where
 // readBack gets them: write will then succeed, or tell the true error.
 func (p *pump) emptyPipe(ready bool) (want, error) {
+	if p.dst.ahead != nil {
+		p.dst.ahead.make(p.dst.fd, p.pipe.Len)
+	}
 	m, err := p.splice(p.dst.fd, p.pipe.R(), p.pipe.Len)
 	p.tried(SplicePipe)
 	switch {

@@ -142,6 +142,9 @@ func (p *pump) gave(path Path, n int64) {
 		p.vain = 0
 	}
 	p.Bytes.Add(n)
+	if p.dst.ahead != nil {
+		p.dst.ahead.written += n
+	}
 	if p.stats != nil {
 		p.stats.Bytes.Add(n)
 		p.stats.paths[path].Add(n)

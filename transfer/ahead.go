@@ -1,0 +1,47 @@
+package transfer
+
+// An ahead has the blocks of a new file allocated just before they are written.
+type ahead struct {
+	written, allocated int64 // bytes from the file's beginning
+	refused            bool  // a full disk, a quota, no extents: the writes themselves will tell
+}
+
+// aheadFrom is how much a file holds before its blocks are allocated first.
+const aheadFrom = 1 << 20
+
+// AllocateFirst has the blocks of each step allocated before they are written to e, a new
+// and empty regular file, where that is known to help: ext4 otherwise delays the allocation
+// block by block, which takes a quarter of a receiver's processor time (measured). No more is
+// allocated than is written, for to give the rest back is to tell the disk the new size: then a
+// power cut would leave zeros where it now leaves an empty file (measured).
+//
+// It is not for a file that is to replace another. What ext4 has delayed it begins to write
+// when a file is renamed over another, so that a power cut leaves the old or the new one
+// (auto_da_alloc, ext4(5)); blocks that are allocated are not delayed.
+func (e *Endpoint) AllocateFirst() {
+	if e.kind == File && allocatesDelayed(e.fd) {
+		e.ahead = new(ahead)
+	}
+}
+
+// Replaces is called before the file replaces another after all: it begins to be written to
+// the disk, as ext4 would have had it.
+func (e *Endpoint) Replaces() {
+	if e.ahead != nil && e.ahead.allocated > 0 {
+		writeOut(e.fd)
+	}
+}
+
+// make allocates what n bytes more will need.
+func (a *ahead) make(fd int, n int64) {
+	end := a.written + n
+	if a.refused || a.written < aheadFrom || end <= a.allocated {
+		return
+	}
+	from := max(a.written, a.allocated)
+	if err := ignoringEINTR(func() error { return allocate(fd, from, end-from) }); err != nil {
+		a.refused = true
+		return
+	}
+	a.allocated = end
+}
