@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -139,9 +141,12 @@ func connect(fd, port int) error {
 // below those that the kernel hands out (32768 and more, ip(7)): one of these can be the
 // near end of somebody's connection by the time a peer wants to listen on it.
 func freePort() int {
+	strict := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error { // as socat binds: a port in TIME_WAIT is taken
+		return c.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 0) })
+	}}
 	for range 100 {
 		port := 10_000 + rand.IntN(20_000)
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		l, err := strict.Listen(context.Background(), "tcp4", fmt.Sprintf(":%d", port))
 		if err == nil {
 			l.Close()
 			return port
