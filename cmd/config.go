@@ -17,6 +17,9 @@ type Display struct {
 	Interval time.Duration // between updates; 0: 100 ms on a terminal, otherwise 1 s
 }
 
+// silent tells whether nothing of a transfer's course is told before somebody asks.
+func (d Display) silent() bool { return d.Quiet && !d.JSON }
+
 // Transfer is how bytes are moved.
 type Transfer struct {
 	RateLimit  int64 // bytes a second; 0: as fast as it goes

@@ -88,11 +88,7 @@ func followLinks(path string) (string, fs.FileInfo, error) {
 func (d *destPlan) open(ctx context.Context, meanwhile attend) (*dest, error) {
 	switch {
 	case d.op.Kind == FD:
-		fd, err := inherited(d.op)
-		var e *transfer.Endpoint
-		if err == nil {
-			e, err = transfer.Inherit(fd)
-		}
+		e, err := inherit(d.op)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", d.op, plain(err))
 		}

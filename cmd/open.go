@@ -6,6 +6,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/transfer"
 )
 
 // openWaiting opens a path, which may take for ever (a FIFO without its other side, a
@@ -109,4 +111,13 @@ func inherited(op Operand) (int, error) {
 		err = unix.EBADF
 	}
 	return op.FD, err
+}
+
+// inherit returns the end that fd:N names.
+func inherit(op Operand) (*transfer.Endpoint, error) {
+	fd, err := inherited(op)
+	if err != nil {
+		return nil, err
+	}
+	return transfer.Inherit(fd)
 }

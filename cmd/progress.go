@@ -139,7 +139,7 @@ func (p *Progress) choose() {
 // watch is the goroutine that shows.
 func (p *Progress) watch() {
 	defer close(p.done)
-	if p.Display.Quiet && !p.Display.JSON && !p.awaitAsked() {
+	if p.Display.silent() && !p.awaitAsked() {
 		return
 	}
 	beater := time.NewTicker(p.beat)

@@ -88,7 +88,7 @@ func (s *session) watch(onTerminal bool) {
 		s.signals[i] = make(chan os.Signal, 1)
 	}
 	signal.Notify(s.signals[0], unix.SIGUSR1)
-	if s.display.Quiet && !s.display.JSON {
+	if s.display.silent() {
 		s.signals[1] = nil // nobody is told of time, and each signal costs a start 0.1 ms of switching threads
 	} else {
 		signal.Notify(s.signals[1], unix.SIGCONT)

@@ -15,18 +15,16 @@ import (
 // process's; a path may take its time (a FIFO waits for its writer).
 func openSource(ctx context.Context, op Operand, meanwhile attend) (*transfer.Endpoint, error) {
 	var e *transfer.Endpoint
-	var fd int
 	var err error
 	switch op.Kind {
 	case FD:
-		if fd, err = inherited(op); err == nil {
-			e, err = transfer.Inherit(fd)
-		}
+		e, err = inherit(op)
 	default:
 		path := op.Path
 		if op.Kind == Zero {
 			path = "/dev/zero"
 		}
+		var fd int
 		if fd, err = openWaiting(ctx, path, unix.O_RDONLY, meanwhile); err == nil {
 			e, err = transfer.Own(fd)
 		}
