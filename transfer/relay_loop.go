@@ -34,11 +34,11 @@ type loop struct {
 	closed bool // the poller is no more
 }
 
-// yieldEvery is how often the loop's goroutine lets go of its processor. After 10 ms on one
+// yieldEvery is how often a goroutine that moves bytes lets go of its processor. After 10 ms on one
 // the runtime's monitor would take it away in each system call that waits, at two futex calls
 // each, and look every 20 us for more (runtime.retake). A Gosched at every turn is worse: it
 // wakes another thread, which takes the goroutine along to another processor.
-const yieldEvery = int64(5 * time.Millisecond)
+const yieldEvery = 5 * time.Millisecond
 
 const trimEvery = int64(5 * time.Second) // how often pipes that nobody needed leave the loop's list
 
@@ -101,7 +101,7 @@ func (l *loop) turns() error {
 		if l.broken != nil {
 			return l.broken
 		}
-		if l.now-l.yielded >= yieldEvery {
+		if l.now-l.yielded >= int64(yieldEvery) {
 			runtime.Gosched()
 			l.yielded = l.now
 		}

@@ -153,7 +153,7 @@ func (t *Transfer) trace(e Event) {
 // run is the driver: it steps the pump and waits for what the pump waits for.
 func (t *Transfer) run(ctx context.Context, lw *lowWater) error {
 	p := &t.pump
-	for {
+	for yielded := time.Now(); ; {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -175,7 +175,10 @@ func (t *Transfer) run(ctx context.Context, lw *lowWater) error {
 			return err
 		}
 		t.checkLeases()
-		runtime.Gosched()
+		if now := time.Now(); now.Sub(yielded) >= yieldEvery {
+			runtime.Gosched()
+			yielded = now
+		}
 		switch w {
 		case ended:
 			return nil
