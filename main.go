@@ -24,9 +24,12 @@ func main() {
 // run is the one place that ends the program: it tells the final error and picks
 // the exit status, or dies of the signal that asked for the end.
 func run() int {
-	ctx := untilSignal()
+	ctx, listening := untilSignal()
 	out := &cmd.Printer{W: os.Stderr}
-	env := cmd.Streams{Stdout: os.Stdout, Printer: out, LookupEnv: os.LookupEnv, Build: cmd.Build{Version: version, Commit: commit, Date: date}}
+	env := cmd.Streams{
+		Stdout: os.Stdout, Printer: out, LookupEnv: os.LookupEnv,
+		Build: cmd.Build{Version: version, Commit: commit, Date: date}, Ready: listening,
+	}
 	err := cmd.Run(ctx, os.Args, env, cmd.Bodies(out))
 	if died, ok := errors.AsType[*cmd.Signaled](err); ok {
 		dieOf(died.Signal)
@@ -39,21 +42,34 @@ func run() int {
 // untilSignal returns a context that ends with the first signal that asks for the end, whose
 // name is its cause. A signal that was ignored when the program started stays ignored (nohup, a
 // shell's background job). The second one kills.
-func untilSignal() context.Context {
+//
+// The runtime is asked for signals beside what follows, for each one is a round trip between
+// threads (all of them: a tenth of a start). listening is closed when all are asked for.
+func untilSignal() (ctx context.Context, listening <-chan struct{}) {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	// Asking for a status line must never kill, not even before anybody is there to answer.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGUSR1)
 	// A reader of stderr who goes away ends no transfer; a write to it is then an error like
 	// any other, and so is one to stdout, of which the program dies itself.
 	signal.Ignore(syscall.SIGPIPE)
+	ready := make(chan struct{})
+	go func() {
+		ch := listen()
+		close(ready)
+		cancelOnSignal(ch, cancel)
+	}()
+	return ctx, ready
+}
+
+// listen asks for the signals that end the program.
+func listen() <-chan os.Signal {
+	// Asking for a status line must never kill, not even before anybody is there to answer.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGUSR1)
 	ch := make(chan os.Signal, 2)
 	for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM} {
 		if !signal.Ignored(s) {
 			signal.Notify(ch, s)
 		}
 	}
-	go cancelOnSignal(ch, cancel)
-	return ctx
+	return ch
 }
 
 func cancelOnSignal(ch <-chan os.Signal, cancel context.CancelCauseFunc) {

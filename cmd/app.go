@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
@@ -30,6 +31,7 @@ type Streams struct {
 	Printer   *Printer  // everything for people
 	LookupEnv func(name string) (value string, ok bool)
 	Build     Build
+	Ready     <-chan struct{} // closed once a body may begin; nil: at once
 }
 
 // Run reads the command line and calls the body it asks for. It sets up
@@ -72,7 +74,10 @@ func asksJSON(argv []string, lookup func(string) (string, bool)) bool {
 	if slices.Contains(argv, "--json") {
 		return true
 	}
-	text, _ := lookup("ZCP_JSON")
+	text, ok := lookup("ZCP_JSON")
+	if !ok {
+		return false
+	}
 	on, err := parseSwitch(text)
 	return on && err == nil
 }
@@ -94,7 +99,8 @@ func (a *app) cli() *cli.App {
 	return &cli.App{
 		Name: "zcp", Usage: summary, CustomAppHelpTemplate: a.help(appHelp),
 		HideHelpCommand: true, HideVersion: true,
-		Writer: a.out, ErrWriter: io.Discard,
+		Compiled: time.Unix(0, 0), // or the library asks for the date of the file argv[0], at each start
+		Writer:   a.out, ErrWriter: io.Discard,
 		ExitErrHandler: func(*cli.Context, error) {}, // only main ends the process
 		OnUsageError:   a.usageError,
 		Action:         a.noCommand,
@@ -132,6 +138,9 @@ func plug[C any](ctx context.Context, a *app, build func([]string) (*C, error), 
 		return err
 	}
 	a.env.Printer.setUp(a.settings.display())
+	if a.env.Ready != nil {
+		<-a.env.Ready
+	}
 	return body(ctx, config)
 }
 
