@@ -8,8 +8,9 @@ import (
 
 // The times of a Limiter.
 const (
-	// rateSlot is how much time's worth of bytes one wait is for, and how much
-	// may be saved up while idle: at most 50 waits a second, at any rate.
+	// rateSlot is how much time's worth of bytes may be saved up while idle. A
+	// wait is for less, so that what a source then lets wait for is not lost
+	// (see enough), and for at least half: at most 100 waits a second, at any rate.
 	rateSlot = 20 * time.Millisecond
 
 	// maxRateSlot bounds how long many who share one Limiter wait for their
@@ -113,19 +114,19 @@ func (l *Limiter) quantum(t *turn, now time.Time) (n int64, wait time.Duration) 
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.settle(now, 0)
-	slot, credit := l.slot(), now.Sub(l.paid)
+	slot, enough, credit := l.slot(), l.enough(), now.Sub(l.paid)
 	if had := t.had == l.round; !had || t.left < l.cost(1) {
 		if over := l.claimed >= l.crowd || now.Sub(l.began) >= slot; l.waiting > 0 && over {
-			if credit < slot-slot/4 {
-				return l.refuse(t, slot-credit)
+			if credit < enough-slot/4 {
+				return l.refuse(t, enough-credit)
 			}
 			l.begin(credit, now)
 		} else if had && !over { // it had its share, others had not
-			return l.refuse(t, max(slot-credit, l.began.Add(slot).Sub(now)))
+			return l.refuse(t, max(enough-credit, l.began.Add(slot).Sub(now)))
 		}
 	}
 	if credit < l.least() {
-		return l.refuse(t, slot-credit)
+		return l.refuse(t, enough-credit)
 	}
 	if t.asked == l.round+1 {
 		t.asked = 0
@@ -187,10 +188,20 @@ func (l *Limiter) slot() time.Duration {
 	return max(slot, l.cost(1))
 }
 
+// enough is the credit that a wait is for. One pump alone leaves three eighths of
+// the slot for its source, which our wait has held up: a sender whose window was
+// closed has to wake up before its bytes are there.
+func (l *Limiter) enough() time.Duration {
+	if l.crowd > 1 {
+		return l.slot()
+	}
+	return max(l.slot()*5/8, l.cost(1))
+}
+
 // least is the smallest credit that is given out: what is nearly nothing is not
 // worth a system call.
 func (l *Limiter) least() time.Duration {
-	return max(min(l.slot()/4, l.share), l.cost(1))
+	return max(min(l.slot()/8, l.share), l.cost(1))
 }
 
 // cost is the time that pays for n bytes.
