@@ -24,8 +24,8 @@ func main() {
 // run is the one place that ends the program: it tells the final error and picks
 // the exit status, or dies of the signal that asked for the end.
 func run() int {
-	ctx, listening := untilSignal()
 	out := &cmd.Printer{W: os.Stderr}
+	ctx, listening := untilSignal(out)
 	env := cmd.Streams{
 		Stdout: os.Stdout, Printer: out, LookupEnv: os.LookupEnv,
 		Build: cmd.Build{Version: version, Commit: commit, Date: date}, Ready: listening,
@@ -41,41 +41,50 @@ func run() int {
 
 // untilSignal returns a context that ends with the first signal that asks for the end, whose
 // name is its cause. A signal that was ignored when the program started stays ignored (nohup, a
-// shell's background job). The second one kills.
+// shell's background job). The second one kills. SIGUSR1 asks for a status line.
 //
 // The runtime is asked for signals beside what follows, for each one is a round trip between
 // threads (all of them: a tenth of a start). listening is closed when all are asked for.
-func untilSignal() (ctx context.Context, listening <-chan struct{}) {
+func untilSignal(out *cmd.Printer) (ctx context.Context, listening <-chan struct{}) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	// A reader of stderr who goes away ends no transfer; a write to it is then an error like
 	// any other, and so is one to stdout, of which the program dies itself.
 	signal.Ignore(syscall.SIGPIPE)
 	ready := make(chan struct{})
 	go func() {
-		ch := listen()
+		ends, asks := listen()
 		close(ready)
-		cancelOnSignal(ch, cancel)
+		obey(ends, asks, cancel, out.Ask)
 	}()
 	return ctx, ready
 }
 
-// listen asks for the signals that end the program.
-func listen() <-chan os.Signal {
-	// Asking for a status line must never kill, not even before anybody is there to answer.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGUSR1)
-	ch := make(chan os.Signal, 2)
+// listen asks for the signals that end the program, and for SIGUSR1, which must never
+// kill, not even before anybody is there to answer.
+func listen() (ends, asks <-chan os.Signal) {
+	usr1, ch := make(chan os.Signal, 1), make(chan os.Signal, 2)
+	signal.Notify(usr1, syscall.SIGUSR1)
 	for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM} {
 		if !signal.Ignored(s) {
 			signal.Notify(ch, s)
 		}
 	}
-	return ch
+	return ch, usr1
 }
 
-func cancelOnSignal(ch <-chan os.Signal, cancel context.CancelCauseFunc) {
-	first := (<-ch).(syscall.Signal)
-	cancel(&cmd.Signaled{Signal: first})
-	dieOf((<-ch).(syscall.Signal))
+func obey(ends, asks <-chan os.Signal, cancel context.CancelCauseFunc, answer func()) {
+	for ended := false; ; {
+		select {
+		case <-asks:
+			answer()
+		case s := <-ends:
+			if ended {
+				dieOf(s.(syscall.Signal))
+			}
+			cancel(&cmd.Signaled{Signal: s.(syscall.Signal)})
+			ended = true
+		}
+	}
 }
 
 // dieOf ends the process by a signal, so that a shell sees how it ended. It returns

@@ -6,15 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"strings"
 	"sync"
 	"time"
 	"unicode/utf16"
 	"unicode/utf8"
-
-	"golang.org/x/sys/unix"
 )
 
 // Printer holds all rules of what is shown to people: everything goes to one
@@ -28,7 +24,10 @@ type Printer struct {
 	Verbose bool // more lines
 	JSON    bool // objects instead of text
 
-	mu    sync.Mutex
+	mu     sync.Mutex
+	asking sync.Mutex // not mu: whoever asks does not wait for a reader of W
+	asked  func()     // called by Ask; nil: nobody is there to answer
+
 	drawn int              // columns of the progress line on the screen now
 	on    screen           // that screen
 	now   func() time.Time // nil: time.Now
@@ -60,20 +59,50 @@ func (p *Printer) Error(err error) {
 	p.Emit(&Trouble{Error: err.Error(), Hint: hintOf(err), Status: ExitStatus(err)})
 }
 
-// onStatusSignal calls answer at each SIGUSR1, until the function is called that it returns.
-func onStatusSignal(answer func()) (stop func()) {
-	asked, done := make(chan os.Signal, 1), make(chan struct{})
-	signal.Notify(asked, unix.SIGUSR1)
+// Ask asks for a status line, as SIGUSR1 does. It does not wait for it.
+func (p *Printer) Ask() {
+	p.asking.Lock()
+	defer p.asking.Unlock()
+	if p.asked != nil {
+		p.asked()
+	}
+}
+
+// onAsk has asked called by each Ask from now on, or nothing where it is nil. It must not
+// wait for anybody.
+func (p *Printer) onAsk(asked func()) {
+	p.asking.Lock()
+	defer p.asking.Unlock()
+	p.asked = asked
+}
+
+// whenAsked calls answer after each Ask, until the function is called that it returns.
+func (p *Printer) whenAsked(answer func()) (stop func()) {
+	asked, quit, done := make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
+	p.onAsk(func() { mark(asked) })
 	go func() {
 		defer close(done)
-		for range asked {
-			answer()
+		for {
+			select {
+			case <-asked:
+				answer()
+			case <-quit:
+				return
+			}
 		}
 	}()
 	return func() {
-		signal.Stop(asked) // nothing is sent to the channel after this
-		close(asked)
+		p.onAsk(nil)
+		close(quit)
 		<-done
+	}
+}
+
+// mark puts a token into a channel that has room for one.
+func mark(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default: // it is there
 	}
 }
 

@@ -17,7 +17,6 @@ type Progress struct {
 
 	DataOnTerminal bool // the bytes themselves go to a terminal: no line among them, unless forced
 
-	Status    <-chan os.Signal            // SIGUSR1: says one line; nil: never
 	Continued <-chan os.Signal            // SIGCONT: the process was stopped until now; nil: it is not asked
 	Stopping  <-chan os.Signal            // SIGTSTP: the process shall stop; nil: it is not asked
 	Suspend   func()                      // stops it, as SIGTSTP does, until it is continued
@@ -33,6 +32,11 @@ type Progress struct {
 	stopped  time.Duration
 	spark    Spark
 
+	mu      sync.Mutex
+	watched bool // the goroutine that shows was started
+	over    bool // and is not any more
+
+	asks  chan struct{} // a token: says one line
 	moves chan struct{} // a token: bytes may move from now on
 	end   chan struct{}
 	done  chan struct{}
@@ -65,19 +69,42 @@ func (p *Progress) Start() {
 }
 
 func (p *Progress) begin() {
-	p.moves, p.end, p.done = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
+	p.asks, p.moves = make(chan struct{}, 1), make(chan struct{}, 1)
+	p.end, p.done = make(chan struct{}), make(chan struct{})
 	p.beat = min(p.interval, plainInterval)
 	p.last = time.Now()
 	p.update(p.last)
-	go p.watch()
+	if !p.Display.silent() {
+		p.launch()
+	}
+}
+
+// launch starts the goroutine that shows. With -q nobody looks before somebody asks: to start
+// a goroutine is to start a thread, and costs a start a twelfth of its time.
+func (p *Progress) launch() {
+	if !p.watched && !p.over {
+		p.watched = true
+		go p.watch()
+	}
+}
+
+// Ask has one line said at once, also with -q. It does not wait for it.
+func (p *Progress) Ask() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.launch()
+	mark(p.asks)
 }
 
 // Begin starts the clock: somebody is there. Without it, the clock starts with the
 // next look.
 func (p *Progress) Begin() {
-	select {
-	case p.moves <- struct{}{}:
-	default: // it was told before
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.watched {
+		mark(p.moves)
+	} else {
+		p.update(time.Now())
 	}
 }
 
@@ -86,8 +113,13 @@ func (p *Progress) Begin() {
 // everything arrived. Only the first Stop counts.
 func (p *Progress) Stop(well bool) {
 	p.once.Do(func() {
+		p.mu.Lock()
+		p.over = true
+		p.mu.Unlock()
 		close(p.end)
-		<-p.done
+		if p.watched {
+			<-p.done
+		}
 		f := p.update(time.Now())
 		if p.mode == showLine {
 			withoutStop(p.Printer.clear)
@@ -139,9 +171,6 @@ func (p *Progress) choose() {
 // watch is the goroutine that shows.
 func (p *Progress) watch() {
 	defer close(p.done)
-	if p.Display.silent() && !p.awaitAsked() {
-		return
-	}
 	beater := time.NewTicker(p.beat)
 	defer beater.Stop()
 	beats, ticks := beater.C, (<-chan time.Time)(nil)
@@ -166,27 +195,10 @@ func (p *Progress) watch() {
 			p.tick()
 		case <-p.Stopping:
 			p.suspend()
-		case <-p.Status:
+		case <-p.asks:
 			p.status()
 		case <-p.Continued:
 			p.resume()
-		}
-	}
-}
-
-// awaitAsked waits with -q until somebody asks, and tells whether anybody did before the end.
-// Until then nobody looks: a ticker costs a start a seventh of its time. The
-// first answer has the mean rate for it, those after it that of the present.
-func (p *Progress) awaitAsked() bool {
-	for {
-		select {
-		case <-p.end:
-			return false
-		case <-p.moves:
-			p.update(time.Now())
-		case <-p.Status:
-			p.status()
-			return true
 		}
 	}
 }
@@ -241,7 +253,7 @@ func (p *Progress) update(now time.Time) Frame {
 	return f
 }
 
-// status answers SIGUSR1: one line at once, also with -q.
+// status says one line at once, also with -q.
 func (p *Progress) status() {
 	f := p.update(time.Now())
 	switch {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"os"
 	"strings"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -75,7 +74,7 @@ func TestProgressStatus(t *testing.T) {
 			b.begin()
 			b.pass(10*time.Second, 100)
 			b.take()
-			b.usr1 <- syscall.SIGUSR1
+			b.Ask()
 			synctest.Wait()
 			if got := strings.Join(b.take(), ""); !strings.HasSuffix(got, tc.want) || tc.want[0] != '"' && got != tc.want {
 				t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
@@ -92,7 +91,7 @@ func TestProgressQuiet(t *testing.T) {
 		b.begin()
 		b.pass(10*time.Second, 100)
 		for _, want := range []string{"1000B 0:00:10 [   100B/s]  50% ETA 0:00:10", "1000B 0:00:15 [     0B/s]  50% stalled 5s"} {
-			b.usr1 <- syscall.SIGUSR1
+			b.Ask()
 			synctest.Wait()
 			if got := strings.Join(b.take(), ""); !strings.HasPrefix(got, "zcp: "+want) {
 				t.Errorf("%q, want %q", got, want)

@@ -16,7 +16,6 @@ type bench struct {
 	*Progress
 	out  writes
 	s    atomic.Pointer[Snapshot]
-	usr1 chan os.Signal
 	cont chan os.Signal
 
 	held    atomic.Bool // Read hangs
@@ -24,13 +23,13 @@ type bench struct {
 }
 
 func newBench(m mode, d Display, s Snapshot) *bench {
-	b := &bench{usr1: make(chan os.Signal, 1), cont: make(chan os.Signal, 1), release: make(chan bool)}
+	b := &bench{cont: make(chan os.Signal, 1), release: make(chan bool)}
 	b.set(s)
 	p := &Printer{W: &b.out}
 	p.setUp(d)
 	b.Progress = &Progress{
 		Printer: p, Display: d, Read: b.read,
-		Meter: Meter{From: "the sender", To: "the receiver"}, Status: b.usr1, Continued: b.cont,
+		Meter: Meter{From: "the sender", To: "the receiver"}, Continued: b.cont,
 		LookupEnv: func(string) (string, bool) { return "", false },
 		mode:      m, screen: paper{width: 60, erasing: true}, interval: frameInterval,
 	}
@@ -180,14 +179,14 @@ func TestProgressConnecting(t *testing.T) {
 			if got := b.take(); len(got) != 0 {
 				t.Fatalf("%d: %q", m, got[:1])
 			}
-			b.usr1 <- syscall.SIGUSR1
+			b.Ask()
 			synctest.Wait()
 			if got := strings.Join(b.take(), ""); !strings.Contains(got, "waiting for a connection") {
 				t.Errorf("%d: %q", m, got)
 			}
 			b.set(Snapshot{Total: -1})
 			b.pass(time.Second, 1000)
-			b.usr1 <- syscall.SIGUSR1
+			b.Ask()
 			synctest.Wait()
 			got := b.take()
 			if last := got[len(got)-1]; !strings.Contains(last, "0:00:01") && !strings.Contains(last, `"seconds":1,`) && !strings.Contains(last, `"seconds":0.9`) &&

@@ -139,7 +139,7 @@ type relayLog struct {
 	lost   chan struct{} // a token for each event that was dropped
 	quit   chan struct{}
 	done   chan struct{}
-	usr1   chan os.Signal
+	asked  chan struct{}
 	tstp   chan os.Signal // only where there is a line to take away
 	screen screen         // nil: no line
 	begun  bool           // it serves
@@ -149,14 +149,14 @@ const relayLogBuffer = 4096 // events that may wait for a slow reader of stderr
 
 func newRelayLog(out *Printer, c *RelayConfig) *relayLog {
 	l := &relayLog{out: out, c: c, events: make(chan transfer.RelayEvent, relayLogBuffer), lost: make(chan struct{}, 1<<20),
-		quit: make(chan struct{}), done: make(chan struct{}), usr1: make(chan os.Signal, 1), tstp: make(chan os.Signal, 1)}
+		quit: make(chan struct{}), done: make(chan struct{}), asked: make(chan struct{}, 1), tstp: make(chan os.Signal, 1)}
 	if t, ok := terminalOf(out.W, os.LookupEnv); ok && !t.dumb && !c.Quiet && !c.JSON {
 		l.screen = t
 		if !signal.Ignored(unix.SIGTSTP) {
 			signal.Notify(l.tstp, unix.SIGTSTP)
 		}
 	}
-	signal.Notify(l.usr1, unix.SIGUSR1)
+	out.onAsk(func() { mark(l.asked) })
 	return l
 }
 
@@ -175,7 +175,7 @@ func (l *relayLog) watch(r *transfer.Relay) { go l.run(r) }
 
 // close waits until everything is told.
 func (l *relayLog) close() {
-	signal.Stop(l.usr1)
+	l.out.onAsk(nil)
 	signal.Stop(l.tstp)
 	close(l.quit)
 	<-l.done
@@ -196,7 +196,7 @@ func (l *relayLog) run(r *transfer.Relay) {
 		select {
 		case e := <-l.events:
 			l.print(r, e)
-		case <-l.usr1:
+		case <-l.asked:
 			l.status(r)
 		case <-l.tstp:
 			withoutStop(l.out.clear)

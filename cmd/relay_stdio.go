@@ -37,7 +37,7 @@ func relayStdio(ctx context.Context, out *Printer, c *RelayConfig) error {
 		return usagef("- can be one of the ends, not both")
 	}
 	w := &twoWay{out: out, c: c, peer: net.String()}
-	defer onStatusSignal(func() { out.Emit(&Note{Message: w.status(), To: ForEveryone}) })()
+	defer out.whenAsked(func() { out.Emit(&Note{Message: w.status(), To: ForEveryone}) })()
 	m := &meeting{op: net, net: c.Network, out: out}
 	if !net.Listen && net.Kind != SD && net.Kind != FD {
 		m.net.Allow, m.net.Deny = nil, nil

@@ -89,7 +89,7 @@ func serveRecv(ctx context.Context, out *Printer, c *RecvConfig) error {
 func (s *server) serve(ctx context.Context) error {
 	s.slots = make(chan struct{}, maxConns(s.m.net.MaxConns))
 	s.log.started = time.Now()
-	defer onStatusSignal(func() { s.log.status(s.out, cap(s.slots)) })()
+	defer s.out.whenAsked(func() { s.log.status(s.out, cap(s.slots)) })()
 	sayMost(s.out, s.m.op, s.m.net.MaxConns, cap(s.slots))
 	told := s.m.ln.Refused
 	s.m.ln.Refused = func(peer string) {

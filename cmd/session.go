@@ -42,7 +42,7 @@ type session struct {
 	announced bool // Start was told
 	began     time.Time
 	progress  *Progress         // nil for one of many connections
-	signals   [3]chan os.Signal // SIGUSR1, SIGCONT, SIGTSTP
+	signals   [2]chan os.Signal // SIGCONT, SIGTSTP
 	tcp       transfer.TCPInfo  // taken before the connection was closed
 	phase     atomic.Int32
 	opening   atomic.Bool // a source is being opened: a FIFO waits for its writer
@@ -87,18 +87,18 @@ func (s *session) watch(onTerminal bool) {
 	for i := range s.signals {
 		s.signals[i] = make(chan os.Signal, 1)
 	}
-	signal.Notify(s.signals[0], unix.SIGUSR1)
 	if s.display.silent() {
-		s.signals[1] = nil // nobody is told of time, and each signal costs a start 0.1 ms of switching threads
+		s.signals[0] = nil // nobody is told of time, and each signal costs a start 0.1 ms of switching threads
 	} else {
-		signal.Notify(s.signals[1], unix.SIGCONT)
+		signal.Notify(s.signals[0], unix.SIGCONT)
 	}
 	s.phase.Store(int32(Connecting))
 	s.progress = &Progress{Printer: s.out, Display: s.display, Read: s.snapshot, Meter: m, DataOnTerminal: onTerminal,
-		Status: s.signals[0], Continued: s.signals[1], Stopping: s.signals[2], Suspend: suspend}
+		Continued: s.signals[0], Stopping: s.signals[1], Suspend: suspend}
 	s.progress.Start()
+	s.out.onAsk(s.progress.Ask)
 	if s.progress.mode == showLine && !signal.Ignored(unix.SIGTSTP) {
-		signal.Notify(s.signals[2], unix.SIGTSTP)
+		signal.Notify(s.signals[1], unix.SIGTSTP)
 	}
 }
 
@@ -162,6 +162,7 @@ func (s *session) stop(well bool) {
 	if s.progress == nil {
 		return
 	}
+	s.out.onAsk(nil)
 	s.progress.Stop(well)
 	for _, c := range s.signals {
 		signal.Stop(c)
