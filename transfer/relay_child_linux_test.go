@@ -136,24 +136,31 @@ func echo(t testing.TB) string {
 	return ln.Addr().String()
 }
 
-// talk sends n bytes to an echo and reads them back.
-func talkTo(t testing.TB, addr string, n int, seed uint64) {
+// talkTo sends data to an echo and compares what comes back, piece by piece.
+func talkTo(t testing.TB, addr string, data []byte) {
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Error(err)
 		return
 	}
 	s := newSide(t, c)
-	data := noise(n, seed)
 	go func() {
 		if _, err := s.Conn.Write(data); err != nil {
 			t.Error(err)
 		}
 		_ = c.(*net.TCPConn).CloseWrite() // an error of it is one of the write, too
 	}()
-	got, err := io.ReadAll(c)
-	if err != nil || string(got) != string(data) {
-		t.Errorf("%d bytes of %d came back, %v", len(got), n, err)
+	got, piece := 0, make([]byte, 64<<10)
+	for err == nil {
+		var n int
+		n, err = c.Read(piece)
+		if !bytes.Equal(piece[:n], data[got:min(got+n, len(data))]) {
+			err = fmt.Errorf("other bytes")
+		}
+		got += n
+	}
+	if err != io.EOF || got != len(data) {
+		t.Errorf("%d bytes of %d came back, %v", got, len(data), err)
 	}
 	c.Close()
 }
@@ -163,6 +170,7 @@ func talkTo(t testing.TB, addr string, n int, seed uint64) {
 // its limit was lowered meanwhile: they wait, and nobody is refused. The time that they wait costs nothing.
 func TestRelayFewDescriptors(t *testing.T) {
 	const files, clients = 40, 100
+	data := noise(200000+2*clients, 1)
 	for _, tc := range []struct {
 		name    string
 		limit   int  // of descriptors when it begins; 0: that of this process
@@ -178,7 +186,7 @@ func TestRelayFewDescriptors(t *testing.T) {
 					target = "localhost" + target[strings.LastIndexByte(target, ':'):]
 				}
 				c := startChild(t, target, tc.limit, tc.most, nil)
-				talkTo(t, c.addr, 1, 0) // it runs
+				talkTo(t, c.addr, data[:1]) // it runs
 				if tc.lowered {
 					mustDo(t, unix.Prlimit(c.cmd.Process.Pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: files, Max: files}, nil))
 				}
@@ -200,7 +208,7 @@ func TestRelayFewDescriptors(t *testing.T) {
 				}
 				var all sync.WaitGroup
 				for i := range clients {
-					all.Go(func() { talkTo(t, c.addr, 200000+i, uint64(i)) })
+					all.Go(func() { talkTo(t, c.addr, data[i:200000+2*i]) })
 				}
 				all.Wait()
 				n := c.totals()
@@ -222,10 +230,11 @@ func TestRelayUnprivileged(t *testing.T) {
 		skipLoudly(t, "only root can become somebody else")
 	}
 	const clients, each, nobody = 200, 3 << 19, 65534
+	data := noise(each+clients, 1) // of which each client sends another part
 	c := startChild(t, slowEcho(t, clients), 0, 0, &syscall.Credential{Uid: nobody, Gid: nobody})
 	var all sync.WaitGroup
 	for i := range clients {
-		all.Go(func() { talkTo(t, c.addr, each, uint64(i)) })
+		all.Go(func() { talkTo(t, c.addr, data[i:each+i]) })
 	}
 	all.Wait()
 	if n := c.totals(); n.Open != 0 || n.Closed != clients || n.Broken != 0 || n.Up != clients*each || n.Down != n.Up || n.NoPipe == 0 {
