@@ -26,11 +26,8 @@ func main() {
 func run() int {
 	out := &cmd.Printer{W: os.Stderr}
 	ctx, listening := untilSignal(out)
-	env := cmd.Streams{
-		Stdout: os.Stdout, Printer: out, LookupEnv: os.LookupEnv,
-		Build: cmd.Build{Version: version, Commit: commit, Date: date}, Ready: listening,
-	}
-	err := cmd.Run(ctx, os.Args, env, cmd.Bodies(out))
+	env := cmd.Streams{Stdout: os.Stdout, Printer: out, LookupEnv: os.LookupEnv, Build: cmd.Build{Version: version, Commit: commit, Date: date}}
+	err := cmd.Run(ctx, os.Args, env, cmd.Bodies(out, listening))
 	if died, ok := errors.AsType[*cmd.Signaled](err); ok {
 		dieOf(died.Signal)
 	} else if !cmd.Told(err) {
@@ -41,10 +38,11 @@ func run() int {
 
 // untilSignal returns a context that ends with the first signal that asks for the end, whose
 // name is its cause. A signal that was ignored when the program started stays ignored (nohup, a
-// shell's background job). The second one kills. SIGUSR1 asks for a status line.
+// shell's background job). SIGUSR1 asks for a status line.
 //
 // The runtime is asked for signals beside what follows, for each one is a round trip between
-// threads (all of them: a tenth of a start). listening is closed when all are asked for.
+// threads (all of them: a tenth of a start). listening is closed when a signal can no longer
+// kill. SIGUSR1 never could: the runtime does nothing about it until it is asked for.
 func untilSignal(out *cmd.Printer) (ctx context.Context, listening <-chan struct{}) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	// A reader of stderr who goes away ends no transfer; a write to it is then an error like
@@ -52,26 +50,20 @@ func untilSignal(out *cmd.Printer) (ctx context.Context, listening <-chan struct
 	signal.Ignore(syscall.SIGPIPE)
 	ready := make(chan struct{})
 	go func() {
-		ends, asks := listen()
+		ends, asks := make(chan os.Signal, 2), make(chan os.Signal, 1)
+		for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM} {
+			if !signal.Ignored(s) {
+				signal.Notify(ends, s)
+			}
+		}
 		close(ready)
+		signal.Notify(asks, syscall.SIGUSR1)
 		obey(ends, asks, cancel, out.Ask)
 	}()
 	return ctx, ready
 }
 
-// listen asks for the signals that end the program, and for SIGUSR1, which must never
-// kill, not even before anybody is there to answer.
-func listen() (ends, asks <-chan os.Signal) {
-	usr1, ch := make(chan os.Signal, 1), make(chan os.Signal, 2)
-	signal.Notify(usr1, syscall.SIGUSR1)
-	for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM} {
-		if !signal.Ignored(s) {
-			signal.Notify(ch, s)
-		}
-	}
-	return ch, usr1
-}
-
+// obey never returns: of two signals that ask for the end the second one kills.
 func obey(ends, asks <-chan os.Signal, cancel context.CancelCauseFunc, answer func()) {
 	for ended := false; ; {
 		select {

@@ -31,7 +31,6 @@ type Streams struct {
 	Printer   *Printer  // everything for people
 	LookupEnv func(name string) (value string, ok bool)
 	Build     Build
-	Ready     <-chan struct{} // closed once a body may begin; nil: at once
 }
 
 // Run reads the command line and calls the body it asks for. It sets up
@@ -138,9 +137,6 @@ func plug[C any](ctx context.Context, a *app, build func([]string) (*C, error), 
 		return err
 	}
 	a.env.Printer.setUp(a.settings.display())
-	if a.env.Ready != nil {
-		<-a.env.Ready
-	}
 	return body(ctx, config)
 }
 

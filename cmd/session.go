@@ -16,13 +16,28 @@ import (
 	"github.com/zcp-go/zcp/transfer"
 )
 
-// Bodies returns what the commands do. Everything they tell goes through out.
-func Bodies(out *Printer) Commands {
+// Bodies returns what the commands do. Everything they tell goes through out. What would
+// leave a file or a socket behind where a signal killed it begins once listening is closed.
+func Bodies(out *Printer, listening <-chan struct{}) Commands {
 	return Commands{
-		Send:  func(ctx context.Context, c *SendConfig) error { return runSend(ctx, out, c) },
-		Recv:  func(ctx context.Context, c *RecvConfig) error { return runRecv(ctx, out, c) },
-		Cat:   func(ctx context.Context, c *CatConfig) error { return runCat(ctx, out, c) },
-		Relay: func(ctx context.Context, c *RelayConfig) error { return runRelay(ctx, out, c) },
+		Send: func(ctx context.Context, c *SendConfig) error {
+			<-listening
+			return runSend(ctx, out, c)
+		},
+		Recv: func(ctx context.Context, c *RecvConfig) error {
+			<-listening
+			return runRecv(ctx, out, c)
+		},
+		Cat: func(ctx context.Context, c *CatConfig) error {
+			if !isStdout(c.Dest) {
+				<-listening
+			}
+			return runCat(ctx, out, c)
+		},
+		Relay: func(ctx context.Context, c *RelayConfig) error {
+			<-listening
+			return runRelay(ctx, out, c)
+		},
 	}
 }
 
