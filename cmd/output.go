@@ -98,11 +98,11 @@ func (p *Printer) whenAsked(answer func()) (stop func()) {
 	}
 }
 
-// mark puts a token into a channel that has room for one.
+// mark puts a token into a channel, where there is room for it.
 func mark(c chan<- struct{}) {
 	select {
 	case c <- struct{}{}:
-	default: // it is there
+	default: // enough are there
 	}
 }
 

@@ -164,10 +164,7 @@ func (l *relayLog) tell(e transfer.RelayEvent) {
 	select {
 	case l.events <- e:
 	default:
-		select {
-		case l.lost <- struct{}{}:
-		default: // a million lost lines are as good as more
-		}
+		mark(l.lost) // a million lost lines are as good as more
 	}
 }
 
