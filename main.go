@@ -1,15 +1,9 @@
 // Command zcp moves bytes between files, pipes, TCP and Unix sockets on the
-// kernel's own paths, and shows it. See zcp(1).
+// kernel's own paths and shows its progress. See zcp(1).
 package main
 
 import (
-	"context"
-	"errors"
 	"os"
-	"os/signal"
-	"syscall"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/zcp-go/zcp/cmd"
 )
@@ -18,72 +12,5 @@ import (
 var version, commit, date string
 
 func main() {
-	os.Exit(run())
-}
-
-// run is the one place that ends the program: it tells the final error and picks
-// the exit status, or dies of the signal that asked for the end.
-func run() int {
-	out := &cmd.Printer{W: os.Stderr}
-	ctx, listening := untilSignal(out)
-	env := cmd.Streams{Stdout: os.Stdout, Printer: out, LookupEnv: os.LookupEnv, Build: cmd.Build{Version: version, Commit: commit, Date: date}}
-	err := cmd.Run(ctx, os.Args, env, cmd.Bodies(out, listening))
-	if died, ok := errors.AsType[*cmd.Signaled](err); ok {
-		dieOf(died.Signal)
-	} else if !cmd.Told(err) {
-		out.Error(err)
-	}
-	return cmd.ExitStatus(err)
-}
-
-// untilSignal returns a context that ends with the first signal that asks for the end, whose
-// name is its cause. A signal that was ignored when the program started stays ignored (nohup, a
-// shell's background job). SIGUSR1 asks for a status line.
-//
-// The runtime is asked for signals beside what follows, for each one is a round trip between
-// threads (all of them: a tenth of a start). listening is closed when a signal can no longer
-// kill. SIGUSR1 never could: the runtime does nothing about it until it is asked for.
-func untilSignal(out *cmd.Printer) (ctx context.Context, listening <-chan struct{}) {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	// A reader of stderr who goes away ends no transfer; a write to it is then an error like
-	// any other, and so is one to stdout, of which the program dies itself.
-	signal.Ignore(syscall.SIGPIPE)
-	ready := make(chan struct{})
-	go func() {
-		ends, asks := make(chan os.Signal, 2), make(chan os.Signal, 1)
-		for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM} {
-			if !signal.Ignored(s) {
-				signal.Notify(ends, s)
-			}
-		}
-		close(ready)
-		signal.Notify(asks, syscall.SIGUSR1)
-		obey(ends, asks, cancel, out.Ask)
-	}()
-	return ctx, ready
-}
-
-// obey never returns: of two signals that ask for the end the second one kills.
-func obey(ends, asks <-chan os.Signal, cancel context.CancelCauseFunc, answer func()) {
-	for ended := false; ; {
-		select {
-		case <-asks:
-			answer()
-		case s := <-ends:
-			if ended {
-				dieOf(s.(syscall.Signal))
-			}
-			cancel(&cmd.Signaled{Signal: s.(syscall.Signal)})
-			ended = true
-		}
-	}
-}
-
-// dieOf ends the process by a signal, so that a shell sees how it ended. It returns
-// only if the signal is blocked.
-func dieOf(s unix.Signal) {
-	signal.Reset(s)
-	setDefault(s)
-	_ = unix.Kill(os.Getpid(), s) // signalling oneself is always allowed
-	select {}
+	os.Exit(cmd.Main(cmd.Build{Version: version, Commit: commit, Date: date}))
 }

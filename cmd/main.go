@@ -1,0 +1,79 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Main runs the command line and returns the exit status. It is the one place that ends
+// the program: it prints the final error and picks the status, or dies of the signal that
+// asked for the end.
+func Main(b Build) int {
+	out := &Printer{W: os.Stderr}
+	ctx, listening := untilSignal(out)
+	env := Streams{Stdout: os.Stdout, Printer: out, LookupEnv: os.LookupEnv, Build: b}
+	err := Run(ctx, os.Args, env, Bodies(out, listening))
+	if died, ok := errors.AsType[*Signaled](err); ok {
+		dieOf(died.Signal)
+	} else if !Told(err) {
+		out.Error(err)
+	}
+	return ExitStatus(err)
+}
+
+// untilSignal returns a context that ends with the first signal that asks for the end, whose
+// name is its cause. A signal that was ignored when the program started stays ignored (nohup, a
+// shell's background job). SIGUSR1 asks for a status line.
+//
+// The runtime is asked for signals beside what follows, for each one is a round trip between
+// threads (all of them: a tenth of a start). listening is closed when a signal can no longer
+// kill. SIGUSR1 never could: the runtime does nothing about it until it is asked for.
+func untilSignal(out *Printer) (ctx context.Context, listening <-chan struct{}) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	// A reader of stderr who goes away ends no transfer; a write to it is then an error like
+	// any other, and so is one to stdout, of which the program dies itself.
+	signal.Ignore(syscall.SIGPIPE)
+	ready := make(chan struct{})
+	go func() {
+		ends, asks := make(chan os.Signal, 2), make(chan os.Signal, 1)
+		for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM} {
+			if !signal.Ignored(s) {
+				signal.Notify(ends, s)
+			}
+		}
+		close(ready)
+		signal.Notify(asks, syscall.SIGUSR1)
+		obey(ends, asks, cancel, out.Ask)
+	}()
+	return ctx, ready
+}
+
+// obey never returns: of two signals that ask for the end the second one kills.
+func obey(ends, asks <-chan os.Signal, cancel context.CancelCauseFunc, answer func()) {
+	for ended := false; ; {
+		select {
+		case <-asks:
+			answer()
+		case s := <-ends:
+			if ended {
+				dieOf(s.(syscall.Signal))
+			}
+			cancel(&Signaled{Signal: s.(syscall.Signal)})
+			ended = true
+		}
+	}
+}
+
+// dieOf ends the process by a signal, so that a shell sees how it ended. It returns
+// only if the signal is blocked.
+func dieOf(s unix.Signal) {
+	signal.Reset(s)
+	setDefault(s)
+	_ = unix.Kill(os.Getpid(), s) // signalling oneself is always allowed
+	select {}
+}
