@@ -56,7 +56,7 @@ func raceDesigns(b *testing.B, old func(*testing.B, lender[*plainPipe]), now fun
 	})
 	b.Run("design=5a-finalizer", func(b *testing.B) { defer collectTo(b, descriptors(b)); old(b, newFinalized()) })
 	b.Run("design=5b-cleanup", func(b *testing.B) { defer collectTo(b, descriptors(b)); old(b, newCleaned()) })
-	b.Run("design=6-shelves", func(b *testing.B) {
+	b.Run("design=6-shards", func(b *testing.B) {
 		var d Pool
 		defer d.CloseIdle()
 		now(b, &d)

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// becomeSomebody gives up root for a user whose pipes nobody else has.
-func becomeSomebody(t *testing.T) {
+// becomeUnprivileged gives up root for a user who has no other pipes.
+func becomeUnprivileged(t *testing.T) {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("SKIPPED: only root can become a user with an untouched budget of pipes")
@@ -51,7 +51,7 @@ func TestBudgetOfAnUnprivilegedUser(t *testing.T) {
 	if !inChild(t) {
 		return
 	}
-	becomeSomebody(t)
+	becomeUnprivileged(t)
 	var pl Pool
 	defer pl.CloseIdle()
 	pipes := lend(t, &pl, 200)
@@ -107,7 +107,7 @@ func TestSizeBeyondTheLimitOfOnePipe(t *testing.T) {
 	if !inChild(t) {
 		return
 	}
-	becomeSomebody(t)
+	becomeUnprivileged(t)
 	pl := Pool{Size: 16 << 20}
 	p := get(t, &pl)
 	if p.Cap() >= pl.Size || p.Cap() <= 16*unix.Getpagesize() {

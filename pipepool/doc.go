@@ -2,7 +2,7 @@
 //
 // splice moves bytes between two descriptors without copying them through the program, but one of the two must be a
 // pipe: between a file and a socket, say, there are two calls with a pipe in the middle. Opening such a pipe costs
-// several hundred times more than borrowing one (README.md), so a [Pool] keeps those that nobody uses:
+// several hundred times more than borrowing one (README.md), so a [Pool] keeps the idle ones:
 //
 //	p, err := pool.Get()
 //	if err != nil {
@@ -20,7 +20,7 @@
 //
 // # What happens to idle pipes
 //
-// Those that nobody wanted for 10 to 20 seconds are closed by a timer, which exists only while pipes are idle: after a
+// Pipes that were idle for 10 to 20 seconds are closed by a timer, which exists only while there are any: after a
 // burst of a thousand and silence none is left, and the process sleeps. Neither the garbage collector nor any call of the
 // program's is needed for that.
 //
@@ -38,8 +38,9 @@
 //
 // # How it is made
 //
-// The idle pipes lie on 64 shelves, each with a lock of its own; a borrower goes to the one that its stack's address
-// points at, and seldom meets another. README.md in this directory has the five designs this one was raced against, and
-// the results. They are, in the order of Andy Pan's article on the pipe pool of Go's own splice: a pipe for each
-// transfer, a locked list, a locked list with a reaper, HAProxy's two levels, and sync.Pool.
+// The idle pipes lie in 64 shards. A borrower goes to the one that its stack's address points at, and takes and returns
+// a pipe with one locked instruction each; two borrowers seldom meet in one shard. README.md in this directory has the
+// five designs this one was raced against, and the results. They are, in the order of Andy Pan's article on the pipe pool
+// of Go's own splice: a pipe for each transfer, a locked list, a locked list with a reaper, HAProxy's two levels, and
+// sync.Pool.
 package pipepool

@@ -137,7 +137,7 @@ func TestPipesInDemandStayOpen(t *testing.T) {
 			}
 			pl.Put(p)
 		}
-		// One, unless the borrower's stack was just moved, and his shelf with it.
+		// One, unless the borrower's stack was just moved, and its shard with it.
 		if s := pl.Stats(); s.Idle < 1 || s.Idle > 3 {
 			t.Errorf("one was needed: %+v", s)
 		}
@@ -173,7 +173,7 @@ func TestNoPipeOutlivesTheBorrowers(t *testing.T) {
 	})
 }
 
-// A look that finds the shelves bare and a Put at the same moment must not leave a pipe that nobody comes for.
+// A look that finds the shards bare and a Put at the same moment must not leave a pipe that no look closes.
 func TestPutDuringALook(t *testing.T) {
 	if runtime.GOMAXPROCS(0) < 2 {
 		t.Skip("SKIPPED: takes two processors")
@@ -182,7 +182,7 @@ func TestPutDuringALook(t *testing.T) {
 		var pl Pool
 		for range 3000 {
 			p := get(t, &pl)
-			p.home = 0             // the shelf that the look visits first
+			p.shard = 0            // the shard that the look visits first
 			pl.ticking.Store(true) // the look below is the one that was coming
 			var ready atomic.Int32
 			together := func() {
@@ -194,8 +194,8 @@ func TestPutDuringALook(t *testing.T) {
 			wg.Go(func() { together(); pl.look() })
 			wg.Go(func() { together(); pl.Put(p) })
 			wg.Wait()
-			if pl.onShelves() != 1 || !pl.ticking.Load() {
-				t.Fatalf("%d pipes idle, a look is coming: %v", pl.onShelves(), pl.ticking.Load())
+			if pl.onShards() != 1 || !pl.ticking.Load() {
+				t.Fatalf("%d pipes idle, a look is coming: %v", pl.onShards(), pl.ticking.Load())
 			}
 		}
 		pl.CloseIdle()

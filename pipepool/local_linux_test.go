@@ -30,7 +30,7 @@ func TestLocalKeepsWhatItLent(t *testing.T) {
 	l := Local{Pool: &pl}
 	pipes := lend(t, &l, 3)
 	giveBack(&l, pipes)
-	if n := pl.onShelves(); n != 0 || l.Idle() != 3 {
+	if n := pl.onShards(); n != 0 || l.Idle() != 3 {
 		t.Errorf("%d pipes in the Local, %d shared; want 3 and 0", l.Idle(), n)
 	}
 	if s := pl.Stats(); s.Open != 3 || s.Idle != 3 || s.InUse != 0 {
@@ -46,7 +46,7 @@ func TestLocalKeepsWhatItLent(t *testing.T) {
 	}
 	giveBack(&l, pipes)
 	l.Close()
-	if n := pl.onShelves(); n != 3 || l.Idle() != 0 {
+	if n := pl.onShards(); n != 3 || l.Idle() != 0 {
 		t.Errorf("after Close %d pipes are in the Local, %d shared; want 0 and 3", l.Idle(), n)
 	}
 }
@@ -67,7 +67,7 @@ func TestLocalSharesWhatIsTooMuch(t *testing.T) {
 	defer pl.CloseIdle()
 	l := Local{Pool: &pl}
 	giveBack(&l, lend(t, &l, localMax+10))
-	if n := pl.onShelves(); n != 10 || l.Idle() != localMax {
+	if n := pl.onShards(); n != 10 || l.Idle() != localMax {
 		t.Errorf("%d pipes in the Local, %d shared; want %d and 10", l.Idle(), n, localMax)
 	}
 	l.Close()
@@ -86,7 +86,7 @@ func TestTrimHandsOnWhatWasNotNeeded(t *testing.T) {
 	warm := lend(t, &l, 3)
 	giveBack(&l, warm)
 	l.Trim()
-	if n := pl.onShelves(); l.Idle() != 3 || n != 7 {
+	if n := pl.onShards(); l.Idle() != 3 || n != 7 {
 		t.Errorf("%d left and %d shared, want 3 and 7", l.Idle(), n)
 	}
 	for range warm {

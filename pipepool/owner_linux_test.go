@@ -24,7 +24,7 @@ func TestDroppedPipesAreClosedOnce(t *testing.T) {
 	if err := unix.Fstat(memfd, &want); err != nil {
 		t.Fatal(err)
 	}
-	// Canaries take numbers that pipes had: one that is closed or replaced was closed by somebody who was late.
+	// Canaries take numbers that pipes had: one that is closed or replaced was closed too late by a former owner.
 	var canaries []int
 	const drops, batch = 10_000, 500
 	for i := range drops {
@@ -48,7 +48,7 @@ func TestDroppedPipesAreClosedOnce(t *testing.T) {
 	for _, fd := range canaries {
 		var is unix.Stat_t
 		if err := unix.Fstat(fd, &is); err != nil || is.Ino != want.Ino || is.Dev != want.Dev {
-			t.Fatalf("descriptor %d was closed by somebody who did not own it (%v)", fd, err)
+			t.Fatalf("descriptor %d was closed by code that did not own it (%v)", fd, err)
 		}
 		unix.Close(fd)
 	}
@@ -58,7 +58,7 @@ func TestDroppedPipesAreClosedOnce(t *testing.T) {
 	eventually(t, "as many descriptors as before", func() bool { return descriptors(t) <= before })
 }
 
-// Sixty-four borrowers at once: nobody ever holds a pipe that somebody else holds, and each gets back what he put in.
+// Sixty-four borrowers at once: no two hold the same pipe, and each gets back what it put in.
 func TestBorrowersNeverShareAPipe(t *testing.T) {
 	var pl Pool
 	var holders [4096]atomic.Int32 // by descriptor
@@ -108,7 +108,7 @@ func passByte(p *Pipe, b byte) error {
 	}
 	p.Len--
 	if n != 1 || got[0] != b {
-		return errors.New("somebody else's bytes in the pipe")
+		return errors.New("another borrower's bytes in the pipe")
 	}
 	return nil
 }

@@ -7,31 +7,33 @@ import (
 
 // A Pipe is a pipe for splice: two descriptors, non-blocking and close-on-exec, and the number of bytes between them.
 //
-// From Get until Put it belongs to whoever got it, and to one goroutine at a time. The Pipe must stay reachable as long
+// From Get until Put it belongs to its borrower, and to one goroutine at a time. The Pipe must stay reachable as long
 // as its descriptors are used: the ones of a Pipe that its owner dropped are closed when the collector finds it.
 type Pipe struct {
-	// Len is the number of bytes in the pipe now. Whoever splices in adds, whoever splices out subtracts: nobody asks
-	// the kernel. With Len 0 the pipe serves the next borrower, with anything else Put closes it.
+	// Len is the number of bytes in the pipe now. A splice in adds, a splice out subtracts: the kernel is
+	// never asked. With Len 0 the pipe serves the next borrower, with anything else Put closes it.
 	Len int64
 
+	// Everything that Get and Put touch lies in the first cache line.
 	ends
-	pool    *Pool // whose it is; nil once closed
-	cleanup runtime.Cleanup
+	pool *Pool // whose it is; nil once closed
 
 	// While the pipe is idle these belong to the list that it is in.
 	next *Pipe
 	look int64 // the pool's look after which it was put back, or lent
 
-	home  uint8 // the shelf it was lent at and goes back to
+	shard uint8 // the shard it was lent at and goes back to
 	small bool  // the kernel granted less than was wished
 
-	_ [lines - 74]byte // the Len of neighbours must not share a cache line (on 64 bits; 32 make it smaller)
+	cleanup runtime.Cleanup
+
+	_ [lines - 80]byte // the Len of neighbours must not share a cache line (on 64 bits; 32 make it smaller)
 }
 
 // lent is the look of a pipe that is in no list.
 const lent = -1
 
-// ends is what it takes to close a pipe and to cross it off the figures when nobody has the Pipe any more.
+// ends is what it takes to close a pipe and to cross it off the figures when the Pipe is gone.
 type ends struct {
 	r, w int
 	size int // bytes
@@ -48,7 +50,7 @@ func (p *Pipe) W() int { return p.w }
 func (p *Pipe) Cap() int { return p.size }
 
 // openPipe opens a pipe unless the kernel has just refused one.
-func (pl *Pool) openPipe(home uint8) (*Pipe, error) {
+func (pl *Pool) openPipe(shardIndex uint8) (*Pipe, error) {
 	no := pl.denied.Load()
 	if no != nil && time.Now().Before(no.until) {
 		pl.refused.Add(1)
@@ -64,7 +66,7 @@ func (pl *Pool) openPipe(home uint8) (*Pipe, error) {
 	if no != nil {
 		pl.denied.Store(nil)
 	}
-	p := &Pipe{ends: e, pool: pl, look: lent, home: home, small: e.size < want}
+	p := &Pipe{ends: e, pool: pl, look: lent, shard: shardIndex, small: e.size < want}
 	if p.small {
 		pl.smaller.Add(1)
 	}
@@ -75,7 +77,7 @@ func (pl *Pool) openPipe(home uint8) (*Pipe, error) {
 }
 
 // grow asks again for what the kernel did not grant when p was opened: the budget is shared by all processes of a user
-// and somebody may have closed a pipe since. p is lent to the caller and empty.
+// and another may have closed a pipe since. p is lent to the caller and empty.
 func (pl *Pool) grow(p *Pipe) {
 	if until := pl.noRoom.Load(); until != nil && time.Now().Before(*until) {
 		return
@@ -96,7 +98,7 @@ func (pl *Pool) grow(p *Pipe) {
 }
 
 // closePipe closes a pipe that is in no list. The cleanup is stopped while p is still reachable: afterwards the numbers
-// of its descriptors belong to somebody else.
+// of its descriptors belong to other files.
 func (pl *Pool) closePipe(p *Pipe) {
 	p.cleanup.Stop()
 	pl.closeEnds(p.ends)

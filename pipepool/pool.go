@@ -24,7 +24,7 @@ const (
 	growAfter = 100 * time.Millisecond
 )
 
-// A Pool keeps the pipes that nobody uses for the next one who needs one. The zero value is ready for use, by any
+// A Pool keeps idle pipes for the next borrower. The zero value is ready for use, by any
 // number of goroutines. A Pool must not be copied.
 //
 // Idle pipes are closed after 10 to 20 seconds, by a timer that is set only while there are any: it needs neither the
@@ -40,7 +40,7 @@ type Pool struct {
 	noRoom  atomic.Pointer[time.Time] // until when not to ask for growth
 
 	_     [lines]byte // what is read at every Get and Put, apart from what is written
-	shelf [shelves]shelf
+	shard [shards]shard
 
 	open    atomic.Int64
 	bytes   atomic.Int64
@@ -63,41 +63,36 @@ type denial struct {
 // returns its reason, for instance EMFILE or ENFILE, and errors.ErrUnsupported where there is no splice at all; the
 // caller can copy through memory and ask again at the next transfer.
 func (pl *Pool) Get() (*Pipe, error) {
-	home := near()
-	s := &pl.shelf[home%shelves]
-	// shelf.take by hand: the compiler does not inline it, and the call is a sixth of the whole.
-	s.mu.Lock()
-	p := s.top
+	i := pickShard()
+	p := pl.shard[i%shards].warm.Swap(nil)
 	if p == nil {
-		s.mu.Unlock()
-		return pl.getElsewhere(home)
+		return pl.getElsewhere(i)
 	}
-	s.top = p.next
-	s.mu.Unlock()
-	pl.lend(p, home)
+	// Not lend: p.next is nil and p.shard is i, as put left them.
+	p.look = lent
+	if p.small {
+		pl.grow(p)
+	}
 	return p, nil
 }
 
-// lend makes a pipe from a shelf the borrower's own. The link goes, or the next pipe would outlive its own borrower.
-func (pl *Pool) lend(p *Pipe, home uint8) {
-	p.next, p.look = nil, lent
-	if p.home != home {
-		p.home = home
-	}
+// lend makes a pipe from a shard the borrower's own. The link goes, or the next pipe would outlive its own borrower.
+func (pl *Pool) lend(p *Pipe, shardIndex uint8) {
+	p.next, p.look, p.shard = nil, lent, shardIndex
 	if p.small {
 		pl.grow(p)
 	}
 }
 
-// getElsewhere looks on the other shelves before it opens a pipe: that costs more than looking at all of them.
-func (pl *Pool) getElsewhere(home uint8) (*Pipe, error) {
-	for i := range uint8(shelves - 1) {
-		if p := pl.shelf[(home+1+i)%shelves].take(); p != nil {
-			pl.lend(p, home)
+// getElsewhere looks on the other shards before it opens a pipe: that costs more than looking at all of them.
+func (pl *Pool) getElsewhere(shardIndex uint8) (*Pipe, error) {
+	for i := range uint8(shards) {
+		if p := pl.shard[(shardIndex+i)%shards].take(); p != nil {
+			pl.lend(p, shardIndex)
 			return p, nil
 		}
 	}
-	return pl.openPipe(home)
+	return pl.openPipe(shardIndex)
 }
 
 // Put takes back a pipe that Get lent; the caller must not touch it any more, nor its descriptors.
@@ -116,12 +111,12 @@ func (pl *Pool) Put(p *Pipe) {
 	if verify {
 		p.mustBeEmpty()
 	}
-	s := &pl.shelf[p.home%shelves]
-	s.mu.Lock()
 	p.look = pl.looks.Load()
-	p.next = s.top
-	s.top = p
-	s.mu.Unlock()
+	s := &pl.shard[p.shard%shards]
+	// In line: the compiler does not inline a method that does this, and the call is a tenth of the whole.
+	if old := s.warm.Swap(p); old != nil {
+		s.push(old)
+	}
 	// Only now: see look.
 	if !pl.ticking.Load() {
 		pl.tick()
@@ -148,16 +143,16 @@ func (pl *Pool) look() {
 		return
 	}
 	pl.ticking.Store(false)
-	// A Put that still saw ticking set has its pipe on the shelf by now, and nobody else would come for it.
-	if pl.onShelves() > 0 {
+	// A Put that still saw ticking set has its pipe in its shard by now, and no look would come for it.
+	if pl.onShards() > 0 {
 		pl.tick()
 	}
 }
 
 // closeOlder closes the pipes put back at look old or before, and says how many others are idle.
 func (pl *Pool) closeOlder(old int64) (left int) {
-	for i := range pl.shelf {
-		cold, n := pl.shelf[i].cut(old)
+	for i := range pl.shard {
+		cold, n := pl.shard[i].cut(old)
 		left += n
 		for cold != nil {
 			p := cold
@@ -168,16 +163,10 @@ func (pl *Pool) closeOlder(old int64) (left int) {
 	return left
 }
 
-// onShelves counts the idle pipes of one moment.
-func (pl *Pool) onShelves() (n int) {
-	for i := range pl.shelf {
-		pl.shelf[i].mu.Lock()
-	}
-	for i := range pl.shelf {
-		for p := pl.shelf[i].top; p != nil; p = p.next {
-			n++
-		}
-		pl.shelf[i].mu.Unlock()
+// onShards counts the idle pipes of about one moment.
+func (pl *Pool) onShards() (n int) {
+	for i := range pl.shard {
+		n += pl.shard[i].idle()
 	}
 	return n
 }

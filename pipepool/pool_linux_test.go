@@ -108,15 +108,15 @@ func TestEmptyPipeIsLentAgain(t *testing.T) {
 	}
 }
 
-// A pipe on somebody else's shelf is better than a new one.
-func TestGetLooksOnEveryShelf(t *testing.T) {
-	for far := range uint8(shelves) {
+// A pipe in another borrower's shard is better than a new one.
+func TestGetLooksOnEveryShard(t *testing.T) {
+	for far := range uint8(shards) {
 		var pl Pool
 		p := get(t, &pl)
-		p.home = far
+		p.shard = far
 		pl.Put(p)
 		if q := get(t, &pl); q != p {
-			t.Fatalf("the pipe on shelf %d was not found", far)
+			t.Fatalf("the pipe on shard %d was not found", far)
 		}
 		pl.Put(p)
 		pl.CloseIdle()
@@ -139,7 +139,7 @@ func TestDirtyPipeIsClosedAndItsCleanupStopped(t *testing.T) {
 		if p.R() != -1 || p.W() != -1 {
 			t.Errorf("Len %d: the closed pipe still names descriptors %d and %d", left, p.R(), p.W())
 		}
-		// Whoever opens next gets the same numbers. A cleanup still waiting for p would close them.
+		// The next open gets the same numbers. A cleanup still waiting for p would close them.
 		var next [2]int
 		if err := unix.Pipe2(next[:], unix.O_CLOEXEC); err != nil {
 			t.Fatal(err)
@@ -152,7 +152,7 @@ func TestDirtyPipeIsClosedAndItsCleanupStopped(t *testing.T) {
 			runtime.GC()
 		}
 		if !isOpen(next[0]) || !isOpen(next[1]) {
-			t.Errorf("Len %d: somebody else's descriptors were closed", left)
+			t.Errorf("Len %d: descriptors of other files were closed", left)
 		}
 		unix.Close(next[0])
 		unix.Close(next[1])
@@ -222,10 +222,10 @@ func TestGetAndPutDoNotAllocate(t *testing.T) {
 	}
 }
 
-// Two pipes, or two shelves, on one pair of cache lines would slow each other down.
+// Two pipes, or two shards, on one pair of cache lines would slow each other down.
 func TestCacheLines(t *testing.T) {
-	if size := unsafe.Sizeof(shelf{}); size != lines {
-		t.Errorf("a shelf has %d bytes, want %d", size, lines)
+	if size := unsafe.Sizeof(shard{}); size != lines {
+		t.Errorf("a shard has %d bytes, want %d", size, lines)
 	}
 	if size := unsafe.Sizeof(Pipe{}); size != lines && unsafe.Sizeof(uintptr(0)) == 8 {
 		t.Errorf("a Pipe has %d bytes, want %d", size, lines)

@@ -99,7 +99,7 @@ func TestNoDescriptorsLeft(t *testing.T) {
 	if !inChild(t) {
 		return
 	}
-	var spare [2]int // two descriptors that somebody else has
+	var spare [2]int // two descriptors in use elsewhere
 	if err := unix.Pipe(spare[:]); err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func TestNoDescriptorsLeft(t *testing.T) {
 		pl.Put(pipes[0])
 		pipes[0] = get(t, &pl)
 
-		// Somebody else's descriptors are only noticed when the kernel is asked, and that is not at every Get.
+		// Descriptors freed elsewhere are only noticed when the kernel is asked, and that is not at every Get.
 		if _, err := pl.Get(); !errors.Is(err, unix.EMFILE) {
 			t.Fatalf("%v, want EMFILE", err)
 		}

@@ -12,7 +12,7 @@ type Stats struct {
 
 // Stats returns the figures of the pool. It takes all the pool's locks for a moment: ask once a second, not once a Get.
 func (pl *Pool) Stats() Stats {
-	idle := pl.onShelves() + pl.inLocals()
+	idle := pl.onShards() + pl.inLocals()
 	open := int(pl.open.Load())
 	return Stats{
 		Open:     open,
