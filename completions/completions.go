@@ -1,5 +1,5 @@
-// Package completions holds zcp's completion files, so that people who
-// installed only the binary can have them: `zcp completion bash`.
+// Package completions embeds zcp's completion files. `zcp completion bash` prints
+// them for users who have installed only the binary.
 package completions
 
 import _ "embed" // for the files below
@@ -16,8 +16,7 @@ var fish string
 // Shells are the names that [For] knows.
 var Shells = []string{"bash", "zsh", "fish"}
 
-// For returns the completion file of a shell; ok is false for a shell that has
-// none.
+// For returns the completion file of a shell; ok is false if there is none.
 func For(shell string) (file string, ok bool) {
 	switch shell {
 	case "bash":

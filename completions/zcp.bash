@@ -2,11 +2,11 @@
 #
 # Installed as bash-completion/completions/zcp, or loaded by
 #     eval "$(zcp completion bash)"
-# It runs nothing but bash's own builtins: the words typed so far are never
-# evaluated, and the program is not started.
+# It runs only bash's own builtins: the words typed so far are never evaluated,
+# and the program is not started.
 
-# _zcp_value WORD: is the word after WORD its value? Then option is set to the
-# option's name: a long option without "=", or the last letter of a cluster.
+# _zcp_value WORD: succeeds if the word after WORD is its value, and sets option
+# to its name: a long option without "=", or the last letter of a cluster.
 _zcp_value() {
     local word=$1 i
     case $word in
@@ -25,8 +25,8 @@ _zcp_value() {
     return 1
 }
 
-# _zcp_flags COMMAND: the options of a command, those with a value ending in "="
-# or being a letter.
+# _zcp_flags COMMAND: the options of a command; a long one that takes a value ends
+# in "=".
 _zcp_flags() {
     local all='-h --help -q --quiet -v --verbose -C --no-splice -L --rate-limit= -B --buffer-size= --json --explain'
     local shown='-f --force -n --numeric -i --interval= -s --size= -S --stop-at-size'
@@ -43,7 +43,7 @@ _zcp_flags() {
     esac
 }
 
-# _zcp_words WORD...: offer these; one that is not finished gets no space.
+# _zcp_words WORD...: offer these; no space after one that needs more.
 _zcp_words() {
     local word
     while read -r word; do COMPREPLY+=("$word"); done < <(compgen -W "$*" -- "$cur")
@@ -51,14 +51,14 @@ _zcp_words() {
     __ltrim_colon_completions "$cur"
 }
 
-# _zcp_files PREFIX: files behind a prefix.
+# _zcp_files PREFIX: offer files after a prefix.
 _zcp_files() {
     local word
     compopt -o filenames
     while read -r word; do COMPREPLY+=("$1$word"); done < <(compgen -f -- "${cur#"$1"}")
 }
 
-# _zcp_net listen|connect: one end on the network.
+# _zcp_net listen|connect: offer network ends.
 _zcp_net() {
     case $cur in
         unix:*)
@@ -66,7 +66,7 @@ _zcp_net() {
             __ltrim_colon_completions "$cur"
             return
             ;;
-        *:*) return ;; # a port, which nobody can know
+        *:*) return ;; # a port: nothing to offer
     esac
     if [[ $1 == connect ]]; then
         _known_hosts_real -c -- "$cur"
@@ -74,12 +74,11 @@ _zcp_net() {
     else
         _zcp_words localhost: unix: fd: sd: :9000 -
     fi
-    # Readline would quote or mark nothing here; hosts end in a colon and wait
-    # for the port.
+    # Hosts end in a colon; the port comes next, without a space.
     compopt -o nospace
 }
 
-# _zcp_operand COMMAND N: what may stand in the place N, from 0, of the command.
+# _zcp_operand COMMAND N: offer what operand N of the command can be, from 0.
 _zcp_operand() {
     case $1:$2 in
         send:0 | cat:* | recv:1) _filedir ;;

@@ -72,18 +72,18 @@ function __zcp_stats
 end
 
 complete -c zcp -f
-complete -c zcp -n 'not __zcp_operands | string length -q' -a send -d 'Bytes from files or stdin to the network'
-complete -c zcp -n 'not __zcp_operands | string length -q' -a recv -d 'Bytes from the network to a file or stdout'
-complete -c zcp -n 'not __zcp_operands | string length -q' -a cat -d 'Bytes from files or stdin to stdout, watched'
-complete -c zcp -n 'not __zcp_operands | string length -q' -a relay -d 'Both ways between two network ends'
-complete -c zcp -n 'not __zcp_operands | string length -q' -a completion -d 'Print the completion file of a shell'
+complete -c zcp -n 'not __zcp_operands | string length -q' -a send -d 'Send files or stdin to the network'
+complete -c zcp -n 'not __zcp_operands | string length -q' -a recv -d 'Receive from the network to a file or stdout'
+complete -c zcp -n 'not __zcp_operands | string length -q' -a cat -d 'Copy files or stdin to stdout and show progress'
+complete -c zcp -n 'not __zcp_operands | string length -q' -a relay -d 'Forward both directions between two network ends'
+complete -c zcp -n 'not __zcp_operands | string length -q' -a completion -d 'Print the completion file for a shell'
 complete -c zcp -n 'not __zcp_operands | string length -q' -a help -d 'Print help for a command'
 complete -c zcp -s h -l help -d 'Print help'
 complete -c zcp -n 'not __zcp_operands | string length -q' -s V -l version -d 'Print version, commit, date and Go version'
 
 # Operands
-# Behind the first file of send comes another one or the network, and what has a colon is
-# taken for the network.
+# After the first file of send comes another file or the network end; a word with a colon
+# is taken as the network end.
 complete -c zcp -n '__zcp_place send 1; or __zcp_place recv 2; or __zcp_place cat 1 +' -F
 complete -c zcp -n '__zcp_place send 2 +; and not string match -q "*:*" -- (commandline -ct)' -F
 complete -c zcp -n '__zcp_place send 2 +; or __zcp_place recv 1; or __zcp_place relay 2' -a '(__zcp_net)'
@@ -93,20 +93,20 @@ complete -c zcp -n '__zcp_place help 1' -a 'send recv cat relay completion'
 
 # Every command
 set -l cmds 'send recv cat relay'
-complete -c zcp -n "__zcp_command $cmds" -s q -l quiet -d 'Say nothing but errors'
-complete -c zcp -n "__zcp_command $cmds" -s v -l verbose -d 'Say what is happening'
+complete -c zcp -n "__zcp_command $cmds" -s q -l quiet -d 'Print errors only'
+complete -c zcp -n "__zcp_command $cmds" -s v -l verbose -d 'Print what is happening'
 complete -c zcp -n "__zcp_command $cmds" -s C -l no-splice -d 'Read and write through memory'
 complete -c zcp -n "__zcp_command $cmds" -s L -l rate-limit -x -a '1M 10M 100M 1G' -d 'Limit the rate'
 complete -c zcp -n "__zcp_command $cmds" -s B -l buffer-size -x -a '64K 256K 1M' -d 'Pipe size'
 complete -c zcp -n "__zcp_command $cmds" -l json -d 'Write events as JSON objects'
-complete -c zcp -n "__zcp_command $cmds" -l explain -d 'Say which path is planned, and what really ran'
+complete -c zcp -n "__zcp_command $cmds" -l explain -d 'Print which path is planned, and what ran'
 
-# What is shown
+# Display
 set -l cmds 'send recv cat'
-complete -c zcp -n "__zcp_command $cmds" -s f -l force -d 'Show the progress line anyway'
-complete -c zcp -n "__zcp_command $cmds" -s n -l numeric -d 'One number at each tick'
+complete -c zcp -n "__zcp_command $cmds" -s f -l force -d 'Show the progress line even without a terminal'
+complete -c zcp -n "__zcp_command $cmds" -s n -l numeric -d 'Print one number per update'
 complete -c zcp -n "__zcp_command $cmds" -s i -l interval -x -a '100ms 500ms 1 5' -d 'Time between updates'
-complete -c zcp -n "__zcp_command $cmds" -s s -l size -x -a '(__zcp_size)' -d 'The size to expect'
+complete -c zcp -n "__zcp_command $cmds" -s s -l size -x -a '(__zcp_size)' -d 'Size to expect'
 complete -c zcp -n "__zcp_command $cmds" -s S -l stop-at-size -d 'Stop after --size bytes'
 
 # The network
@@ -116,26 +116,26 @@ set -l networks '127.0.0.0/8 ::1 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16'
 complete -c zcp -n "__zcp_command $cmds" -s 4 -d 'IPv4 only'
 complete -c zcp -n "__zcp_command $cmds" -s 6 -d 'IPv6 only'
 complete -c zcp -n "__zcp_command $cmds" -l bind -x -d 'Source address when connecting'
-complete -c zcp -n "__zcp_command $cmds" -s w -l wait -x -a $durations -d 'Limit for connecting'
+complete -c zcp -n "__zcp_command $cmds" -s w -l wait -x -a $durations -d 'Time limit for connecting, or for a connection to arrive'
 complete -c zcp -n "__zcp_command $cmds" -l retry-for -x -a $durations -d 'Keep trying to connect'
-complete -c zcp -n "__zcp_command $cmds" -l idle -x -a $durations -d 'Give up after so long without a byte'
-complete -c zcp -n "__zcp_command $cmds" -l allow -x -a $networks -d 'Only these may connect'
-complete -c zcp -n "__zcp_command $cmds" -l deny -x -a $networks -d 'These may not connect'
-complete -c zcp -n "__zcp_command $cmds" -s m -l max-conns -x -a '1 10 100 1000' -d 'Most connections at once'
+complete -c zcp -n "__zcp_command $cmds" -l idle -x -a $durations -d 'Give up after this long without a byte'
+complete -c zcp -n "__zcp_command $cmds" -l allow -x -a $networks -d 'Accept only these networks'
+complete -c zcp -n "__zcp_command $cmds" -l deny -x -a $networks -d 'Reset these networks'
+complete -c zcp -n "__zcp_command $cmds" -s m -l max-conns -x -a '1 10 100 1000' -d 'Maximum number of connections'
 complete -c zcp -n '__zcp_command send recv' -s l -l listen -d 'Listen instead of connecting'
-complete -c zcp -n '__zcp_command send recv' -s k -l keep-open -d 'Serve every client, or one file for each'
-complete -c zcp -n '__zcp_command send recv' -s N -d 'Close at the end of the input (the default)'
-complete -c zcp -n '__zcp_command send' -l linger -x -a $durations -d 'Wait so long for the peer to close'
+complete -c zcp -n '__zcp_command send recv' -s k -l keep-open -d 'Serve every client, or write one file for each'
+complete -c zcp -n '__zcp_command send recv' -s N -d 'For compatibility with nc, without effect'
+complete -c zcp -n '__zcp_command send' -l linger -x -a $durations -d 'How long to wait for the peer to close'
 
-# Where the bytes go
+# Files
 complete -c zcp -n '__zcp_command recv cat' -s a -l append -d 'Append to the file'
 complete -c zcp -n '__zcp_command recv cat' -l no-clobber -d 'Refuse to overwrite'
-complete -c zcp -n '__zcp_command recv cat' -l sync -d 'fsync before saying done'
+complete -c zcp -n '__zcp_command recv cat' -l sync -d 'fsync before reporting success'
 complete -c zcp -n '__zcp_command cat' -s o -l output -r -F -d 'Write to FILE'
 
 # The relay
-complete -c zcp -n '__zcp_command relay' -l half-close -x -a $durations -d 'Limit for the silent half of a connection'
-complete -c zcp -n '__zcp_command relay' -l drain -x -a $durations -d 'Let connections end this long after SIGTERM'
-complete -c zcp -n '__zcp_command relay' -l exit-idle -x -a $durations -d 'End when there was no connection this long'
+complete -c zcp -n '__zcp_command relay' -l half-close -x -a $durations -d 'How long a half-closed connection may stay silent'
+complete -c zcp -n '__zcp_command relay' -l drain -x -a $durations -d 'How long connections may go on after SIGTERM'
+complete -c zcp -n '__zcp_command relay' -l exit-idle -x -a $durations -d 'Exit after this long without a connection'
 complete -c zcp -n '__zcp_command relay' -l rate-total -x -a '1M 10M 100M 1G' -d 'Limit the rate of all connections together'
-complete -c zcp -n '__zcp_command relay' -l stats -x -a '(__zcp_stats)' -d 'Serve totals as JSON and Prometheus text'
+complete -c zcp -n '__zcp_command relay' -l stats -x -a '(__zcp_stats)' -d 'Serve totals and connections as JSON and for Prometheus'
