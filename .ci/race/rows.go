@@ -1,0 +1,206 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// rows returns the work of the benchmark. What a person would type is what is raced; a
+// peer that has a setting for large blocks is raced with it too.
+func rows() []row {
+	return slices.Concat(networkRows(), pipeRows(), smallRows(), relayRows())
+}
+
+func networkRows() []row {
+	return []row{{
+		name: "file to TCP", about: "the far end discards (recv with MSG_TRUNC)", net: netSink,
+		tools: []tool{
+			{name: "zcp", command: "zcp send -q data 127.0.0.1:PORT"},
+			{name: "nc.openbsd", command: "nc.openbsd -N 127.0.0.1 PORT < data"},
+			{name: "ncat", command: "ncat --send-only 127.0.0.1 PORT < data"},
+			{name: "socat", command: "socat -u OPEN:data TCP:127.0.0.1:PORT"},
+			{name: "socat -b1M", command: "socat -u -b1048576 OPEN:data TCP:127.0.0.1:PORT"},
+			{name: "pv and nc", command: "pv -q data | nc.openbsd -N 127.0.0.1 PORT", needs: []string{"nc.openbsd"}},
+			{name: "mbuffer", command: "mbuffer -q -i data -O 127.0.0.1:PORT"},
+			{name: "kernel: sendfile", command: "lim sendfile data PORT"},
+			{name: "kernel: splice", command: "lim splice data PORT 1048576"},
+		},
+	}, {
+		name: "TCP to /dev/null", about: "the far end sends by sendfile", net: netSource,
+		tools: []tool{
+			{name: "zcp", command: "zcp recv -q :PORT /dev/null"},
+			{name: "nc.openbsd", command: "nc.openbsd -d -l PORT > /dev/null"},
+			{name: "ncat", command: "ncat --recv-only -l PORT > /dev/null"},
+			{name: "socat", command: "socat -u TCP-LISTEN:PORT STDOUT > /dev/null"},
+			{name: "socat -b1M", command: "socat -u -b1048576 TCP-LISTEN:PORT STDOUT > /dev/null"},
+			{name: "mbuffer", command: "mbuffer -q -I PORT -o - > /dev/null"},
+			{name: "kernel: splice", command: "lim recvsplice PORT /dev/null 1048576"},
+		},
+	}, {
+		name: "TCP to a file", about: "the far end sends by sendfile", net: netSource,
+		tools: []tool{
+			{name: "zcp", command: "zcp recv -q :PORT COPY"},
+			{name: "nc.openbsd", command: "nc.openbsd -d -l PORT > COPY"},
+			{name: "ncat", command: "ncat --recv-only -l PORT > COPY"},
+			{name: "socat", command: "socat -u TCP-LISTEN:PORT STDOUT > COPY"},
+			{name: "socat -b1M", command: "socat -u -b1048576 TCP-LISTEN:PORT STDOUT > COPY"},
+			{name: "mbuffer", command: "mbuffer -q -I PORT -o COPY"},
+			{name: "kernel: splice", command: "lim recvsplice PORT COPY 1048576"},
+		},
+	}, {
+		name: "file to file, the same tool at both ends", about: "processor time: sender + receiver", net: netReceiver,
+		tools: []tool{
+			{name: "zcp", command: "zcp send -q data 127.0.0.1:PORT", receiver: "zcp recv -q :PORT COPY"},
+			{name: "nc.openbsd", command: "nc.openbsd -N 127.0.0.1 PORT < data", receiver: "nc.openbsd -d -l PORT > COPY"},
+			{name: "ncat", command: "ncat --send-only 127.0.0.1 PORT < data", receiver: "ncat --recv-only -l PORT > COPY"},
+			{name: "socat", command: "socat -u OPEN:data TCP:127.0.0.1:PORT", receiver: "socat -u TCP-LISTEN:PORT STDOUT > COPY"},
+			{
+				name: "socat -b1M", command: "socat -u -b1048576 OPEN:data TCP:127.0.0.1:PORT",
+				receiver: "socat -u -b1048576 TCP-LISTEN:PORT STDOUT > COPY",
+			},
+			{name: "mbuffer", command: "mbuffer -q -i data -O 127.0.0.1:PORT", receiver: "mbuffer -q -I PORT -o COPY"},
+		},
+	}}
+}
+
+func pipeRows() []row {
+	cats := []tool{
+		{name: "zcp", command: "zcp cat -q data"},
+		{name: "pv", command: "pv -q data"},
+		{name: "cat", command: "cat data"},
+		{name: "mbuffer", command: "mbuffer -q -i data"},
+		{name: "kernel: splice", command: "lim f2p data 1048576"},
+	}
+	return []row{
+		{name: "file to a pipe whose reader splices", about: "the reader splices to /dev/null", out: spliceOut, tools: cats},
+		{name: "file to a pipe whose reader reads", about: "the reader reads 1 MiB at a time", out: readOut, tools: cats},
+		{
+			name: "pipe to pipe", about: "the writer writes 128 KiB, the reader reads 1 MiB at a time", in: true, out: readOut,
+			tools: []tool{
+				{name: "zcp", command: "zcp cat -q"},
+				{name: "pv", command: "pv -q"},
+				{name: "cat", command: "cat"},
+				{name: "mbuffer", command: "mbuffer -q"},
+				{name: "kernel: splice", command: "lim p2p 1048576"},
+			},
+		},
+		{
+			name: "pipe to TCP", about: "the writer writes 128 KiB at a time, the far end discards", in: true, net: netSink,
+			tools: []tool{
+				{name: "zcp", command: "zcp send -q - 127.0.0.1:PORT"},
+				{name: "nc.openbsd", command: "nc.openbsd -N 127.0.0.1 PORT"},
+				{name: "ncat", command: "ncat --send-only 127.0.0.1 PORT"},
+				{name: "socat", command: "socat -u STDIN TCP:127.0.0.1:PORT"},
+				{name: "socat -b1M", command: "socat -u -b1048576 STDIN TCP:127.0.0.1:PORT"},
+				{name: "pv and nc", command: "pv -q | nc.openbsd -N 127.0.0.1 PORT", needs: []string{"nc.openbsd"}},
+				{name: "mbuffer", command: "mbuffer -q -O 127.0.0.1:PORT"},
+				{name: "kernel: splice", command: "lim p2s PORT 1048576"},
+			},
+		},
+		{
+			name: "file to a file on the same disk", about: "the page cache is hot; nothing waits for the disk",
+			tools: []tool{
+				{name: "zcp", command: "zcp cat -q -o COPY data"},
+				{name: "cp", command: "cp data COPY"},
+				{name: "cat", command: "cat data > COPY"},
+				{name: "pv", command: "pv -q data > COPY"},
+			},
+		},
+	}
+}
+
+// smallRows hold the work where starting a program is all there is to it.
+func smallRows() []row {
+	return []row{{
+		name: "4 KiB to TCP, a process each time", about: "100 transfers in turn", net: netSink, count: 100, small: true,
+		tools: []tool{
+			{name: "zcp", command: "zcp send -q small 127.0.0.1:PORT"},
+			{name: "nc.openbsd", command: "nc.openbsd -N 127.0.0.1 PORT < small"},
+			{name: "ncat", command: "ncat --send-only 127.0.0.1 PORT < small"},
+			{name: "socat", command: "socat -u OPEN:small TCP:127.0.0.1:PORT"},
+		},
+	}, {
+		name: "nothing at all", about: "200 starts in turn", count: 200,
+		tools: []tool{
+			{name: "zcp", command: "zcp cat -q /dev/null"},
+			{name: "pv", command: "pv -q /dev/null"},
+			{name: "cat", command: "cat /dev/null"},
+		},
+	}}
+}
+
+func relayRows() []row {
+	tools := []tool{
+		{name: "zcp", command: "zcp relay -q 127.0.0.1:PORT 127.0.0.1:BACK"},
+		{name: "haproxy, splice", command: "haproxy -f haproxy.cfg", setup: haproxyConfig},
+		{name: "nginx, stream", command: "nginx -c $PWD/nginx.conf -e stderr", setup: nginxConfig},
+		{
+			// It takes its listening socket from the process that starts it, and no other.
+			name:    "systemd-socket-proxyd",
+			command: "systemd-socket-activate -l 127.0.0.1:PORT systemd-socket-proxyd 127.0.0.1:BACK",
+			needs:   []string{"systemd-socket-proxyd"},
+		},
+		{name: "socat", command: "socat TCP-LISTEN:PORT,fork TCP:127.0.0.1:BACK"},
+		{name: "socat -b1M", command: "socat -b1048576 TCP-LISTEN:PORT,fork TCP:127.0.0.1:BACK"},
+	}
+	one := append(slices.Clone(tools), tool{name: "kernel: splice", command: "lim relay PORT BACK 1048576"})
+	const about = "one far end sends by sendfile, the other discards"
+	return []row{
+		{name: "relay, one connection", about: about, relay: bulk(1), tools: one},
+		{name: "relay, four connections", about: about, relay: bulk(4), tools: tools},
+		{
+			name: "relay, 3000 short connections", about: "64 bytes there and back, 8 at a time",
+			relay: short(3000, 8), count: 3000, tools: tools,
+		},
+		{name: "relay, 5000 round trips", about: "64 bytes there and back on one connection", relay: roundTrips(5000), count: 5000, tools: tools},
+	}
+}
+
+// haproxyConfig writes what HAProxy needs to forward TCP as fast as it can.
+func haproxyConfig(dir string, port, back int) error {
+	return os.WriteFile(filepath.Join(dir, "haproxy.cfg"), fmt.Appendf(nil, `global
+    nbthread 1
+    maxconn 1000
+    tune.pipesize 1048576
+defaults
+    mode tcp
+    option splice-request
+    option splice-response
+    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+listen relay
+    bind 127.0.0.1:%d
+    server target 127.0.0.1:%d
+`, port, back), 0o644)
+}
+
+func nginxConfig(dir string, port, back int) error {
+	modules, _ := filepath.Glob("/usr/lib/nginx/modules/ngx_stream_module.so")
+	load := ""
+	if len(modules) > 0 {
+		load = "load_module " + modules[0] + ";\n"
+	}
+	return os.WriteFile(filepath.Join(dir, "nginx.conf"), fmt.Appendf(nil, `%sdaemon off;
+worker_processes 1;
+pid %s/nginx.pid;
+events { worker_connections 1000; }
+stream {
+    proxy_buffer_size 256k;
+    server {
+        listen 127.0.0.1:%d;
+        proxy_pass 127.0.0.1:%d;
+    }
+}
+`, load, dir, port, back), 0o644)
+}
+
+// shown returns the command as the tables show it: the numbers are examples.
+func shown(command string) string {
+	return strings.NewReplacer("PORT", "9000", "BACK", "9001", "COPY", "copy", "$PWD/", "").Replace(command)
+}

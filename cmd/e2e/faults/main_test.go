@@ -1,0 +1,9 @@
+package faults
+
+import (
+	"testing"
+
+	"github.com/zcp-go/zcp/cmd/e2e/program"
+)
+
+func TestMain(m *testing.M) { program.Main(m) }

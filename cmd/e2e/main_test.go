@@ -1,0 +1,9 @@
+package e2e
+
+import (
+	"testing"
+
+	"github.com/zcp-go/zcp/cmd/e2e/program"
+)
+
+func TestMain(m *testing.M) { program.Main(m) }

@@ -1,0 +1,44 @@
+// Package program is what the tests of the built program stand on: it makes the test binary
+// be zcp as well, starts it and its peers, waits for what they print and do, and looks at
+// what is left. Every process ends with its test, and what hangs ends after [GuardTime].
+// What a test asks for and does not get is an error of that test, said with t.
+package program
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/zcp-go/zcp/cmd"
+)
+
+// Main is for a package's TestMain. It makes the test binary the command under test as
+// well: started as "zcp" it is zcp. What is tested is then always built from the sources at
+// hand, and with -race and -cover like the tests themselves. Scripts and tests find it in
+// PATH. Main does not return.
+func Main(m *testing.M) {
+	testscript.Main(m, map[string]func(){"zcp": asCommand})
+}
+
+// asCommand is the command itself, after the kernel was told to refuse what the test
+// wants refused.
+func asCommand() {
+	if err := refuseByEnvironment(); err != nil {
+		fmt.Fprintln(os.Stderr, "zcp test:", err)
+		os.Exit(99)
+	}
+	os.Exit(cmd.Main(cmd.Build{}))
+}
+
+// Path returns the path of the command, which [Main] has put into PATH.
+func Path(t testing.TB) string {
+	t.Helper()
+	path, err := exec.LookPath("zcp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

@@ -1,0 +1,42 @@
+package program
+
+import "testing"
+
+// A Mode is a way of moving bytes that every fault is tried with.
+type Mode struct {
+	Name string
+	Args []string // added to the command line
+	Env  []string // added to the environment
+}
+
+// Modes are the kernel's paths, memory by choice, and memory because the kernel refuses.
+var Modes = []Mode{
+	{"kernel", nil, nil},
+	{"memory", []string{"-C"}, nil},
+	{"ENOSYS", nil, []string{RefuseVariable + "=ENOSYS"}},
+	{"EPERM", nil, []string{RefuseVariable + "=EPERM"}},
+}
+
+// Zcp prepares the command in this mode.
+func (m Mode) Zcp(t testing.TB, args ...string) *Process {
+	t.Helper()
+	return Zcp(t, append(args, m.Args...)...).With(m.Env...)
+}
+
+// InModes runs a test in every mode.
+func InModes(t *testing.T, test func(t *testing.T, m Mode)) {
+	t.Helper()
+	for _, m := range Modes {
+		t.Run(m.Name, func(t *testing.T) {
+			t.Parallel()
+			test(t, m)
+		})
+	}
+}
+
+// How zcp says that a transfer ended well.
+const (
+	PlainEnd = `/s\) (to|from) \S+\n$`
+	EarlyEnd = `, acknowledged; the peer had closed its side early\n$`
+	OpenEnd  = `, acknowledged; the peer kept its side open\n$`
+)

@@ -1,0 +1,168 @@
+package completions_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+	"github.com/zcp-go/zcp/cmd/e2e/program"
+)
+
+func TestCompletionOffers(t *testing.T) {
+	tests := []struct {
+		line string
+		want []string // each of these is offered
+		not  []string // none of these is
+	}{
+		{"zcp ", []string{"send", "recv", "cat", "relay", "completion", "help"}, []string{"big.iso", "box.example:"}},
+		{"zcp re", []string{"recv", "relay"}, nil},
+		{"zcp -q re", []string{"recv", "relay"}, nil},
+		{"zcp -qL 1M --idle=5 re", []string{"recv", "relay"}, nil},
+		{"zcp -q send bi", []string{"big.iso"}, nil},
+		{"zcp send ", []string{"big.iso", "app.sock"}, []string{"box.example:", "recv"}},
+		{"zcp send big.iso bo", []string{"box.example:"}, nil},
+		{"zcp send -q --rate-limit 1M big.iso bo", []string{"box.example:"}, nil},
+		{"zcp send -qL 1M big", []string{"big.iso"}, nil},
+		{"zcp send big.iso unix:ap", []string{"unix:app.sock"}, nil},
+		{"zcp recv bo", []string{"box.example:"}, nil},
+		{"zcp recv lo", []string{"localhost:"}, nil},
+		{"zcp send big.iso box.example:", nil, []string{"big.iso", "box.example:big.iso"}},
+		{"zcp recv ", []string{"unix:", "fd:", "sd:"}, []string{"big.iso"}},
+		{"zcp recv :9000 bi", []string{"big.iso"}, nil},
+		{"zcp recv -w 5 :9000 bi", []string{"big.iso"}, nil},
+		{"zcp cat big.iso a", []string{"app.sock"}, nil},
+		{"zcp cat -o bi", []string{"big.iso"}, nil},
+		{"zcp cat --output=bi", []string{"big.iso"}, nil},
+		{"zcp cat -s @bi", []string{"@big.iso"}, nil},
+		{"zcp relay ", []string{"-", "unix:", "sd:"}, []string{"big.iso", "box.example:"}},
+		{"zcp relay :80 bo", []string{"box.example:"}, nil},
+		{"zcp relay --stats ", []string{":9100", "unix:"}, nil},
+		{"zcp relay --stats unix:ap", []string{"unix:app.sock"}, nil},
+		{"zcp send -L ", []string{"1M", "10M", "1G"}, []string{"big.iso"}},
+		{"zcp send --rate-limit=1", []string{"1M", "10M", "1G"}, []string{"big.iso"}},
+		{"zcp recv -qm ", []string{"1", "100"}, nil},
+		{"zcp completion ", []string{"bash", "zsh", "fish"}, []string{"big.iso"}},
+		{"zcp help re", []string{"recv", "relay"}, nil},
+	}
+	for _, sh := range shellsHere(t) {
+		t.Run(sh.name, func(t *testing.T) {
+			var lines []string
+			for _, tt := range tests {
+				lines = append(lines, tt.line)
+			}
+			offers := sh.offers(t, newPlace(t), lines)
+			for i, tt := range tests {
+				got := offers[i]
+				for _, want := range tt.want {
+					if !slices.Contains(got, want) {
+						t.Errorf("%q: %q is not offered in %q", tt.line, want, got)
+					}
+				}
+				for _, not := range tt.not {
+					if slices.Contains(got, not) {
+						t.Errorf("%q: %q is offered", tt.line, not)
+					}
+				}
+			}
+		})
+	}
+}
+
+// Completion looks at the words; it must never run them, as scripts that eval the line
+// do.
+func TestCompletionRunsNothing(t *testing.T) {
+	for _, sh := range shellsHere(t) {
+		t.Run(sh.name, func(t *testing.T) {
+			at := newPlace(t)
+			before := program.ListDir(t, at.dir)
+			sh.offers(t, at, []string{"zcp send $(touch pwned) ", "zcp cat `touch pwned` b", "zcp send f ;touch pwned;:"})
+			if after := program.ListDir(t, at.dir); !slices.Equal(before, after) {
+				t.Errorf("pressing TAB changed the folder from %q to %q", before, after)
+			}
+		})
+	}
+}
+
+// What readline makes of the offers, with its own idea of where words end, shows only in
+// a real bash on a terminal: a host waits for its port right behind the colon, a path
+// behind "unix:" is completed in place, and a file ends in a space.
+func TestTabInBash(t *testing.T) {
+	if _, err := exec.LookPath("bash"); err != nil || bashCompletion() == "" {
+		t.Skip("NOT TESTED: bash with bash-completion is not installed")
+	}
+	at := newPlace(t)
+	inputrc := filepath.Join(at.home, ".inputrc")
+	if err := os.WriteFile(inputrc, []byte("set enable-bracketed-paste off\nset bell-style none\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("bash", "--norc", "--noprofile", "-i")
+	cmd.Dir = at.dir
+	cmd.Env = append(os.Environ(), "HOME="+at.home, "INPUTRC="+inputrc, "PS1=ready>", "TERM=dumb", "HISTFILE=")
+	terminal, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 200})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Only against a bash that waits for ever: reading ends when no process has the terminal.
+	late := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+	defer func() {
+		late.Stop()
+		_ = cmd.Process.Kill() // it may have ended already
+		_ = cmd.Wait()
+		terminal.Close()
+	}()
+	screen := &expecter{terminal: terminal}
+	screen.expect(t, "ready>")
+	// The mark is not in what is typed, only in what it prints.
+	screen.write(t, "source "+bashCompletion()+" && source "+completionDir(t)+"/zcp.bash && echo load''ed\r")
+	screen.expect(t, "loaded")
+	for _, tt := range []struct{ typed, becomes string }{
+		{"zcp send big.iso bo\t9000", "zcp send big.iso box.example:9000"},
+		{"zcp send big.iso unix:ap\t", "zcp send big.iso unix:app.sock "},
+		{"zcp send -L 1M bi\thost:1", "zcp send -L 1M big.iso host:1"},
+		{"zcp cat --output=bi\t-q", "zcp cat --output=big.iso -q"},
+		{"zcp rel\t:80", "zcp relay :80"},
+		{"zcp recv --no-c\t:9000", "zcp recv --no-clobber :9000"},
+		{"zcp recv --rate-l\t5M", "zcp recv --rate-limit=5M"},
+	} {
+		screen.write(t, tt.typed+"#")
+		screen.expect(t, tt.becomes+"#")
+		screen.write(t, "\x15\r") // clear the line, and a new prompt
+		screen.expect(t, "ready>")
+	}
+}
+
+// An expecter types into a terminal and waits for what it shows.
+type expecter struct {
+	terminal *os.File
+	seen     []byte
+}
+
+func (e *expecter) write(t *testing.T, text string) {
+	t.Helper()
+	if _, err := e.terminal.WriteString(text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// expect reads until the terminal has shown text, without its bells.
+func (e *expecter) expect(t *testing.T, text string) {
+	t.Helper()
+	for {
+		shown := bytes.ReplaceAll(e.seen, []byte("\a"), nil)
+		if _, after, found := bytes.Cut(shown, []byte(text)); found {
+			e.seen = after
+			return
+		}
+		buf := make([]byte, 4096)
+		n, err := e.terminal.Read(buf)
+		if err != nil {
+			t.Fatalf("the terminal never showed %q, but %q: %v", text, e.seen, err)
+		}
+		e.seen = append(e.seen, buf[:n]...)
+	}
+}
