@@ -15,6 +15,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// stores connects to a recv, sends it content, and wants dst to hold that in the end.
+func stores(t testing.TB, p *program.Process, dst, content string) {
+	t.Helper()
+	c := program.Dial(t, p)
+	program.Write(t, c, []byte(content))
+	c.CloseWrite()
+	p.Ends(0)
+	program.Holds(t, dst, []byte(content))
+}
+
 // What is on the disk while bytes arrive, and who may read it: nothing under DST's name,
 // and nothing of a private file in a public one.
 func TestPartWhileReceiving(t *testing.T) {
@@ -72,11 +82,7 @@ func TestOwnerAndUmask(t *testing.T) {
 		}
 	}
 	p = program.Zcp(t, "recv", ":0", old).Start()
-	c := program.Dial(t, p)
-	program.Write(t, c, []byte("new"))
-	c.CloseWrite()
-	p.Ends(0)
-	program.Holds(t, old, []byte("new"))
+	stores(t, p, old, "new")
 	var st unix.Stat_t
 	if err := unix.Stat(old, &st); err != nil || st.Uid != 1234 || st.Gid != 5678 || st.Mode&0o7777 != 0o4751 {
 		t.Errorf("owner %d:%d mode %o, %v", st.Uid, st.Gid, st.Mode, err)
@@ -101,11 +107,7 @@ func TestOwnerWithoutRights(t *testing.T) {
 			}
 		}
 		p.Start()
-		conn := program.Dial(t, p)
-		program.Write(t, conn, []byte("new"))
-		conn.CloseWrite()
-		p.Ends(0)
-		program.Holds(t, out, []byte("new"))
+		stores(t, p, out, "new")
 		var st unix.Stat_t
 		if err := unix.Stat(out, &st); err != nil || st.Uid != 65534 || st.Gid != c.gid || st.Mode&0o7777 != c.mode {
 			t.Errorf("groups %v: owner %d:%d mode %o, %v", c.groups, st.Uid, st.Gid, st.Mode, err)
@@ -128,11 +130,7 @@ func TestDestAppearsMeanwhile(t *testing.T) {
 	if err := os.Chmod(dst, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c = program.Dial(t, p)
-	program.Write(t, c, []byte("secret"))
-	c.CloseWrite()
-	p.Ends(0)
-	program.Holds(t, dst, []byte("secret"))
+	stores(t, p, dst, "secret")
 	if st, err := os.Stat(dst); err != nil || st.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", st.Mode(), err)
 	}
@@ -180,11 +178,7 @@ func TestNoRightToCreate(t *testing.T) {
 	defer out.Close()
 	p.Stdout = out
 	p.Start()
-	c := program.Dial(t, p)
-	program.Write(t, c, []byte("new"))
-	c.CloseWrite()
-	p.Ends(0)
-	program.Holds(t, filepath.Join(dir, "out"), []byte("new"))
+	stores(t, p, filepath.Join(dir, "out"), "new")
 	// A .part of another user's in a folder where every user may write.
 	p, dir = asNobody(t, "recv", ":0", "out")
 	if err := unix.Chmod(dir, 0o1777); err != nil {
