@@ -115,9 +115,10 @@ func newBench(ctx context.Context, s settings) (b *bench, err error) {
 	if b.work, err = os.MkdirTemp(s.dir, "zcp-race"); err != nil {
 		return nil, err
 	}
+	work := b.work
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, b.close())
+			err = errors.Join(err, os.RemoveAll(work))
 		}
 	}()
 	bin := filepath.Join(b.work, "bin")
@@ -158,8 +159,12 @@ func newBench(ctx context.Context, s settings) (b *bench, err error) {
 // close removes the working folder.
 func (b *bench) close() error { return os.RemoveAll(b.work) }
 
-// wrong says what went wrong, now and by the exit status.
+// wrong says what went wrong, now and by the exit status. What fails because a signal ended
+// it is not wrong.
 func (b *bench) wrong(format string, args ...any) {
+	if b.ctx.Err() != nil {
+		return
+	}
 	b.wrongs++
 	fmt.Fprintf(os.Stderr, "WRONG: "+format+"\n", args...)
 }

@@ -121,7 +121,7 @@ func run(ctx context.Context, args []string) (err error) {
 	if b.wrongs > 0 {
 		return fmt.Errorf("%d times zcp or the race itself did not do what it has to", b.wrongs)
 	}
-	return ctx.Err()
+	return context.Cause(ctx)
 }
 
 // parse reads a mode's flags and rows.
