@@ -115,6 +115,9 @@ func newBench(ctx context.Context, s settings) (b *bench, err error) {
 	if b.work, err = os.MkdirTemp(s.dir, "zcp-race"); err != nil {
 		return nil, err
 	}
+	if b.work, err = filepath.Abs(b.work); err != nil { // commands run in it
+		return nil, err
+	}
 	work := b.work
 	defer func() {
 		if err != nil {
