@@ -12,19 +12,25 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/zcp-go/zcp/cmd/conf"
+	"github.com/zcp-go/zcp/cmd/exit"
+	"github.com/zcp-go/zcp/cmd/files"
+	"github.com/zcp-go/zcp/cmd/show"
+	"github.com/zcp-go/zcp/cmd/text"
 	"github.com/zcp-go/zcp/transfer"
 )
 
-// A meeting is how one connection comes to be.
-type meeting struct {
-	op  Operand
-	net Network
-	out *Printer
-	ln  *transfer.Listener // nil where we connect
+// A connector makes connections for one operand: it connects, accepts, or takes over what
+// was inherited.
+type connector struct {
+	op  conf.Operand
+	net conf.Network
+	out *show.Printer
+	ln  *transfer.Listener // nil where it connects
 }
 
 // family returns the network as package net calls it.
-func family(op Operand, n Network) string {
+func family(op conf.Operand, n conf.Network) string {
 	if op.Network == "tcp" && n.Family != 0 {
 		return "tcp" + strconv.Itoa(n.Family)
 	}
@@ -32,9 +38,9 @@ func family(op Operand, n Network) string {
 }
 
 // address returns where to connect or listen as package net reads it.
-func address(op Operand) string {
+func address(op conf.Operand) string {
 	switch {
-	case op.Kind == TCP:
+	case op.Kind == conf.TCP:
 		return net.JoinHostPort(op.Host, op.Port)
 	case op.Abstract():
 		return "@" + op.Name
@@ -43,49 +49,48 @@ func address(op Operand) string {
 }
 
 // prepare listens where the operand says so, and says where.
-func (m *meeting) prepare(ctx context.Context) error {
+func (c *connector) prepare(ctx context.Context) error {
 	var err error
 	switch {
-	case m.op.Kind == SD || m.op.Kind == FD:
-		err = m.adopt()
-	case m.op.Listen:
-		m.ln, err = transfer.Listen(ctx, family(m.op, m.net), address(m.op))
+	case c.op.Kind == conf.SD || c.op.Kind == conf.FD:
+		err = c.adopt()
+	case c.op.Listen:
+		c.ln, err = transfer.Listen(ctx, family(c.op, c.net), address(c.op))
 	}
 	if err != nil {
-		return m.failure(err)
+		return c.failure(err)
 	}
-	if m.ln == nil {
-		if len(m.net.Allow)+len(m.net.Deny) > 0 {
-			return usagef("--allow and --deny are for a listener, %s connects", m.op)
+	if c.ln == nil {
+		if len(c.net.Allow)+len(c.net.Deny) > 0 {
+			return exit.Usagef("--allow and --deny are for a listener, %s connects", c.op)
 		}
 		return nil
 	}
-	m.ln.Gate = transfer.Gate{Allow: m.net.Allow, Deny: m.net.Deny}
-	m.ln.Idle = m.net.Idle
-	m.ln.Refused = func(peer string) { m.out.Detail("%s may not connect: reset", peer) }
-	addr, port := splitAddr(m.ln.Addr())
-	m.out.Emit(&Listening{Addr: addr, Port: port, Picked: m.op.Kind == TCP && m.op.Port == "0"})
+	c.ln.Gate = transfer.Gate{Allow: c.net.Allow, Deny: c.net.Deny}
+	c.ln.Idle = c.net.Idle
+	c.ln.Refused = func(peer string) { c.out.Detail("denied %s (reset)", peer) }
+	c.announce(c.ln.Addr())
 	return nil
 }
 
 // adopt takes an inherited socket that listens; one that is connected is taken later.
-func (m *meeting) adopt() error {
-	fd, err := m.inherited()
+func (c *connector) adopt() error {
+	fd, err := c.inherited()
 	if err != nil {
 		return err
 	}
 	if transfer.Listening(fd) {
-		m.ln, err = transfer.InheritListener(fd)
+		c.ln, err = transfer.InheritListener(fd)
 	}
 	return err
 }
 
 // inherited returns the descriptor of fd:N or sd:NAME.
-func (m *meeting) inherited() (int, error) {
-	if m.op.Kind == FD {
-		return inherited(m.op)
+func (c *connector) inherited() (int, error) {
+	if c.op.Kind == conf.FD {
+		return c.op.FD, files.Inherited(c.op.FD)
 	}
-	return activationFD(m.op.Name)
+	return activationFD(c.op.Name)
 }
 
 // activationFD finds the first socket that systemd passed by that name, or at all.
@@ -101,7 +106,7 @@ func activationFD(name string) (int, error) {
 // descriptor 3 on, for the process LISTEN_PID, named by LISTEN_FDNAMES (sd_listen_fds(3)).
 func activationFDs(name string) ([]int, error) {
 	if pid := os.Getenv("LISTEN_PID"); pid != "" && pid != strconv.Itoa(os.Getpid()) {
-		return nil, fmt.Errorf("the sockets of LISTEN_FDS are for process %s", Quote(pid))
+		return nil, fmt.Errorf("the sockets of LISTEN_FDS are for process %s", text.Quote(pid))
 	}
 	n, err := strconv.Atoi(os.Getenv("LISTEN_FDS"))
 	if err != nil || n < 1 {
@@ -116,59 +121,55 @@ func activationFDs(name string) ([]int, error) {
 		}
 	}
 	if len(fds) == 0 {
-		return nil, fmt.Errorf("no socket called %s was passed (there are: %s)", Quote(name), Quote(os.Getenv("LISTEN_FDNAMES")))
+		return nil, fmt.Errorf("no socket called %s was passed (there are: %s)", text.Quote(name), text.Quote(os.Getenv("LISTEN_FDNAMES")))
 	}
 	return fds, nil
 }
 
 // connect returns the connection: the one asked for, or the first that is let in. A
 // listener for one connection is closed then.
-func (m *meeting) connect(ctx context.Context) (*transfer.Conn, error) {
-	c, err := m.meet(ctx)
+func (c *connector) connect(ctx context.Context) (*transfer.Conn, error) {
+	conn, err := c.open(ctx)
 	if err != nil {
-		if ctx.Err() != nil && context.Cause(ctx) == err {
-			return nil, err
-		}
-		return nil, m.failure(err)
+		return nil, c.failure(err)
 	}
-	return c, nil
+	return conn, nil
 }
 
-func (m *meeting) meet(ctx context.Context) (*transfer.Conn, error) {
+func (c *connector) open(ctx context.Context) (*transfer.Conn, error) {
 	switch {
-	case m.ln != nil:
-		defer m.close()
-		return m.accept(ctx)
-	case m.op.Kind == FD || m.op.Kind == SD:
-		fd, err := m.inherited()
+	case c.ln != nil:
+		defer c.close()
+		return c.accept(ctx)
+	case c.op.Kind == conf.FD || c.op.Kind == conf.SD:
+		fd, err := c.inherited()
 		if err != nil {
 			return nil, err
 		}
 		return transfer.Inherited(fd, isStdio(fd))
 	}
-	d := transfer.Dialer{Wait: m.net.Wait, RetryFor: m.net.RetryFor, Idle: m.net.Idle, Bind: bindText(m.net)}
-	return d.Dial(ctx, family(m.op, m.net), address(m.op))
+	d := transfer.Dialer{Wait: c.net.Wait, RetryFor: c.net.RetryFor, Idle: c.net.Idle, Bind: bindText(c.net)}
+	return d.Dial(ctx, family(c.op, c.net), address(c.op))
 }
 
-func (m *meeting) accept(ctx context.Context) (*transfer.Conn, error) {
-	if m.net.Wait <= 0 {
-		return m.ln.Accept(ctx)
+func (c *connector) accept(ctx context.Context) (*transfer.Conn, error) {
+	if c.net.Wait <= 0 {
+		return c.ln.Accept(ctx)
 	}
-	wait, cancel := context.WithTimeoutCause(ctx, m.net.Wait, errNobody)
+	late := &exit.Failure{Err: fmt.Errorf("%s: no connection within %s", c.op, text.Duration(c.net.Wait)), Status: exit.TimedOut}
+	wait, cancel := context.WithTimeoutCause(ctx, c.net.Wait, late)
 	defer cancel()
-	return m.ln.Accept(wait)
+	return c.ln.Accept(wait)
 }
 
-func (m *meeting) close() {
-	if m.ln != nil {
-		m.ln.Close()
-		m.ln = nil
+func (c *connector) close() {
+	if c.ln != nil {
+		c.ln.Close()
+		c.ln = nil
 	}
 }
 
-var errNobody = &Failure{Err: errors.New("nobody connected in time"), Status: StatusTimeout}
-
-func bindText(n Network) string {
+func bindText(n conf.Network) string {
 	switch {
 	case !n.Bind.IsValid():
 		return ""
@@ -193,53 +194,24 @@ func isStdio(fd int) bool {
 	return false
 }
 
-func splitAddr(a net.Addr) (text string, port int) {
+// announce says where a listener waits. The port that the kernel picked for :0 is said even
+// with -q.
+func (c *connector) announce(a net.Addr) {
+	e := &show.Listening{Addr: text.Quote("unix:" + a.String()), Picked: c.op.Kind == conf.TCP && c.op.Port == "0"}
 	if t, ok := a.(*net.TCPAddr); ok {
-		return t.String(), t.Port
+		e.Addr, e.Port = t.String(), t.Port
 	}
-	return Quote("unix:" + a.String()), 0
+	c.out.Emit(e)
 }
 
-// failure puts an error of connecting or listening in the user's words: the operand,
-// what happened, and the status that tells silence (5) from a refusal (1).
-func (m *meeting) failure(err error) error {
-	var dns *net.DNSError
-	var timeout interface{ Timeout() bool }
-	f := &Failure{Status: ExitStatus(err)}
+// failure puts an error of connecting or listening in the user's words.
+func (c *connector) failure(err error) error {
+	at := exit.Where{Place: exit.Connecting, Subject: c.op.String(), Patience: max(c.net.Wait, c.net.RetryFor)}
 	switch {
-	case errors.As(err, &dns) && dns.IsNotFound:
-		f.Err = fmt.Errorf("%s: no such host", m.op)
-		if strings.Contains(dns.Err, "unknown port") {
-			f.Err = fmt.Errorf("%s: no such service", m.op)
-		}
-	case errors.Is(err, unix.ETIMEDOUT), errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded):
-		f.Status, f.Err = StatusTimeout, fmt.Errorf("%s: no answer within %s", m.op, FormatDuration(m.patience()))
-	case errors.Is(err, unix.ECONNRESET), errors.Is(err, unix.EPIPE): // somebody was there, and broke off before we knew
-		f.Status, f.Err = StatusIncomplete, fmt.Errorf("%s: %w", m.op, unix.ECONNRESET)
-	case errors.Is(err, unix.EACCES) && m.op.Listen:
-		f.Err, f.Hint = fmt.Errorf("%s: %w", m.op, unix.EACCES), "ports below 1024 are for root (or CAP_NET_BIND_SERVICE)"
-	default:
-		f.Err = fmt.Errorf("%s: %w", m.op, innermost(err))
+	case c.op.Listen || c.ln != nil:
+		at.Place = exit.Listening
+	case c.net.Wait <= 0:
+		at.Patience = 2 * time.Minute // the kernel's own, tcp_syn_retries
 	}
-	return f
-}
-
-func (m *meeting) patience() time.Duration {
-	if m.net.Wait > 0 {
-		return max(m.net.Wait, m.net.RetryFor)
-	}
-	return 2 * time.Minute // the kernel's own, tcp_syn_retries
-}
-
-// innermost strips "dial tcp 127.0.0.1:9: connect:" and the like from an error.
-func innermost(err error) error {
-	var op *net.OpError
-	var addr *net.AddrError
-	if errors.As(err, &addr) {
-		return errors.New(addr.Err)
-	}
-	if errors.As(err, &op) {
-		return innermost(op.Err)
-	}
-	return plain(err)
+	return exit.Classify(err, at)
 }

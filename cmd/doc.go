@@ -1,7 +1,6 @@
-// Package cmd holds zcp's words: flags, operands, messages, progress.
+// Package cmd is the program zcp: what a user may type, and what comes of it.
 //
-// It knows what a user may type and what comes back, and nothing of how bytes
-// move: the bodies of the commands are plugged in as [Commands], so that all of
-// this can be tested without moving a byte. It never ends the process; [Run]
-// returns an error and [ExitStatus] says what it is worth.
+// conf reads the command line, show prints, files opens SRC and DST, exit gives an error its
+// words and status, text writes names and numbers. The files of this package join them to
+// package transfer, one file a command. Only main.go ends the process.
 package cmd

@@ -8,22 +8,24 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/cmd/exit"
+	"github.com/zcp-go/zcp/cmd/show"
 )
 
 // Main runs the command line and returns the exit status. It is the one place that ends
 // the program: it prints the final error and picks the status, or dies of the signal that
 // asked for the end.
 func Main(b Build) int {
-	out := &Printer{W: os.Stderr}
+	out := &show.Printer{W: os.Stderr}
 	ctx, listening := untilSignal(out)
-	env := Streams{Stdout: os.Stdout, Printer: out, LookupEnv: os.LookupEnv, Build: b}
-	err := Run(ctx, os.Args, env, Bodies(out, listening))
-	if died, ok := errors.AsType[*Signaled](err); ok {
+	err := run(ctx, os.Args, environment{stdout: os.Stdout, out: out, lookupEnv: os.LookupEnv, build: b, listening: listening})
+	if died, ok := errors.AsType[*exit.Signaled](err); ok {
 		dieOf(died.Signal)
-	} else if !Told(err) {
+	} else if !exit.IsReported(err) {
 		out.Error(err)
 	}
-	return ExitStatus(err)
+	return exit.Status(err)
 }
 
 // untilSignal returns a context that ends with the first signal that asks for the end, whose
@@ -33,9 +35,9 @@ func Main(b Build) int {
 // The runtime is asked for signals beside what follows, for each one is a round trip between
 // threads (all of them: a tenth of a start). listening is closed when a signal can no longer
 // kill. SIGUSR1 never could: the runtime does nothing about it until it is asked for.
-func untilSignal(out *Printer) (ctx context.Context, listening <-chan struct{}) {
+func untilSignal(out *show.Printer) (ctx context.Context, listening <-chan struct{}) {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	// A reader of stderr who goes away ends no transfer; a write to it is then an error like
+	// When the reader of stderr goes away, transfers go on; a write to it is then an error like
 	// any other, and so is one to stdout, of which the program dies itself.
 	signal.Ignore(syscall.SIGPIPE)
 	ready := make(chan struct{})
@@ -48,13 +50,13 @@ func untilSignal(out *Printer) (ctx context.Context, listening <-chan struct{}) 
 		}
 		close(ready)
 		signal.Notify(asks, syscall.SIGUSR1)
-		obey(ends, asks, cancel, out.Ask)
+		handleSignals(ends, asks, cancel, out.Ask)
 	}()
 	return ctx, ready
 }
 
-// obey never returns: of two signals that ask for the end the second one kills.
-func obey(ends, asks <-chan os.Signal, cancel context.CancelCauseFunc, answer func()) {
+// handleSignals never returns: of two signals that ask for the end the second one kills.
+func handleSignals(ends, asks <-chan os.Signal, cancel context.CancelCauseFunc, answer func()) {
 	for ended := false; ; {
 		select {
 		case <-asks:
@@ -63,7 +65,7 @@ func obey(ends, asks <-chan os.Signal, cancel context.CancelCauseFunc, answer fu
 			if ended {
 				dieOf(s.(syscall.Signal))
 			}
-			cancel(&Signaled{Signal: s.(syscall.Signal)})
+			cancel(&exit.Signaled{Signal: s.(syscall.Signal)})
 			ended = true
 		}
 	}

@@ -5,106 +5,104 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/zcp-go/zcp/cmd/conf"
+	"github.com/zcp-go/zcp/cmd/exit"
+	"github.com/zcp-go/zcp/cmd/files"
+	"github.com/zcp-go/zcp/cmd/show"
 	"github.com/zcp-go/zcp/transfer"
 )
 
 // runRecv moves what one peer sends to a file or stdout.
-func runRecv(ctx context.Context, out *Printer, c *RecvConfig) error {
+func runRecv(ctx context.Context, out *show.Printer, c *conf.Recv) error {
 	if c.KeepOpen {
 		return serveRecv(ctx, out, c)
 	}
-	s := newRecvSession(out, c, c.Dest)
-	s.watch(c.Dest.onTerminal())
-	plan, err := planDest(c.Dest, c.Output, false)
+	j := newRecvJob(out, c, fileName(c.Dest))
+	j.stdout = isStdout(c.Dest)
+	j.watch(onTerminal(c.Dest))
+	plan, err := files.Look(fileName(c.Dest), files.Options(c.Output), false)
 	if err != nil {
-		return s.refused(err)
+		return j.refused(err)
 	}
-	m := &meeting{op: c.Net, net: c.Network, out: out}
+	m := &connector{op: c.Net, net: c.Network, out: out}
 	if err := m.prepare(ctx); err != nil {
-		return s.refused(err)
+		return j.refused(err)
 	}
 	defer m.close()
 	conn, err := m.connect(ctx)
 	if err != nil {
-		return s.endFailed(err)
+		return j.fail(err)
 	}
-	return s.recv(ctx, conn, plan)
+	return j.recv(ctx, conn, plan, c.Sync)
 }
 
-func newRecvSession(out *Printer, c *RecvConfig, dst Operand) *session {
-	s := newSession(out, c.Display, c.Transfer, c.Length, c.Idle)
-	s.from, s.to, s.net, s.pulling = c.Net.String(), dst.String(), c.Net, true
-	s.toStdout = isStdout(dst)
-	return s
+func newRecvJob(out *show.Printer, c *conf.Recv, dst files.Name) *job {
+	j := newJob(out, receiving, c.Transfer, c.Length, c.Idle)
+	j.from, j.to, j.net = c.Net.String(), dst.String(), c.Net
+	return j
 }
 
 // recv moves everything from a connection to where it was planned. The order of the end
 // makes a zcp sender's good news true: the peer's end seen, the last byte written, DST
 // complete under its name, and only then the connection closed in order. Every failure
-// before that closes it armed, and the sender learns of it.
-func (s *session) recv(ctx context.Context, conn *transfer.Conn, plan *destPlan) error {
-	s.peer = conn
-	s.phase.Store(int32(Opening))
-	d, err := plan.open(ctx, func(ctx context.Context) error { return s.t.Attend(ctx, conn.Endpoint, transfer.Destination) })
-	if err != nil {
-		if ctx.Err() == nil && !ofTransfer(err) { // nothing has moved: that is not said in bytes
-			err = &Failure{Err: err, Status: ExitStatus(err), Hint: hintOf(err)}
+// before that resets it, and the sender learns of it.
+func (j *job) recv(ctx context.Context, conn *transfer.Conn, plan *files.Plan, sync bool) error {
+	var dst *files.Output
+	j.hello = func(ctx context.Context, conn *transfer.Conn) (err error) {
+		dst, err = plan.Open(ctx, func(ctx context.Context) error { return j.d.t.Attend(ctx, conn.Endpoint, transfer.Destination) })
+		return err
+	}
+	if err := j.attach(ctx, conn); err != nil {
+		return err
+	}
+	defer j.stop(false)
+	err := j.recvInto(ctx, conn, dst.End, plan)
+	if err == nil {
+		if sync {
+			j.d.enter(show.Storing)
 		}
-		err = s.endFailed(err)
-		conn.Close()
-		return err
+		if err = dst.Commit(); err != nil {
+			err = &transfer.Error{Side: transfer.Destination, Err: err}
+		}
 	}
-	s.begin()
-	defer s.stop(false)
-	if err := s.recvInto(ctx, conn, d, plan); err != nil {
-		s.kept = d.abandon()
-		err = s.endFailed(err)
-		conn.Close()
-		return err
+	if err != nil {
+		j.kept = dst.Abandon()
+		return j.breakOff(err)
 	}
-	if plan.out.Sync {
-		s.phase.Store(int32(Storing))
-	}
-	if err := d.commit(); err != nil {
-		s.kept = d.abandon()
-		err = s.endFailed(&transfer.Error{Side: transfer.Destination, Err: err})
-		conn.Close()
-		return err
-	}
-	err = s.closeOrderly(conn)
-	s.end("received", "from "+s.peerName(), "", ForMost, err)
+	err = j.closeOrderly()
+	j.end("received", "from "+j.peerName(), "", show.ForMost, err)
 	return err
 }
 
-func (s *session) recvInto(ctx context.Context, conn *transfer.Conn, d *dest, plan *destPlan) error {
-	if err := refuseBinary(ctx, s, conn, d); err != nil {
+func (j *job) recvInto(ctx context.Context, conn *transfer.Conn, dst *transfer.Endpoint, plan *files.Plan) error {
+	if err := j.refuseBinary(ctx, conn, dst); err != nil {
 		return err
 	}
-	if _, err := s.t.Move(ctx, d.end, conn.Endpoint, s.left()); err != nil {
+	if _, err := j.d.t.Move(ctx, dst, conn.Endpoint, j.left()); err != nil {
 		return err
 	}
-	if err := s.complete(s.peerName()); err != nil {
+	if err := j.complete(j.peerName()); err != nil {
 		return err
 	}
-	if s.t.Stats.Bytes.Load() == 0 && plan.keepsOld() && s.length.Size != 0 {
-		return &Failure{Status: StatusIncomplete,
-			Err:  fmt.Errorf("%s: nothing arrived from %s; what it held is kept", s.to, s.peerName()),
+	if j.d.bytes() == 0 && plan.KeepsOld() && j.length.Size != 0 {
+		return &exit.Failure{Status: exit.Incomplete,
+			Err:  fmt.Errorf("%s: nothing arrived from %s; what it held is kept", j.to, j.peerName()),
 			Hint: "an empty file replaces it with -s 0"}
 	}
 	return nil
 }
 
 // refuseBinary keeps what would act on a terminal off it: a first block that holds a
-// zero byte is no text.
-func refuseBinary(ctx context.Context, s *session, conn *transfer.Conn, d *dest) error {
-	if d.end.Kind() != transfer.Terminal {
+// zero byte is not text.
+func (j *job) refuseBinary(ctx context.Context, conn *transfer.Conn, dst *transfer.Endpoint) error {
+	if dst.Kind() != transfer.Terminal {
 		return nil
 	}
-	s.t.NoSplice = true
-	binary, err := s.t.PeekBinary(ctx, conn.Endpoint)
+	j.d.t.NoSplice = true
+	binary, err := j.d.t.PeekBinary(ctx, conn.Endpoint)
 	if err != nil || !binary {
 		return err
 	}
-	return &Failure{Err: errors.New(s.from + ": binary data, and standard output is a terminal"),
+	return &exit.Failure{Err: errors.New(j.from + ": binary data, and standard output is a terminal"),
 		Hint: "zcp recv ... > /dev/tty if you mean it"}
 }

@@ -1,16 +1,118 @@
 package cmd
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/zcp-go/zcp/cmd/conf"
+	"github.com/zcp-go/zcp/cmd/exit"
+	"github.com/zcp-go/zcp/cmd/show"
+	"github.com/zcp-go/zcp/cmd/text"
 	"github.com/zcp-go/zcp/transfer"
 )
 
-// print tells one event of the relay.
+// A relayLog prints what a relay does. The event loops hand their events over without
+// waiting: a slow reader of stderr must not be able to stop them.
+type relayLog struct {
+	out    *show.Printer
+	c      *conf.Relay
+	events chan transfer.RelayEvent
+	lost   chan struct{} // a token for each event that was dropped
+	quit   chan struct{}
+	done   chan struct{}
+	asked  chan struct{}
+	line   *show.StatusLine
+	begun  bool // it serves
+}
+
+const relayLogBuffer = 4096 // events that may wait for a slow reader of stderr
+
+func newRelayLog(out *show.Printer, c *conf.Relay) *relayLog {
+	l := &relayLog{out: out, c: c, events: make(chan transfer.RelayEvent, relayLogBuffer), lost: make(chan struct{}, 1<<20),
+		quit: make(chan struct{}), done: make(chan struct{}), asked: make(chan struct{}, 1), line: out.StatusLine()}
+	out.OnAsk(func() { show.Notify(l.asked) })
+	return l
+}
+
+func (l *relayLog) add(e transfer.RelayEvent) {
+	select {
+	case l.events <- e:
+	default:
+		show.Notify(l.lost) // a million lost lines are as good as more
+	}
+}
+
+func (l *relayLog) watch(r *transfer.Relay) { go l.run(r) }
+
+// close waits until everything is printed.
+func (l *relayLog) close() {
+	l.out.OnAsk(nil)
+	close(l.quit)
+	<-l.done
+}
+
+func (l *relayLog) run(r *transfer.Relay) {
+	defer close(l.done)
+	defer l.line.Close()
+	var tick <-chan time.Time
+	line := show.RelayLine{From: l.c.Listen.String(), To: l.c.Target.String()}
+	if l.line != nil {
+		t := time.NewTicker(relayLineInterval)
+		defer t.Stop()
+		tick = t.C
+	}
+	l.explain("plan", r.Totals())
+	for {
+		select {
+		case e := <-l.events:
+			l.print(r, e)
+		case <-l.asked:
+			l.status(r)
+		case <-l.line.Stopping():
+			l.line.Suspend()
+		case now := <-tick:
+			l.line.Draw(func(columns int) string { return line.Render(totalsOf(r.Totals(), show.ForMost), now, columns) })
+		case <-l.quit:
+			l.last(r)
+			return
+		}
+	}
+}
+
+// last prints what is left.
+func (l *relayLog) last(r *transfer.Relay) {
+	for {
+		select {
+		case e := <-l.events:
+			l.print(r, e)
+			continue
+		default:
+		}
+		if n := len(l.lost); n > 0 {
+			l.out.Say("%s lines of the log were dropped: stderr was not read in time", text.Grouped(int64(n)))
+		}
+		t := r.Totals()
+		l.out.Emit(totalsOf(t, show.ForVerbose))
+		l.explain("ran", t)
+		return
+	}
+}
+
+func (l *relayLog) explain(when string, t transfer.RelayTotals) {
+	msg := "each direction through memory while its steps are small, by splice through a borrowed pipe of " + text.Size(int64(l.c.BufferSize)) + " while they are large"
+	if l.c.NoSplice {
+		msg = "each direction through memory"
+	}
+	if when == "ran" {
+		msg = fmt.Sprintf("up %s, down %s in %s connections", text.Size(t.Up), text.Size(t.Down), text.Grouped(t.Closed))
+		if t.NoPipe > 0 {
+			msg += fmt.Sprintf("; %s steps through memory because no pipe was available", text.Grouped(t.NoPipe))
+		}
+	}
+	l.out.Explain(when, "%s", msg)
+}
+
+// print prints one event of the relay.
 func (l *relayLog) print(r *transfer.Relay, e transfer.RelayEvent) {
 	switch e.Kind {
 	case transfer.RelayListening:
@@ -19,175 +121,74 @@ func (l *relayLog) print(r *transfer.Relay, e transfer.RelayEvent) {
 			sayMost(l.out, l.c.Listen, l.c.MaxConns, r.Totals().MaxConns)
 		}
 	case transfer.RelayOpened:
-		l.out.Emit(&Open{ID: e.Conn.ID, Peer: e.Conn.Peer, Target: e.Conn.Target})
+		l.out.Emit(&show.Open{ID: e.Conn.ID, Peer: e.Conn.Peer, Target: e.Conn.Target})
 	case transfer.RelayClosed:
 		l.out.Emit(l.closed(e))
 	case transfer.RelayUnreachable:
-		u := &Unreachable{Close: *l.closed(e)}
-		u.Text = fmt.Sprintf("%s: %s for %s", l.c.Target, u.Reason, e.Conn.Peer)
+		u := &show.Unreachable{Close: *l.closed(e)}
+		u.Text = fmt.Sprintf("%s: cannot reach %s: %s", e.Conn.Peer, l.c.Target, exit.Reason(e.Err, exit.Connecting))
 		l.out.Emit(u)
 	case transfer.RelayDenied:
-		l.out.Detail("%s may not connect: reset", e.Conn.Peer)
+		l.out.Detail("denied %s (reset)", e.Conn.Peer)
 	case transfer.RelayAcceptPaused:
-		l.out.Emit(&Trouble{Error: fmt.Sprintf("%s: clients wait: %v (%d connections are open)", l.c.Listen, e.Err, e.Open), Status: StatusFailed})
+		l.out.Emit(&show.Trouble{Error: fmt.Sprintf("%s: not accepting for now: %s (%d connections are open)", l.c.Listen, exit.Reason(e.Err, exit.Listening), e.Open), Status: exit.Failed})
 	case transfer.RelayDraining:
-		l.out.Say("%s: no new connections, %d are still open", l.c.Listen, e.Open)
+		l.out.Say("%s: no longer accepting; %d connections still open", l.c.Listen, e.Open)
 	}
 }
 
-func (l *relayLog) closed(e transfer.RelayEvent) *Close {
+func (l *relayLog) closed(e transfer.RelayEvent) *show.Close {
 	target := e.Conn.Target
 	if target == "" {
 		target = l.c.Target.Text
 	}
-	return &Close{ID: e.Conn.ID, Peer: e.Conn.Peer, Target: target, UpBytes: e.Conn.Up, DownBytes: e.Conn.Down,
+	return &show.Close{ID: e.Conn.ID, Peer: e.Conn.Peer, Target: target, UpBytes: e.Conn.Up, DownBytes: e.Conn.Down,
 		Seconds: e.Conn.Age.Seconds(), Reason: ending(e)}
 }
 
 // ending says why a connection ended, in words that need no table.
 func ending(e transfer.RelayEvent) string {
-	text := e.Reason.String()
-	cause := plain(innermostOf(e.Err))
+	msg := e.Reason.String()
 	switch e.Reason {
 	case transfer.IdleTooLong:
-		text = "reset by --idle: no byte either way"
+		msg = "reset by --idle: no byte either way"
 	case transfer.HalfClosedTooLong:
-		text = "reset by --half-close: one side had ended, the other said nothing"
-	case transfer.TargetUnreachable, transfer.ClientFailed, transfer.TargetFailed, transfer.Failed:
-		if cause != nil {
-			text += ": " + cause.Error()
-		}
+		msg = "reset by --half-close: one side had ended, the other was silent"
+	case transfer.TargetUnreachable:
+		msg += causeOf(e.Err, exit.Connecting)
+	case transfer.ClientFailed, transfer.TargetFailed, transfer.Failed:
+		msg += causeOf(e.Err, exit.Connected)
 	}
 	if e.Dropped > 0 {
-		text += fmt.Sprintf(" (%s on the way were dropped)", FormatSize(e.Dropped))
+		msg += fmt.Sprintf(" (%s on the way were dropped)", text.Size(e.Dropped))
 	}
-	return text
+	return msg
 }
 
-func innermostOf(err error) error {
-	var timeout interface{ Timeout() bool }
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &timeout) && timeout.Timeout() && !errors.Is(err, unix.EAGAIN):
-		return errors.New("no answer in time")
+func causeOf(err error, at exit.Place) string {
+	if err == nil {
+		return ""
 	}
-	return innermost(err)
+	return ": " + exit.Reason(err, at)
 }
 
-// Unreachable is a client that was reset because its target could not be reached; it is
-// told to everybody who is told anything.
-type Unreachable struct {
-	Close
-	Text string `json:"-"`
-}
-
-func (e *Unreachable) line() (string, Audience) { return e.Text, ForMost }
-
-// Totals are a relay's figures: the answer to SIGUSR1, and its last word.
-type Totals struct {
-	Head
-	Seconds     float64 `json:"seconds"` // since it began
-	Open        int     `json:"open"`    // connections now
-	Accepted    int64   `json:"accepted"`
-	Denied      int64   `json:"denied"`      // turned away by --allow and --deny
-	Unreachable int64   `json:"unreachable"` // reset because the target was not reached
-	Closed      int64   `json:"closed"`
-	Broken      int64   `json:"broken"` // of these by a reset, an error or a limit
-	UpBytes     int64   `json:"up_bytes"`
-	DownBytes   int64   `json:"down_bytes"`
-	Dropped     int64   `json:"dropped_bytes"` // taken from one side, and the other was gone
-	NoPipe      int64   `json:"no_pipe"`       // times that bytes went through memory for want of a pipe
-	Pipes       int     `json:"pipes"`         // open now
-	MaxConns    int     `json:"max_conns"`
-	to          Audience
-}
-
-func totalsOf(t transfer.RelayTotals, to Audience) *Totals {
-	return &Totals{Seconds: t.Age.Seconds(), Open: t.Open, Accepted: t.Accepted, Denied: t.Denied, Unreachable: t.Unreachable,
+func totalsOf(t transfer.RelayTotals, to show.Audience) *show.Totals {
+	return &show.Totals{Seconds: t.Age.Seconds(), Open: t.Open, Accepted: t.Accepted, Denied: t.Denied, Unreachable: t.Unreachable,
 		Closed: t.Closed, Broken: t.Broken, UpBytes: t.Up, DownBytes: t.Down, Dropped: t.Dropped, NoPipe: t.NoPipe,
-		Pipes: t.Pipes, MaxConns: t.MaxConns, to: to}
+		Pipes: t.Pipes, MaxConns: t.MaxConns, To: to}
 }
 
-func (e *Totals) stamp(now time.Time) { e.set("totals", now) }
-func (e *Totals) line() (string, Audience) {
-	text := fmt.Sprintf("%d open of at most %s, %s closed (%s broken), up %s, down %s in %s", e.Open, grouped(int64(e.MaxConns)),
-		grouped(e.Closed), grouped(e.Broken), FormatSize(e.UpBytes), FormatSize(e.DownBytes),
-		FormatDuration(time.Duration(e.Seconds*float64(time.Second))))
-	for _, n := range []struct {
-		n    int64
-		what string
-	}{{e.Denied, "denied"}, {e.Unreachable, "target unreachable"}, {e.NoPipe, "times without a pipe"}} {
-		if n.n > 0 {
-			text += fmt.Sprintf(", %s %s", grouped(n.n), n.what)
-		}
-	}
-	return text, e.to
-}
-
-// Row is one connection of a relay's table.
-type Row struct {
-	Head
-	ID        uint64  `json:"id"`
-	Peer      string  `json:"peer"`
-	Target    string  `json:"target"`
-	Seconds   float64 `json:"seconds"`
-	Silent    float64 `json:"silent"` // seconds since a byte moved
-	UpBytes   int64   `json:"up_bytes"`
-	DownBytes int64   `json:"down_bytes"`
-	UpRate    int64   `json:"up_rate"` // bytes a second, lately
-	DownRate  int64   `json:"down_rate"`
-	Waits     string  `json:"waits"` // for whom it waits
-}
-
-func rowOf(c transfer.RelayConn) *Row {
-	return &Row{ID: c.ID, Peer: c.Peer, Target: c.Target, Seconds: c.Age.Seconds(), Silent: c.Silent.Seconds(),
+func rowOf(c transfer.RelayConn) *show.Row {
+	return &show.Row{ID: c.ID, Peer: c.Peer, Target: c.Target, Seconds: c.Age.Seconds(), Silent: c.Silent.Seconds(),
 		UpBytes: c.Up, DownBytes: c.Down, UpRate: c.UpRate, DownRate: c.DownRate, Waits: c.Waits.String()}
-}
-
-func (e *Row) stamp(now time.Time) { e.set("connection", now) }
-func (e *Row) line() (string, Audience) {
-	seconds := func(s float64) string { return FormatDuration(time.Duration(s * float64(time.Second))) }
-	return fmt.Sprintf("#%d %s to %s: %s old, up %s (%s), down %s (%s), waits for: %s (%s)", e.ID, e.Peer, e.Target, seconds(e.Seconds),
-		FormatSize(e.UpBytes), FormatRate(float64(e.UpRate)), FormatSize(e.DownBytes), FormatRate(float64(e.DownRate)),
-		e.Waits, seconds(e.Silent)), ForEveryone
 }
 
 // status answers SIGUSR1 with the totals and the table of connections.
 func (l *relayLog) status(r *transfer.Relay) {
-	l.out.Emit(totalsOf(r.Totals(), ForEveryone))
+	l.out.Emit(totalsOf(r.Totals(), show.ForEveryone))
 	for _, c := range r.Table() {
 		l.out.Emit(rowOf(c))
 	}
 }
 
 const relayLineInterval = 500 * time.Millisecond
-
-// A relayLine is the one line that a relay shows on a terminal.
-type relayLine struct {
-	from, to string
-	lastN    int64
-	lastT    time.Time
-}
-
-func (l *relayLine) render(t transfer.RelayTotals, now time.Time, columns int) string {
-	rate := 0.0
-	if d := now.Sub(l.lastT).Seconds(); !l.lastT.IsZero() && d > 0 {
-		rate = float64(t.Up+t.Down-l.lastN) / d
-	}
-	l.lastN, l.lastT = t.Up+t.Down, now
-	counts := fmt.Sprintf("%d open, %s done", t.Open, grouped(t.Closed))
-	bytes := fmt.Sprintf("up %s down %s", FormatSize(t.Up), FormatSize(t.Down))
-	speed := "[" + FormatRate(rate) + "]"
-	for _, text := range []string{
-		"relay " + l.from + " -> " + l.to + "  " + counts + "  " + bytes + "  " + speed,
-		counts + "  " + bytes + "  " + speed,
-		counts + "  " + speed,
-		counts,
-	} {
-		if len(text) < columns {
-			return text
-		}
-	}
-	return ""
-}

@@ -10,6 +10,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/zcp-go/zcp/cmd/conf"
+	"github.com/zcp-go/zcp/cmd/exit"
+	"github.com/zcp-go/zcp/cmd/show"
+	"github.com/zcp-go/zcp/cmd/text"
 	"github.com/zcp-go/zcp/transfer"
 )
 
@@ -17,8 +21,8 @@ import (
 // knows half-closes, and ssh's ProxyCommand. Each direction has a goroutine of its own, so
 // that an inherited descriptor that blocks holds up nobody else.
 type twoWay struct {
-	out      *Printer
-	c        *RelayConfig
+	out      *show.Printer
+	c        *conf.Relay
 	conn     *transfer.Conn
 	in, outp *transfer.Endpoint
 	up, down transfer.Transfer
@@ -28,18 +32,18 @@ type twoWay struct {
 }
 
 // relayStdio is relay with - as one of its ends.
-func relayStdio(ctx context.Context, out *Printer, c *RelayConfig) error {
+func relayStdio(ctx context.Context, out *show.Printer, c *conf.Relay) error {
 	net := c.Target
-	if c.Target.Kind == Stdio {
+	if c.Target.Kind == conf.Stdio {
 		net = c.Listen
 	}
-	if net.Kind == Stdio {
-		return usagef("- can be one of the ends, not both")
+	if net.Kind == conf.Stdio {
+		return exit.Usagef("- can be one of the ends, not both")
 	}
 	w := &twoWay{out: out, c: c, peer: net.String()}
-	defer out.whenAsked(func() { out.Emit(&Note{Message: w.status(), To: ForEveryone}) })()
-	m := &meeting{op: net, net: c.Network, out: out}
-	if !net.Listen && net.Kind != SD && net.Kind != FD {
+	defer out.WhenAsked(func() { out.Emit(&show.Note{Message: w.status(), To: show.ForEveryone}) })()
+	m := &connector{op: net, net: c.Network, out: out}
+	if !net.Listen && net.Kind != conf.SD && net.Kind != conf.FD {
 		m.net.Allow, m.net.Deny = nil, nil
 	}
 	if m.ln == nil && net.Listen {
@@ -56,13 +60,13 @@ func relayStdio(ctx context.Context, out *Printer, c *RelayConfig) error {
 	began := time.Now()
 	w.conn = conn
 	w.began.Store(&began)
-	out.Emit(&Open{ID: 1, Peer: "-", Target: conn.String()})
+	out.Emit(&show.Open{ID: 1, Peer: "-", Target: conn.String()})
 	err = w.run(ctx)
 	reason := "ended"
 	if err != nil {
 		reason = err.Error()
 	}
-	out.Emit(&Close{ID: 1, Peer: "-", Target: conn.String(), UpBytes: w.up.Stats.Bytes.Load(), DownBytes: w.down.Stats.Bytes.Load(),
+	out.Emit(&show.Close{ID: 1, Peer: "-", Target: conn.String(), UpBytes: w.up.Stats.Bytes.Load(), DownBytes: w.down.Stats.Bytes.Load(),
 		Seconds: time.Since(began).Seconds(), Reason: reason})
 	if err != nil {
 		conn.Close()
@@ -77,18 +81,18 @@ func (w *twoWay) status() string {
 	if began == nil {
 		return "waiting for a connection"
 	}
-	return fmt.Sprintf("up %s, down %s in %s", FormatSize(w.up.Stats.Bytes.Load()), FormatSize(w.down.Stats.Bytes.Load()),
-		FormatDuration(time.Since(*began)))
+	return fmt.Sprintf("up %s, down %s in %s", text.Size(w.up.Stats.Bytes.Load()), text.Size(w.down.Stats.Bytes.Load()),
+		text.Duration(time.Since(*began)))
 }
 
 func (w *twoWay) run(ctx context.Context) error {
 	var err error
 	if w.in, err = transfer.Inherit(0); err != nil {
-		return fmt.Errorf("standard input: %w", plain(err))
+		return fmt.Errorf("standard input: %w", exit.Cause(err))
 	}
 	defer w.in.Close()
 	if w.outp, err = transfer.Inherit(1); err != nil {
-		return fmt.Errorf("standard output: %w", plain(err))
+		return fmt.Errorf("standard output: %w", exit.Cause(err))
 	}
 	for i, t := range []*transfer.Transfer{&w.up, &w.down} {
 		t.PipeSize, t.NoSplice = w.c.BufferSize, w.c.NoSplice
@@ -253,36 +257,22 @@ func (w *twoWay) watchReader(ctx context.Context, cancel context.CancelCauseFunc
 		return
 	}
 	if transfer.AwaitHangup(ctx, w.outp) == nil && ctx.Err() == nil { // ctx ends when the output does
-		cancel(errStdoutGone)
+		cancel(exit.StdoutClosed)
 	}
 }
 
 // failure puts an error of one direction in words, with the status that send and recv give it.
 func (w *twoWay) failure(err error, down bool) error {
-	var side *transfer.Error
-	if !errors.As(err, &side) {
-		side = &transfer.Error{Err: err}
+	at := exit.Where{Place: exit.Connected, Subject: "- to " + w.peer,
+		After: text.Size(w.up.Stats.Bytes.Load()) + " up and " + text.Size(w.down.Stats.Bytes.Load()) + " down"}
+	if side, ok := errors.AsType[*transfer.Error](err); ok {
+		err = side.Err
+		switch {
+		case down && side.Side == transfer.Destination:
+			at.Place, at.Subject = exit.Stdout, "standard output"
+		case !down && side.Side == transfer.Source:
+			at.Place, at.Subject = exit.Local, "standard input"
+		}
 	}
-	local := down == (side.Side == transfer.Destination)
-	f := &Failure{Status: StatusFailed}
-	cause, subject := side.Err, "- to "+w.peer
-	switch {
-	case err == nil:
-		return nil
-	case down && local && errors.Is(cause, unix.EPIPE):
-		return errStdoutGone
-	case local && side.Side == transfer.Source:
-		subject = "standard input"
-	case local && side.Side == transfer.Destination:
-		subject = "standard output"
-	case reset(cause):
-		cause, f.Status = unix.ECONNRESET, StatusIncomplete
-	case errors.Is(cause, transfer.ErrIdle), errors.Is(cause, transfer.ErrPeerGone), errors.Is(cause, unix.ETIMEDOUT):
-		f.Status = StatusTimeout
-	}
-	if _, ok := errors.AsType[*Signaled](cause); ok {
-		return cause
-	}
-	f.Err = fmt.Errorf("%s: %w after %s up and %s down", subject, cause, FormatSize(w.up.Stats.Bytes.Load()), FormatSize(w.down.Stats.Bytes.Load()))
-	return f
+	return exit.Classify(err, at)
 }

@@ -3,125 +3,92 @@ package cmd
 import (
 	"context"
 
+	"github.com/zcp-go/zcp/cmd/conf"
+	"github.com/zcp-go/zcp/cmd/files"
+	"github.com/zcp-go/zcp/cmd/show"
+	"github.com/zcp-go/zcp/cmd/text"
 	"github.com/zcp-go/zcp/transfer"
 )
 
 // runSend moves files or stdin to one peer (or to every client with -k) and waits until
 // the peer has acknowledged everything.
-func runSend(ctx context.Context, out *Printer, c *SendConfig) error {
+func runSend(ctx context.Context, out *show.Printer, c *conf.Send) error {
 	if c.KeepOpen {
 		return serveSend(ctx, out, c)
 	}
-	s := newSendSession(out, c)
-	s.watch(false)
-	if err := checkSources(c.Sources); err != nil {
-		return s.refused(err)
+	j := newSendJob(out, c)
+	j.watch(false)
+	if err := files.CheckReadable(fileNames(c.Sources)); err != nil {
+		return j.refused(err)
 	}
-	m := &meeting{op: c.Net, net: c.Network, out: out}
+	m := &connector{op: c.Net, net: c.Network, out: out}
 	if err := m.prepare(ctx); err != nil {
-		return s.refused(err)
+		return j.refused(err)
 	}
 	defer m.close()
 	conn, err := m.connect(ctx)
 	if err != nil {
-		return s.endFailed(err)
+		return j.fail(err)
 	}
-	return s.send(ctx, conn, c)
+	return j.send(ctx, conn, c)
 }
 
-func newSendSession(out *Printer, c *SendConfig) *session {
-	s := newSession(out, c.Display, c.Transfer, c.Length, c.Idle)
-	s.from, s.to, s.net, s.sending = sourceNames(c.Sources), c.Net.String(), c.Net, true
-	s.t.Discard = true
-	if size := sourceSize(c.Sources); s.total < 0 || size >= 0 && size < s.total && !c.StopAtSize {
-		s.total = size
+func newSendJob(out *show.Printer, c *conf.Send) *job {
+	j := newJob(out, sending, c.Transfer, c.Length, c.Idle)
+	j.from, j.to, j.net = sourcesText(c.Sources), c.Net.String(), c.Net
+	j.d.t.Discard = true
+	if size := files.TotalSize(fileNames(c.Sources)); j.total < 0 || size >= 0 && size < j.total && !c.StopAtSize {
+		j.total = size
 	}
-	return s
+	return j
 }
 
-// sourceNames is how several sources are called in one line.
-func sourceNames(ops []Operand) string {
-	switch len(ops) {
-	case 1:
-		return ops[0].String()
-	case 2:
-		return ops[0].String() + " and " + ops[1].String()
+// send moves everything to a connection and ends it.
+func (j *job) send(ctx context.Context, conn *transfer.Conn, c *conf.Send) error {
+	if err := j.attach(ctx, conn); err != nil {
+		return err
 	}
-	return ops[0].String() + " and " + grouped(int64(len(ops)-1)) + " more"
-}
-
-// send moves everything to a connection and ends it. On any failure the connection is
-// closed armed, so that the peer cannot take a part for the whole.
-func (s *session) send(ctx context.Context, conn *transfer.Conn, c *SendConfig) (err error) {
-	s.peer = conn
-	where := "to " + s.peerName()
-	s.begin()
-	defer s.stop(false)
-	var sources []*transfer.Endpoint
+	defer j.stop(false)
+	where := "to " + j.peerName()
+	var sources []*transfer.Endpoint // open until the peer has closed: until then their pages may be in use
 	defer func() {
 		for _, e := range sources {
 			e.Close()
 		}
 	}()
-	for _, op := range c.Sources {
-		if s.left() == 0 {
-			break // what is not wanted is not opened: a FIFO would wait for its writer
-		}
-		var e *transfer.Endpoint
-		if e, err = s.sendOne(ctx, conn, op); e != nil {
+	attend := func(ctx context.Context) error { return j.d.t.Attend(ctx, conn.Endpoint, transfer.Source) }
+	err := j.moveAll(ctx, conn.Endpoint, fileNames(c.Sources), attend, func(_ files.Name, e *transfer.Endpoint, err error) error {
+		if e != nil {
 			sources = append(sources, e)
 		}
-		if err != nil {
-			break
-		}
-	}
-	if err == nil {
-		err = s.complete(s.from)
-	}
-	var how transfer.Delivery
-	if err == nil {
-		s.phase.Store(int32(Closing))
-		how, err = s.t.Finish(ctx, conn, c.Linger)
-	}
-	s.tcp, _ = conn.TCPInfo()
-	if err != nil {
-		err = s.endFailed(err)
-		conn.Close()
 		return err
+	})
+	if err == nil {
+		err = j.complete(j.from)
 	}
-	s.stop(true) // it asks the connection what was acknowledged
-	err = s.closeOrderly(conn)
+	if err == nil {
+		j.d.enter(show.Closing)
+		j.d.how, err = j.d.t.Finish(ctx, conn, c.Linger)
+	}
+	j.d.tcp, _ = conn.TCPInfo()
+	if err != nil {
+		return j.breakOff(err)
+	}
+	j.stop(true) // it asks the connection what was acknowledged
+	err = j.closeOrderly()
 	for i, e := range sources {
-		changed := sourceChanged(s.out, e, c.Sources[i].String())
+		changed := sourceChanged(j.out, e, c.Sources[i].String())
 		if err == nil {
 			err = changed
 		} else {
-			s.out.Error(changed)
+			j.out.Error(changed)
 		}
 	}
-	if n := s.t.Stats.Dropped.Load(); n > 0 {
-		s.out.Detail("%s sent %s back, which was dropped", s.peerName(), FormatSize(n))
+	if n := j.d.t.Stats.Dropped.Load(); n > 0 {
+		j.out.Detail("%s sent %s back, which was dropped", j.peerName(), text.Size(n))
 	}
-	s.end("sent", where, deliveryNote[how], ForMost, err)
+	j.end("sent", where, deliveryNote[j.d.how], show.ForMost, err)
 	return err
-}
-
-// sendOne moves one source. The endpoint stays open until the peer has closed: until
-// then its pages may be in use.
-func (s *session) sendOne(ctx context.Context, conn *transfer.Conn, op Operand) (*transfer.Endpoint, error) {
-	e, err := s.open(ctx, op, func(ctx context.Context) error { return s.t.Attend(ctx, conn.Endpoint, transfer.Source) })
-	if err != nil {
-		return nil, err
-	}
-	if conn.SameFile(e) {
-		return e, refuseSame(e, conn.Endpoint, op)
-	}
-	size, limit := e.Size(), s.left()
-	n, err := s.t.Move(ctx, conn.Endpoint, e, limit)
-	if err == nil && e.Kind() == transfer.File {
-		err = shrunk(size, n, limit, op.String())
-	}
-	return e, err
 }
 
 var deliveryNote = [...]string{

@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/zcp-go/zcp/cmd/conf"
+	"github.com/zcp-go/zcp/cmd/exit"
+	"github.com/zcp-go/zcp/cmd/files"
+	"github.com/zcp-go/zcp/cmd/show"
+	"github.com/zcp-go/zcp/cmd/text"
 	"github.com/zcp-go/zcp/transfer"
 )
 
@@ -18,83 +21,72 @@ import (
 // borrowed pipe and the pipe that wakes its wait.
 const descriptorsEach = 6
 
-// A server runs one transfer for each connection, many at once, until it is told to stop.
+// A server runs one job for each connection, many at once, until it is told to stop.
 type server struct {
-	m     *meeting
-	out   *Printer
+	m     *connector
+	out   *show.Printer
 	slots chan struct{} // one is taken by each running connection
 	wg    sync.WaitGroup
 	log   serverLog
 
-	// handle runs one transfer. It calls begun as soon as there is something to tell of it.
-	handle func(ctx context.Context, conn *transfer.Conn, begun func(*session)) *session
+	// newJob makes the job of a connection, and how it is run.
+	newJob func() (*job, func(context.Context, *transfer.Conn) error)
 }
 
-// serveSend sends the sources to everyone who connects.
-func serveSend(ctx context.Context, out *Printer, c *SendConfig) error {
-	if err := checkSources(c.Sources); err != nil {
-		return err
-	}
-	m := &meeting{op: c.Net, net: c.Network, out: out}
-	if err := m.prepare(ctx); err != nil {
-		return err
-	}
-	defer m.close()
+// serveSend sends the sources to every client.
+func serveSend(ctx context.Context, out *show.Printer, c *conf.Send) error {
 	for _, op := range c.Sources {
-		if op.Kind == FD {
-			return usagef("%s: -k opens its source once for each client, so it has to be a file", op)
+		if op.Kind == conf.FD {
+			return exit.Usagef("%s: -k opens its source once for each client, so it has to be a file", op)
 		}
 	}
-	if m.ln == nil {
-		return usagef("-k serves whoever connects, but %s connects itself", m.op)
+	if err := files.CheckReadable(fileNames(c.Sources)); err != nil {
+		return err
 	}
-	s := &server{m: m, out: out, handle: func(ctx context.Context, conn *transfer.Conn, begun func(*session)) *session {
-		s := newSendSession(out, c)
-		s.serving = true
-		begun(s)
-		s.err = s.send(ctx, conn, c)
-		return s
-	}}
+	s := &server{m: &connector{op: c.Net, net: c.Network, out: out}, out: out}
+	s.newJob = func() (*job, func(context.Context, *transfer.Conn) error) {
+		j := newSendJob(out, c)
+		return j, func(ctx context.Context, conn *transfer.Conn) error { return j.send(ctx, conn, c) }
+	}
 	return s.serve(ctx)
 }
 
 // serveRecv writes each connection to a file of its own, named by counting.
-func serveRecv(ctx context.Context, out *Printer, c *RecvConfig) error {
-	m := &meeting{op: c.Net, net: c.Network, out: out}
-	if err := m.prepare(ctx); err != nil {
-		return err
-	}
-	defer m.close()
-	if m.ln == nil {
-		return usagef("-k serves whoever connects, but %s connects itself", m.op)
-	}
-	names := counter{pattern: c.Dest}
-	s := &server{m: m, out: out, handle: func(ctx context.Context, conn *transfer.Conn, begun func(*session)) *session {
-		op, plan, err := names.next(c.Output)
-		s := newRecvSession(out, c, op)
-		s.serving = true
-		begun(s)
-		if err != nil {
-			conn.Close()
-			s.err = err
-			return s
+func serveRecv(ctx context.Context, out *show.Printer, c *conf.Recv) error {
+	s := &server{m: &connector{op: c.Net, net: c.Network, out: out}, out: out}
+	names := files.NameSequence{Pattern: fileName(c.Dest)}
+	s.newJob = func() (*job, func(context.Context, *transfer.Conn) error) {
+		name, plan, err := names.Next(files.Options(c.Output))
+		j := newRecvJob(out, c, name)
+		return j, func(ctx context.Context, conn *transfer.Conn) error {
+			if err != nil {
+				conn.Close()
+				return err
+			}
+			return j.recv(ctx, conn, plan, c.Sync)
 		}
-		s.err = s.recv(ctx, conn, plan)
-		return s
-	}}
+	}
 	return s.serve(ctx)
 }
 
 // serve accepts until ctx ends, waits for what runs, and returns why it ended.
 func (s *server) serve(ctx context.Context) error {
+	if err := s.m.prepare(ctx); err != nil {
+		return err
+	}
+	defer s.m.close()
+	if s.m.ln == nil {
+		return exit.Usagef("-k serves every client, but %s connects itself", s.m.op)
+	}
 	s.slots = make(chan struct{}, maxConns(s.m.net.MaxConns))
 	s.log.started = time.Now()
-	defer s.out.whenAsked(func() { s.log.status(s.out, cap(s.slots)) })()
+	defer s.log.stop()
+	defer s.out.WhenAsked(func() { s.log.status(s.out, cap(s.slots)) })()
 	sayMost(s.out, s.m.op, s.m.net.MaxConns, cap(s.slots))
-	told := s.m.ln.Refused
+	report := s.m.ln.Refused
 	s.m.ln.Refused = func(peer string) {
 		s.log.denied()
-		told(peer)
+		report(peer)
 	}
 	defer s.wg.Wait()
 	var trouble backOff
@@ -118,7 +110,7 @@ func (s *server) serve(ctx context.Context) error {
 		}
 		<-s.slots
 		if trouble.say() {
-			s.out.Emit(&Trouble{Error: fmt.Sprintf("%s: cannot accept: %v", s.m.op, innermost(err)), Status: StatusFailed})
+			s.out.Emit(&show.Trouble{Error: fmt.Sprintf("%s: cannot accept: %s", s.m.op, exit.Reason(err, exit.Listening)), Status: exit.Failed})
 		}
 		if !trouble.wait(ctx) {
 			return context.Cause(ctx)
@@ -126,21 +118,24 @@ func (s *server) serve(ctx context.Context) error {
 	}
 }
 
-func (s *server) serveOne(ctx context.Context, conn *transfer.Conn, k *serverConn) {
+func (s *server) serveOne(ctx context.Context, conn *transfer.Conn, k *served) {
 	defer s.wg.Done()
 	defer func() { <-s.slots }()
-	s.out.Emit(&Open{ID: k.id, Peer: k.peer, Target: s.m.op.Text})
-	done := s.handle(ctx, conn, func(t *session) { s.log.begun(k, t) })
-	s.log.close(k)
+	s.out.Emit(&show.Open{ID: k.id, Peer: k.peer, Target: s.m.op.Text})
+	j, run := s.newJob()
+	j.served = true
+	s.log.begin(k, j)
+	err := run(ctx, conn)
+	s.log.close(k, err)
 	reason := "done"
-	if done.err != nil {
-		reason = done.err.Error()
+	if err != nil {
+		reason = err.Error()
 	}
-	e := &Close{ID: k.id, Peer: k.peer, Target: k.target(), Seconds: time.Since(k.since).Seconds(), Reason: reason}
+	e := &show.Close{ID: k.id, Peer: k.peer, Target: k.target(), Seconds: time.Since(k.since).Seconds(), Reason: reason}
 	e.UpBytes, e.DownBytes = k.bytes()
 	s.out.Emit(e)
-	if done.err != nil && ctx.Err() == nil && !s.out.JSON {
-		s.out.Error(fmt.Errorf("%s: %w", Quote(k.peer), done.err))
+	if err != nil && ctx.Err() == nil && !s.out.JSON {
+		s.out.Error(fmt.Errorf("%s: %w", text.Quote(k.peer), err))
 	}
 }
 
@@ -158,9 +153,9 @@ func maxConns(asked int) int {
 }
 
 // sayMost says that there will be fewer connections at once than were asked for.
-func sayMost(out *Printer, at Operand, asked, most int) {
+func sayMost(out *show.Printer, at conf.Operand, asked, most int) {
 	if most < asked {
-		out.Say("%s: at most %s connections at once, not %s: the limit of open files allows no more (ulimit -n)", at, grouped(int64(most)), grouped(int64(asked)))
+		out.Say("%s: at most %s connections at once, not %s: the limit of open files allows no more (ulimit -n)", at, text.Grouped(int64(most)), text.Grouped(int64(asked)))
 	}
 }
 
@@ -192,29 +187,5 @@ func (b *backOff) wait(ctx context.Context) bool {
 		return true
 	case <-ctx.Done():
 		return false
-	}
-}
-
-// A counter gives each connection a name of its own: %d counts from 1 and skips what exists.
-type counter struct {
-	mu      sync.Mutex
-	pattern Operand
-	n       int
-}
-
-func (c *counter) next(out Output) (Operand, *destPlan, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	out.NoClobber = true // whatever took the name meanwhile is not replaced
-	for {
-		c.n++
-		op := c.pattern
-		op.Path = strings.Replace(op.Path, "%d", strconv.Itoa(c.n), 1)
-		op.Text = op.Path
-		plan, err := planDest(op, out, false)
-		if errors.Is(err, unix.EEXIST) || errors.Is(err, errTaken) {
-			continue
-		}
-		return op, plan, err
 	}
 }

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"fmt"
-	"io"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -47,9 +46,4 @@ func (b Build) or(info *debug.BuildInfo) Build {
 		}
 	}
 	return b
-}
-
-func (b Build) print(w io.Writer) error {
-	_, err := fmt.Fprintln(w, b)
-	return err
 }

@@ -33,9 +33,15 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Errors that are not an errno of one of the sides.
 var (
-	ErrIdle     = errors.New("no byte in either direction for the time allowed")
-	ErrPeerGone = errors.New("the peer has not answered for two minutes")
+	ErrIdle     error = timeoutError("no byte in either direction for the time allowed")
+	ErrPeerGone error = timeoutError("the peer has not answered for two minutes")
 )
+
+// A timeoutError is a limit that has passed, as net.Error knows it.
+type timeoutError string
+
+func (e timeoutError) Error() string { return string(e) }
+func (timeoutError) Timeout() bool   { return true }
 
 // reset tells whether err says that the peer broke the connection off.
 func reset(err error) bool {

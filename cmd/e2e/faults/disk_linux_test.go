@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/zcp-go/zcp/cmd"
 	"github.com/zcp-go/zcp/cmd/e2e/program"
+	"github.com/zcp-go/zcp/cmd/text"
 	"golang.org/x/sys/unix"
 )
 
@@ -87,7 +87,7 @@ func TestDiskFull(t *testing.T) {
 				c.Says(`^zcp: \S+/copy: no space left on device after \S+\n$`)
 				got, _ = os.ReadFile(filepath.Join(dir, "copy"))
 				prefix(t, got, content)
-				if want := fmt.Sprintf("after %s\n", cmd.FormatSize(int64(len(got)))); !strings.HasSuffix(c.ErrOut.String(), want) {
+				if want := fmt.Sprintf("after %s\n", text.Size(int64(len(got)))); !strings.HasSuffix(c.ErrOut.String(), want) {
 					t.Errorf("%d bytes are in the file, said %q", len(got), c.ErrOut)
 				}
 			})

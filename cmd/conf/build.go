@@ -1,0 +1,168 @@
+package conf
+
+import (
+	"strings"
+	"time"
+
+	"github.com/zcp-go/zcp/cmd/exit"
+	"github.com/zcp-go/zcp/cmd/text"
+)
+
+// This file weighs flags and operands against each other: each function makes
+// the config of one command or says in a *UsageError why that is impossible. Nothing
+// is opened yet.
+
+func (s *settings) send(words []string) (*Send, error) {
+	if len(words) < 2 {
+		return nil, sendLacks(words)
+	}
+	files, last := words[:len(words)-1], words[len(words)-1]
+	end, err := parseNet(last, s.has("listen"))
+	if err != nil {
+		return nil, swapped(err, "the network end comes last: zcp send SRC... NET", files)
+	}
+	sources, err := parseSources(files)
+	if err != nil {
+		return nil, err
+	}
+	for _, src := range sources {
+		if err := s.require("keep-open", src.Kind != FD || src.FD != 0, "cannot serve stdin: stdin can be read only once"); err != nil {
+			return nil, err
+		}
+	}
+	if err := firstError(s.checkDisplay(), s.checkLength(), s.checkNet(end)); err != nil {
+		return nil, err
+	}
+	return &Send{Display: s.Display, Transfer: s.Transfer, Length: s.Length, Network: s.network(end),
+		Sources: sources, Net: end, Linger: s.Linger}, nil
+}
+
+func (s *settings) recv(words []string) (*Recv, error) {
+	if len(words) == 0 || len(words) > 2 {
+		return nil, exit.Usagef("recv needs NET [DST], got %s", count(words)).WithHint("for example: zcp recv :9000 big.iso")
+	}
+	end, err := parseNet(words[0], s.has("listen"))
+	if err != nil {
+		return nil, swapped(err, "the network end comes first: zcp recv NET [DST]", words[1:])
+	}
+	dest, err := parseDest(append(words, "-")[1])
+	if err != nil {
+		return nil, err
+	}
+	err = firstError(s.checkDisplay(), s.checkLength(), s.checkNet(end),
+		s.require("append", !s.has("keep-open"), "and --keep-open cannot be used together"), s.checkOutput(dest))
+	if err == nil && s.has("keep-open") && (dest.Kind != File || strings.Count(dest.Path, "%d") != 1) {
+		err = exit.Usagef("--keep-open writes one file for each connection: DST must hold %%d once").WithHint("for example: zcp recv -k :9000 in-%%d.log")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Recv{Display: s.Display, Transfer: s.Transfer, Length: s.Length, Network: s.network(end),
+		Output: s.Output, Net: end, Dest: dest}, nil
+}
+
+func (s *settings) cat(words []string) (*Cat, error) {
+	if len(words) == 0 {
+		words = []string{"-"}
+	}
+	sources, err := parseSources(words)
+	if err != nil {
+		return nil, err
+	}
+	dest, err := parseDest("-")
+	if s.has("output") {
+		dest, err = parseDest(s.output)
+	}
+	if err == nil {
+		err = firstError(s.checkDisplay(), s.checkLength(), s.checkOutput(dest))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Cat{Display: s.Display, Transfer: s.Transfer, Length: s.Length, Output: s.Output,
+		Sources: sources, Dest: dest}, nil
+}
+
+func (s *settings) relay(words []string) (*Relay, error) {
+	if len(words) != 2 {
+		return nil, exit.Usagef("relay needs LISTEN TARGET, got %s", count(words)).WithHint("for example: zcp relay :80 app:8080")
+	}
+	listen, err := parseListen(words[0])
+	if err != nil {
+		return nil, err
+	}
+	target, err := parseTarget(words[1])
+	if err != nil {
+		return nil, err
+	}
+	if err := firstError(s.checkDisplay(), s.checkRelay(listen, target)); err != nil {
+		return nil, err
+	}
+	return &Relay{Display: s.Display, Transfer: s.Transfer, Network: s.network(target), Relaying: s.Relaying,
+		Listen: listen, Target: target}, nil
+}
+
+// defaultWait limits connecting.
+const defaultWait = 10 * time.Second
+
+// network is the group for a network end: without -w, connecting has a limit, and waiting
+// for a client has none.
+func (s *settings) network(end Operand) Network {
+	n := s.Network
+	if !s.has("wait") && (end.Kind == TCP || end.Kind == Unix || end.Kind == Stdio) && !end.Listen {
+		n.Wait = defaultWait
+	}
+	return n
+}
+
+func parseSources(words []string) ([]Operand, error) {
+	var sources []Operand
+	for _, word := range words {
+		o, err := parseSource(word)
+		if err != nil {
+			return nil, err
+		}
+		sources = append(sources, o)
+	}
+	return sources, nil
+}
+
+// sendLacks says which of its operands send did not get.
+func sendLacks(words []string) error {
+	if len(words) == 0 {
+		return exit.Usagef("send needs SRC... NET").WithHint("for example: zcp send big.iso host:9000")
+	}
+	if end, err := parseNet(words[0], false); err == nil {
+		return exit.Usagef("send needs a source before %s", end).WithHint("stdin is -: zcp send - %s", end)
+	}
+	return exit.Usagef("send needs a network end after %s", text.Quote(words[0])).WithHint("for example: zcp send %s host:9000, or :9000 to serve it", text.Quote(words[0]))
+}
+
+// swapped adds a hint to an error about the network end if one of the files
+// looks like the end that was meant.
+func swapped(err error, hint string, files []string) error {
+	e, ok := err.(*exit.Usage)
+	if !ok {
+		return err
+	}
+	for _, file := range files {
+		if _, bad := parseNet(file, false); bad == nil {
+			e.Hint = hint
+		}
+	}
+	return e
+}
+
+func count(words []string) string {
+	switch len(words) {
+	case 0:
+		return "nothing"
+	case 1:
+		return "only " + text.Quote(words[0])
+	}
+	quoted := make([]string, len(words))
+	for i, word := range words {
+		quoted[i] = text.Quote(word)
+	}
+	return strings.Join(quoted, " ")
+}

@@ -1,0 +1,104 @@
+package conf
+
+import (
+	"net/netip"
+
+	"github.com/zcp-go/zcp/cmd/exit"
+)
+
+func (s *settings) checkDisplay() error {
+	return firstError(
+		s.exclusive("quiet", "verbose"), s.exclusive("quiet", "force"), s.exclusive("quiet", "numeric"),
+		s.exclusive("quiet", "explain"), s.exclusive("numeric", "json"))
+}
+
+func (s *settings) checkLength() error {
+	return s.require("stop-at-size", s.has("size"), "needs --size")
+}
+
+func (s *settings) checkOutput(dest Operand) error {
+	return firstError(
+		s.exclusive("append", "no-clobber"),
+		s.require("append", dest.Kind == File, "needs the name of a file to write"),
+		s.require("no-clobber", dest.Kind == File, "needs the name of a file to write"))
+}
+
+// checkNet checks the flags of send and recv that depend on what their network
+// end is. A descriptor or a socket from systemd may be anything.
+func (s *settings) checkNet(end Operand) error {
+	given := end.Kind == FD || end.Kind == SD
+	connects := !end.Listen && !given
+	return firstError(
+		s.require("listen", !given, "is for HOST:PORT and unix:PATH, a socket that exists knows whether it listens"),
+		s.require("keep-open", !connects, "needs a listener (:PORT, or --listen)"),
+		s.require("max-conns", s.has("keep-open"), "needs --keep-open"),
+		s.require("allow", !connects, "is for a listener"), s.require("deny", !connects, "is for a listener"),
+		s.require("allow", end.Kind != Unix, "is for TCP, a Unix socket has no addresses"),
+		s.require("deny", end.Kind != Unix, "is for TCP, a Unix socket has no addresses"),
+		s.require("bind", connects && end.Kind == TCP, "is for connecting to HOST:PORT"),
+		s.require("retry-for", connects, "is for connecting"),
+		s.require("4", end.Kind == TCP, "is for TCP"), s.require("6", end.Kind == TCP, "is for TCP"),
+		s.checkFamily(end))
+}
+
+func (s *settings) checkRelay(listen, target Operand) error {
+	if listen.Kind == Stdio && target.Kind == Stdio {
+		return exit.Usagef("relay from - to -: that is zcp cat")
+	}
+	one := listen.Kind == Stdio || target.Kind == Stdio
+	connects := target.Kind == TCP || target.Kind == Unix
+	return firstError(
+		s.require("max-conns", !one, "has no effect with - (a single connection)"),
+		s.require("half-close", !one, "does not apply to -"), s.require("drain", !one, "does not apply to -"),
+		s.require("exit-idle", !one, "does not apply to -"), s.require("stats", !one, "does not apply to -"),
+		s.require("allow", listen.Kind != Stdio && listen.Kind != Unix, "is for TCP, others have no addresses"),
+		s.require("deny", listen.Kind != Stdio && listen.Kind != Unix, "is for TCP, others have no addresses"),
+		s.require("bind", target.Kind == TCP, "is for connecting to HOST:PORT"),
+		s.require("retry-for", connects, "is for connecting"),
+		s.checkFamily(target), s.checkFamily(listen), checkTarget(target, one))
+}
+
+// checkTarget refuses a connection that exists already where each client needs its own.
+func checkTarget(target Operand, one bool) error {
+	if target.Kind == FD && !one {
+		return exit.Usagef("%s: the target is connected to anew for each client, a descriptor is one connection: zcp relay - %s", target, target)
+	}
+	return nil
+}
+
+// checkFamily refuses -4 for an address of IPv6 and the like.
+func (s *settings) checkFamily(end Operand) error {
+	if err := s.exclusive("4", "6"); err != nil {
+		return err
+	}
+	addr, err := netip.ParseAddr(end.Host)
+	literal := err == nil && end.Kind == TCP
+	for _, only := range []struct {
+		flag   string
+		is6    bool
+		family string
+	}{{"4", false, "IPv4"}, {"6", true, "IPv6"}} {
+		if !s.has(only.flag) {
+			continue
+		}
+		if literal && addr.Is6() != only.is6 {
+			return exit.Usagef("-%s: %s is not an %s address", only.flag, end, only.family)
+		}
+		if bind := s.Bind.Addr(); s.has("bind") && bind.Unmap().Is6() != only.is6 {
+			return exit.Usagef("-%s: --bind %s is not an %s address", only.flag, bind, only.family)
+		}
+	}
+	if s.has("bind") && literal && addr.Is6() != s.Bind.Addr().Is6() {
+		return exit.Usagef("--bind %s and %s are of different families", s.Bind.Addr(), end)
+	}
+	return nil
+}
+
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,133 @@
+package conf
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Display is what the user wants to see.
+type Display struct {
+	Quiet   bool // errors only
+	Verbose bool // say what is happening
+	JSON    bool // events instead of text
+	Explain bool // the path planned before, what ran after
+
+	Force    bool          // the line although stderr is not a terminal, or stdout is one
+	Numeric  bool          // one number per update
+	Interval time.Duration // between updates; 0: 100 ms on a terminal, otherwise 1 s
+}
+
+// Transfer is how bytes are moved.
+type Transfer struct {
+	RateLimit  int64 // bytes per second; 0: no limit
+	BufferSize int   // of a pipe, in bytes, as far as the kernel grants it
+	NoSplice   bool  // through memory
+}
+
+// Length is how much there is to move.
+type Length struct {
+	Size       int64 // bytes to expect; -1: not given
+	StopAtSize bool  // stop after Size bytes; otherwise fewer are an error
+}
+
+// Network is how connections come to be.
+type Network struct {
+	Family   int            // 4 or 6; 0: either
+	Bind     netip.AddrPort // source address when connecting; zero: the kernel's choice
+	Wait     time.Duration  // for connecting, or for a client to connect; 0: for ever
+	RetryFor time.Duration  // keep trying to connect; 0: one attempt
+	Idle     time.Duration  // give up without a byte; 0: never
+	Allow    []netip.Prefix // peers that may connect; empty: all
+	Deny     []netip.Prefix // peers that may not; stronger than Allow
+	MaxConns int            // at once; 0: what the descriptor limit allows
+	KeepOpen bool           // send: serve every client; recv: one file for each connection
+}
+
+// Output is how a file is written.
+type Output struct {
+	Append    bool
+	NoClobber bool // refuse to overwrite
+	Sync      bool // fsync before saying done
+}
+
+// Relaying is what only relay has.
+type Relaying struct {
+	HalfClose time.Duration // silence of the other side once one has ended; 0: never
+	Drain     time.Duration // on SIGTERM; [NoLimit]: until they end
+	ExitIdle  time.Duration // end without a connection; 0: never
+	RateTotal int64         // bytes per second for all together; 0: no limit
+	Stats     *Operand      // where totals are served; nil: nowhere
+}
+
+// Send is what was asked of send.
+type Send struct {
+	Display
+	Transfer
+	Length
+	Network
+	Sources []Operand // at least one
+	Net     Operand
+	Linger  time.Duration // for the peer to close when all is acknowledged
+}
+
+// Recv is what was asked of recv.
+type Recv struct {
+	Display
+	Transfer
+	Length
+	Network
+	Output
+	Net  Operand
+	Dest Operand // stdout where none was named; with KeepOpen its path holds %d
+}
+
+// Cat is what was asked of cat.
+type Cat struct {
+	Display
+	Transfer
+	Length
+	Output
+	Sources []Operand // stdin where none was named
+	Dest    Operand   // stdout, or --output
+}
+
+// Relay is what was asked of relay.
+type Relay struct {
+	Display
+	Transfer
+	Network
+	Relaying
+	Listen Operand
+	Target Operand
+}
+
+// Print asks for a text on standard output: help, or a completion file.
+type Print struct{ Text string }
+
+// Version asks for the version.
+type Version struct{}
+
+// NoLimit stands for a time that never passes, where 0 means at once.
+const NoLimit time.Duration = -1
+
+// values are the values of all options, in the groups that the configs are made of. The
+// setters of the table of options write into them.
+type values struct {
+	Display
+	Transfer
+	Length
+	Network
+	Output
+	Relaying
+	Linger time.Duration
+	output string // --output
+}
+
+// defaults are the values of options that are not given. That of --wait depends on the
+// network end.
+func defaults() values {
+	return values{
+		Transfer: Transfer{BufferSize: 1 << 20}, Length: Length{Size: -1}, Linger: 10 * time.Second,
+		Relaying: Relaying{HalfClose: 5 * time.Minute, Drain: NoLimit},
+	}
+}

@@ -1,0 +1,216 @@
+package conf
+
+import (
+	"strings"
+)
+
+// command is a set of commands; one bit each, in the order help lists them.
+type command uint8
+
+const (
+	send command = 1 << iota
+	recv
+	cat
+	relay
+)
+
+const (
+	every   = send | recv | cat | relay
+	network = send | recv | relay
+	oneWay  = send | recv | cat
+)
+
+// String lists the commands of a set.
+func (c command) String() string {
+	var names []string
+	for _, name := range commandNames {
+		if c&commandOf(name) != 0 {
+			names = append(names, name)
+		}
+	}
+	if last := len(names) - 1; last > 0 {
+		return strings.Join(names[:last], ", ") + " and " + names[last]
+	}
+	return strings.Join(names, "")
+}
+
+// does lists the commands of a set, with the verb that follows them.
+func (c command) does() string {
+	if c&(c-1) == 0 {
+		return c.String() + " does"
+	}
+	return c.String() + " do"
+}
+
+// option is one row of the table of flags. The argv rewriter, the parser, the
+// help text and the environment all follow the table, and tests hold the man
+// page and the completions against it.
+type option struct {
+	name   string // without the dashes; ZCP_NAME is its variable
+	letter string // "" where it has none
+	arg    string // what its value is called; "" for a switch
+	in     command
+	group  string
+	usage  string
+	def    string // what holds when it is not given, where that is not obvious
+	list   bool   // given twice it adds up; otherwise the last one counts
+
+	// Where the value goes: a field whose type says how the word is read, or a function for
+	// what needs more. Neither: only whether it was given matters.
+	to  func(*values) any
+	set func(*values, string) error
+}
+
+// The groups of flags, in the order help shows them.
+const (
+	groupDisplay  = "What is shown"
+	groupTransfer = "How much and how fast"
+	groupFiles    = "Files"
+	groupNetwork  = "Network"
+	groupTimes    = "Time limits"
+)
+
+var groups = []string{groupDisplay, groupTransfer, groupFiles, groupNetwork, groupTimes}
+
+// The two flags that every command understands and that take no part in a
+// transfer.
+var (
+	helpOption    = option{name: "help", letter: "h", in: every}
+	versionOption = option{name: "version", letter: "V", in: every}
+)
+
+var options = []option{
+	{name: "quiet", letter: "q", in: every, group: groupDisplay, usage: "errors only",
+		to: func(v *values) any { return &v.Quiet }},
+	{name: "verbose", letter: "v", in: every, group: groupDisplay,
+		usage: "say what is happening: connected, path chosen, fallbacks",
+		to:    func(v *values) any { return &v.Verbose }},
+	{name: "force", letter: "f", in: oneWay, group: groupDisplay,
+		usage: "show the progress line even if stderr is not a terminal, or stdout is one",
+		to:    func(v *values) any { return &v.Force }},
+	{name: "numeric", letter: "n", in: oneWay, group: groupDisplay,
+		usage: "print one number per update: percent, or bytes where the size is unknown",
+		to:    func(v *values) any { return &v.Numeric }},
+	{name: "interval", letter: "i", arg: "DUR", in: oneWay, group: groupDisplay,
+		usage: "time between updates", def: "100ms on a terminal, else 1s", set: setInterval},
+	{name: "json", in: every, group: groupDisplay, usage: "events as one JSON object per line instead of text",
+		to: func(v *values) any { return &v.JSON }},
+	{name: "explain", in: every, group: groupDisplay,
+		usage: "before: the path planned and why; after: what really ran",
+		to:    func(v *values) any { return &v.Explain }},
+
+	{name: "size", letter: "s", arg: "SIZE", in: oneWay, group: groupTransfer,
+		usage: "the size to expect, @FILE for that of FILE: gives percent and ETA; fewer bytes are exit 3", set: setSize},
+	{name: "stop-at-size", letter: "S", in: oneWay, group: groupTransfer, usage: "stop after --size bytes",
+		to: func(v *values) any { return &v.StopAtSize }},
+	{name: "rate-limit", letter: "L", arg: "SIZE", in: every, group: groupTransfer,
+		usage: "limit in bytes per second; in relay for each connection and direction",
+		to:    func(v *values) any { return &v.RateLimit }},
+	{name: "rate-total", arg: "SIZE", in: relay, group: groupTransfer,
+		usage: "limit in bytes per second for all connections together",
+		to:    func(v *values) any { return &v.RateTotal }},
+	{name: "buffer-size", letter: "B", arg: "SIZE", in: every, group: groupTransfer,
+		usage: "pipe size, as far as the kernel grants it", def: "1M", set: setBufferSize},
+	{name: "no-splice", letter: "C", in: every, group: groupTransfer, usage: "read and write through memory",
+		to: func(v *values) any { return &v.NoSplice }},
+
+	{name: "output", letter: "o", arg: "FILE", in: cat, group: groupFiles, usage: "write to FILE instead of stdout", set: setOutput},
+	{name: "append", letter: "a", in: recv | cat, group: groupFiles, usage: "append to the file",
+		to: func(v *values) any { return &v.Append }},
+	{name: "no-clobber", in: recv | cat, group: groupFiles, usage: "refuse to overwrite",
+		to: func(v *values) any { return &v.NoClobber }},
+	{name: "sync", in: recv | cat, group: groupFiles, usage: "fsync before saying done",
+		to: func(v *values) any { return &v.Sync }},
+
+	{name: "listen", letter: "l", in: send | recv, group: groupNetwork,
+		usage: "listen on HOST:PORT or unix:PATH instead of connecting to it"},
+	{name: "keep-open", letter: "k", in: send | recv, group: groupNetwork,
+		usage: "serve every client; recv writes one file each, its name holds %d",
+		to:    func(v *values) any { return &v.KeepOpen }},
+	{name: "max-conns", letter: "m", arg: "N", in: network, group: groupNetwork,
+		usage: "maximum number of connections", def: "from the descriptor limit", set: setMaxConns},
+	{name: "allow", arg: "CIDR,...", in: network, group: groupNetwork, list: true,
+		usage: "addresses that may connect", def: "all", to: func(v *values) any { return &v.Allow }},
+	{name: "deny", arg: "CIDR,...", in: network, group: groupNetwork, list: true,
+		usage: "addresses that may not connect", to: func(v *values) any { return &v.Deny }},
+	{name: "bind", arg: "ADDR[:PORT]", in: network, group: groupNetwork, usage: "source address when connecting", set: setBind},
+	{name: "4", letter: "4", in: network, group: groupNetwork, usage: "IPv4 only",
+		set: func(v *values, _ string) error { v.Family = 4; return nil }},
+	{name: "6", letter: "6", in: network, group: groupNetwork, usage: "IPv6 only",
+		set: func(v *values, _ string) error { v.Family = 6; return nil }},
+	{name: "N", letter: "N", in: send | recv, group: groupNetwork,
+		usage: "accepted for compatibility with nc: closing at the end is the default"},
+	{name: "stats", arg: "unix:PATH|[HOST]:PORT", in: relay, group: groupNetwork,
+		usage: "serve totals and connections as JSON (/) and for Prometheus (/metrics)", set: setStats},
+
+	{name: "wait", letter: "w", arg: "DUR", in: network, group: groupTimes,
+		usage: "limit for connecting, or for a client to connect", def: "10s, or for ever",
+		to: func(v *values) any { return &v.Wait }},
+	{name: "retry-for", arg: "DUR", in: network, group: groupTimes, usage: "keep trying to connect this long",
+		to: func(v *values) any { return &v.RetryFor }},
+	{name: "idle", arg: "DUR", in: network, group: groupTimes, usage: "give up after this long without a byte either way",
+		to: func(v *values) any { return &v.Idle }},
+	{name: "linger", arg: "DUR", in: send, group: groupTimes,
+		usage: "when all is acknowledged, wait this long for the peer to close", def: "10s",
+		to: func(v *values) any { return &v.Linger }},
+	{name: "half-close", arg: "DUR", in: relay, group: groupTimes,
+		usage: "how long a half-closed connection may stay silent", def: "5m",
+		to: func(v *values) any { return &v.HalfClose }},
+	{name: "drain", arg: "DUR", in: relay, group: groupTimes,
+		usage: "on SIGTERM, how long connections may go on", def: "until they end",
+		to: func(v *values) any { return &v.Drain }},
+	{name: "exit-idle", arg: "DUR", in: relay, group: groupTimes,
+		usage: "exit after this long without a connection",
+		to:    func(v *values) any { return &v.ExitIdle }},
+}
+
+// find returns the option of that long name, nil where there is none.
+func find(name string) *option {
+	return first(func(o *option) bool { return len(name) > 1 && o.name == name })
+}
+
+// findLetter returns the option of that letter, nil where there is none.
+func findLetter(letter string) *option {
+	return first(func(o *option) bool { return letter != "" && o.letter == letter })
+}
+
+func first(match func(*option) bool) *option {
+	for _, o := range []*option{&helpOption, &versionOption} {
+		if match(o) {
+			return o
+		}
+	}
+	for i := range options {
+		if match(&options[i]) {
+			return &options[i]
+		}
+	}
+	return nil
+}
+
+func optionNames() []string {
+	names := []string{helpOption.name, versionOption.name}
+	for i := range options {
+		if name := options[i].name; len(name) > 1 {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// String is the flag as a message names it: --rate-limit, -4.
+func (o *option) String() string {
+	if len(o.name) == 1 {
+		return "-" + o.name
+	}
+	return "--" + o.name
+}
+
+// env is the variable that stands for the option where it is not given; a flag
+// without a long name has none.
+func (o *option) env() string {
+	if len(o.name) == 1 {
+		return ""
+	}
+	return "ZCP_" + strings.ToUpper(strings.ReplaceAll(o.name, "-", "_"))
+}

@@ -1,0 +1,170 @@
+package conf
+
+import (
+	"flag"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/zcp-go/zcp/cmd/exit"
+	"github.com/zcp-go/zcp/cmd/text"
+	"github.com/zcp-go/zcp/completions"
+)
+
+// Parse reads a command line and the environment. It returns what was asked for (a *[Send],
+// *[Recv], *[Cat], *[Relay], [Print] or [Version]) or a *exit.Usage.
+func Parse(argv []string, lookupEnv func(name string) (string, bool)) (any, error) {
+	words, err := rewrite(argv)
+	if err != nil {
+		return nil, err
+	}
+	p := parser{lookupEnv: lookupEnv, settings: settings{values: defaults(), given: make(map[*option]given)}}
+	if len(words) > 1 {
+		p.name = words[1]
+	}
+	switch {
+	case p.name == "":
+		return nil, NoCommand
+	case p.name == "--version":
+		return Version{}, nil
+	case p.name == "--help":
+		return Print{Help()}, nil
+	case len(words) > 2 && words[2] == "--help":
+		return Print{commandHelp(p.name)}, nil
+	}
+	if err := p.cli().Run(words); err != nil {
+		return nil, err
+	}
+	return p.asked, nil
+}
+
+// NoCommand is what [Parse] returns for zcp alone, and its text what it says as an event.
+// On a terminal [Help] says it better.
+var NoCommand = &exit.Usage{Text: "no command (" + strings.Join(commandNames, ", ") + ")"}
+
+// AsksJSON looks for --json before anything else is understood, so that a mistake in the
+// rest is an event too.
+func AsksJSON(argv []string, lookupEnv func(name string) (string, bool)) bool {
+	if end := slices.Index(argv, "--"); end >= 0 {
+		argv = argv[:end]
+	}
+	if slices.Contains(argv, "--json") {
+		return true
+	}
+	word, _ := lookupEnv("ZCP_JSON")
+	on, err := parseSwitch(word)
+	return on && err == nil
+}
+
+// parser is one run of the library.
+type parser struct {
+	settings
+	lookupEnv func(string) (string, bool)
+	name      string // of the command that is asked for
+	asked     any
+	bad       error // the first mistake in a flag, before package flag flattened it to text
+}
+
+// cli describes the program to the library. All of its own messages are
+// switched off: they would go to stdout.
+func (p *parser) cli() *cli.App {
+	return &cli.App{
+		Name: "zcp", HideHelpCommand: true, HideVersion: true,
+		Compiled: time.Unix(0, 0), // or the library asks for the date of the file argv[0], at each start
+		Writer:   io.Discard, ErrWriter: io.Discard,
+		ExitErrHandler: func(*cli.Context, error) {}, // only main ends the process
+		OnUsageError:   p.usageError,
+		Commands:       []*cli.Command{p.command()},
+	}
+}
+
+// command describes the one command that is asked for.
+func (p *parser) command() *cli.Command {
+	c := &cli.Command{
+		Name:            p.name,
+		HideHelpCommand: true, // or a file called help could not be sent
+		OnUsageError:    p.usageError,
+		Action: func(c *cli.Context) (err error) {
+			p.asked, err = p.build(c.Args().Slice())
+			return err
+		},
+	}
+	for i := range options {
+		if options[i].in&commandOf(p.name) != 0 {
+			c.Flags = append(c.Flags, &cliFlag{option: &options[i], parser: p})
+		}
+	}
+	return c
+}
+
+// build weighs flags and operands against each other.
+func (p *parser) build(words []string) (any, error) {
+	switch p.name {
+	case "send":
+		return p.send(words)
+	case "recv":
+		return p.recv(words)
+	case "cat":
+		return p.cat(words)
+	case "relay":
+		return p.relay(words)
+	}
+	return completion(words)
+}
+
+func completion(words []string) (any, error) {
+	want := strings.Join(completions.Shells, ", ")
+	if len(words) != 1 {
+		return nil, exit.Usagef("completion needs the name of a shell: %s", want)
+	}
+	file, ok := completions.For(words[0])
+	if !ok {
+		return nil, exit.Usagef("no completion for %s, only for %s", text.Quote(words[0]), want)
+	}
+	return Print{file}, nil
+}
+
+// usageError turns the library's complaint into ours.
+func (p *parser) usageError(_ *cli.Context, err error, _ bool) error {
+	if p.bad != nil {
+		return p.bad
+	}
+	return exit.Usagef("%s", err)
+}
+
+// cliFlag shows an option to the library, by its long name only: the rewriter
+// has put every flag into that form.
+type cliFlag struct {
+	*option
+	parser *parser
+}
+
+func (f *cliFlag) Names() []string { return []string{f.name} }
+func (f *cliFlag) IsSet() bool     { return f.parser.has(f.name) }
+
+// Apply reads the option's variable, then leaves it to the command line.
+func (f *cliFlag) Apply(set *flag.FlagSet) error {
+	if name := f.env(); name != "" {
+		if word, ok := f.parser.lookupEnv(name); ok && word != "" {
+			if err := f.parser.put(f.option, word, true); err != nil {
+				return err
+			}
+		}
+	}
+	put := func(word string) error {
+		err := f.parser.put(f.option, word, false)
+		if f.parser.bad == nil {
+			f.parser.bad = err
+		}
+		return err
+	}
+	if f.arg == "" {
+		set.BoolFunc(f.name, "", put)
+	} else {
+		set.Func(f.name, "", put)
+	}
+	return nil
+}

@@ -1,0 +1,338 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/zcp-go/zcp/cmd/conf"
+	"github.com/zcp-go/zcp/cmd/exit"
+	"github.com/zcp-go/zcp/cmd/files"
+	"github.com/zcp-go/zcp/cmd/show"
+	"github.com/zcp-go/zcp/cmd/text"
+	"github.com/zcp-go/zcp/transfer"
+)
+
+// A job is what a command was asked to do, in the user's words: names, the expected size,
+// what is shown, and the verdict. Its delivery moves the bytes.
+type job struct {
+	d        *delivery
+	out      *show.Printer
+	length   conf.Length
+	from, to string
+	net      conf.Operand // the network end, if there is one
+	total    int64        // bytes to expect, -1 where that is not known
+	stdout   bool         // the destination is standard output, by whatever name
+	served   bool         // one of many connections, whose lines are the server's
+	progress *show.Progress
+	started  bool   // Start was emitted
+	kept     string // what a failure left on the disk, for its message
+
+	// hello runs when the connection stands and before bytes move, for what comes first:
+	// recv opens DST there. Its error ends the job, and resets the connection.
+	hello func(ctx context.Context, conn *transfer.Conn) error
+}
+
+func newJob(out *show.Printer, r role, tr conf.Transfer, l conf.Length, idle time.Duration) *job {
+	j := &job{d: &delivery{role: r}, out: out, length: l, total: l.Size}
+	j.d.t.PipeSize, j.d.t.NoSplice, j.d.t.Idle = tr.BufferSize, tr.NoSplice, idle
+	if tr.RateLimit > 0 {
+		j.d.t.Limits = []*transfer.Limiter{{Rate: tr.RateLimit}}
+	}
+	j.d.t.Trace = j.trace
+	return j
+}
+
+// watch answers SIGUSR1 from now on, and shows progress from begin on. onTerminal says
+// that the bytes themselves go to a terminal.
+func (j *job) watch(onTerminal bool) {
+	m := show.Meter{From: "the source", To: "the reader", FromNet: j.d.role == receiving}
+	switch j.d.role {
+	case receiving:
+		m.From = "the sender"
+	case sending:
+		m.To = "the receiver"
+	}
+	j.d.enter(show.Connecting)
+	j.progress = &show.Progress{Printer: j.out, Read: j.snapshot, Meter: m, DataOnTerminal: onTerminal}
+	j.progress.Start()
+}
+
+// snapshot is the delivery's, with what the job expects.
+func (j *job) snapshot() show.Snapshot {
+	s := j.d.snapshot()
+	s.Total = j.total
+	return s
+}
+
+// attach gives the job its connection, lets hello run, and begins. After an error the job is
+// over and the connection reset.
+func (j *job) attach(ctx context.Context, conn *transfer.Conn) error {
+	j.d.conn = conn
+	if j.hello != nil {
+		j.d.enter(show.Opening)
+		if err := j.hello(ctx, conn); err != nil {
+			return j.breakOff(err)
+		}
+	}
+	j.begin()
+	return nil
+}
+
+// begin starts the clock and the progress line.
+func (j *job) begin() {
+	j.d.began = time.Now()
+	j.d.enter(show.Moving)
+	if j.progress != nil {
+		j.progress.Begin()
+	}
+}
+
+// stop takes the progress line away; well tells that everything arrived. Only the first call counts.
+func (j *job) stop(well bool) {
+	if j.progress != nil {
+		j.progress.Stop(well)
+	}
+}
+
+// peerName is what the other end of the connection is called, fit for a terminal.
+func (j *job) peerName() string { return text.Quote(nameOf(j.d.conn, j.net)) }
+
+// nameOf is the address of a peer, or the operand by which it was reached where it has none.
+func nameOf(c *transfer.Conn, op conf.Operand) string {
+	if c.Remote == "" {
+		return op.Text
+	}
+	return c.Remote
+}
+
+// announce emits Start when the path is known. A job of several sources starts once.
+func (j *job) announce(path transfer.Path) {
+	if j.started || j.served {
+		return
+	}
+	j.started = true
+	e := &show.Start{Src: j.from, Dst: j.to, Path: path.String()}
+	if j.d.conn != nil {
+		e.Addr = j.d.conn.Remote
+		if _, port, err := net.SplitHostPort(e.Addr); err == nil {
+			e.Port, _ = strconv.Atoi(port) // a socket's address has a number
+		}
+	}
+	j.out.Emit(e)
+}
+
+// left returns how many bytes may still be moved: -S ends at the size exactly.
+func (j *job) left() int64 {
+	if !j.length.StopAtSize {
+		return -1
+	}
+	return max(0, j.length.Size-j.d.bytes())
+}
+
+// complete tells whether as many bytes came as were promised.
+func (j *job) complete(from string) error {
+	n := j.d.bytes()
+	if j.length.Size < 0 || n >= j.length.Size {
+		return nil
+	}
+	return &exit.Failure{Status: exit.Incomplete,
+		Err: fmt.Errorf("%s: ended after %s, %s bytes short of --size", from, text.Size(n), text.Grouped(j.length.Size-n))}
+}
+
+// closeOrderly ends a connection on which everything was said.
+func (j *job) closeOrderly() error {
+	if err := j.d.conn.CloseOrderly(); err != nil {
+		return fmt.Errorf("%s to %s: everything was moved, but the connection cannot be closed: %w", j.from, j.to, exit.Cause(err))
+	}
+	return nil
+}
+
+// failure puts the error of a transfer in the user's words: the file alone where it is the
+// file's, both ends where it is the connection between them, and how far it got.
+func (j *job) failure(err error) error {
+	at := exit.Where{Subject: j.from + " to " + j.to, After: j.soFar()}
+	if side, ok := errors.AsType[*transfer.Error](err); ok {
+		err, at.Place = side.Err, j.d.place(side.Side)
+		switch {
+		case at.Place == exit.Connected:
+		case side.Side == transfer.Source:
+			at.Subject = j.from
+		case side.Side == transfer.Destination:
+			at.Subject = j.to
+			if j.stdout {
+				at.Place = exit.Stdout
+			}
+		}
+	}
+	return exit.Classify(err, at)
+}
+
+// soFar tells the bytes delivered, and of a connection what its peer has acknowledged.
+func (j *job) soFar() string {
+	n, acked := j.d.bytes(), j.d.acked()
+	if acked >= n {
+		return text.Size(n)
+	}
+	return fmt.Sprintf("%s acknowledged (%s more were queued)", text.Size(acked), text.Size(n-acked))
+}
+
+// end prints the last line, in the form and to the audience that the command has for it.
+func (j *job) end(verb, where, note string, to show.Audience, err error) {
+	j.stop(err == nil)
+	if j.served {
+		return
+	}
+	took := j.d.took()
+	if j.progress != nil {
+		took = max(0, took-j.progress.Stopped())
+	}
+	e := show.Done(verb, show.Snapshot{Bytes: j.d.bytes(), Acked: j.d.acked()}, took)
+	e.Path, e.Calls, e.Fallbacks = j.ran(), j.d.t.Stats.Calls.Load(), int64(len(j.d.t.Stats.Fallbacks()))
+	e.Where, e.Note, e.To = where, note, to
+	if err != nil {
+		e.Status, e.Error = exit.Status(err), err.Error()
+	}
+	j.out.Emit(e)
+	if j.progress != nil && err == nil {
+		j.progress.Curve()
+	}
+	j.explainRan()
+}
+
+// refused emits for --json that nothing was begun, because of err, which has its words already.
+func (j *job) refused(err error) error {
+	j.stop(false)
+	if _, usage := errors.AsType[*exit.Usage](err); !usage {
+		j.end("", "", "", show.ForMost, err)
+	}
+	return err
+}
+
+// fail ends a job that has no good end. It returns err in words, for Main to print.
+func (j *job) fail(err error) error {
+	j.stop(false)
+	err = j.failure(err)
+	said := j.withKept(err)
+	if sig, ok := errors.AsType[*exit.Signaled](err); ok {
+		said = err
+		if sig != exit.StdoutClosed && !j.d.began.IsZero() {
+			said = j.withKept(&exit.Failure{Err: fmt.Errorf("%s to %s: %w after %s", j.from, j.to, sig, j.soFar()), Status: sig.ExitStatus()})
+			if !j.served {
+				j.out.Say("%v", said)
+			}
+		}
+	} else {
+		err = said
+	}
+	j.end("", "", "", show.ForMost, said)
+	return err
+}
+
+// breakOff is fail for a job with a connection, which is reset: the peer cannot take a part
+// for the whole.
+func (j *job) breakOff(err error) error {
+	err = j.fail(err)
+	j.d.conn.Close()
+	return err
+}
+
+// withKept adds what a failure left behind to its message.
+func (j *job) withKept(err error) error {
+	if j.kept == "" {
+		return err
+	}
+	return &exit.Failure{Err: fmt.Errorf("%w; %s", err, j.kept), Status: exit.Status(err), Hint: exit.Hint(err)}
+}
+
+// moveAll moves sources in turn. then is told how each went, with its endpoint unless it was
+// not opened, and returns the error that ends the sequence.
+func (j *job) moveAll(ctx context.Context, dst *transfer.Endpoint, sources []files.Name, meanwhile files.Meanwhile,
+	then func(files.Name, *transfer.Endpoint, error) error) error {
+	for _, name := range sources {
+		if j.left() == 0 {
+			break // what is not wanted is not opened: a FIFO would wait for its writer
+		}
+		e, err := j.moveOne(ctx, dst, name, meanwhile)
+		if err := then(name, e, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (j *job) moveOne(ctx context.Context, dst *transfer.Endpoint, name files.Name, meanwhile files.Meanwhile) (*transfer.Endpoint, error) {
+	j.d.opening.Store(true)
+	e, err := files.OpenSource(ctx, name, meanwhile)
+	j.d.opening.Store(false)
+	if err != nil {
+		return nil, err
+	}
+	if err := files.RefuseSame(e, dst, name); err != nil {
+		return e, err
+	}
+	size, limit := e.Size(), j.left()
+	n, err := j.d.t.Move(ctx, dst, e, limit)
+	if err == nil && e.Kind() == transfer.File && n < size && (limit < 0 || n < limit) {
+		err = &exit.Failure{Status: exit.Changed, Err: fmt.Errorf("%s: became shorter while it was being sent: %s of %s", name, text.Size(n), text.Size(size))}
+	}
+	return e, err
+}
+
+// sourceChanged turns what became of a source into words, and into exit status 6 where the
+// bytes that were sent may be a mixture.
+func sourceChanged(out *show.Printer, e *transfer.Endpoint, name string) error {
+	switch e.Verify() {
+	case transfer.Changed:
+		return &exit.Failure{Status: exit.Changed, Err: fmt.Errorf("%s: changed while it was being sent: what arrived may be a mixture", name),
+			Hint: "send a snapshot, or replace files by renaming new ones over them"}
+	case transfer.Grew:
+		out.Say("%s has grown while it was being sent: what was sent is what it held at the start", name)
+	case transfer.Touched:
+		out.Detail("%s: its mode, owner or links changed while it was being sent, its contents did not", name)
+	}
+	return nil
+}
+
+// fileName is an operand as package files takes it.
+func fileName(op conf.Operand) files.Name {
+	n := files.Name{Path: op.Path, FD: op.FD, Text: op.Text}
+	switch op.Kind {
+	case conf.Zero:
+		n.Path = "/dev/zero"
+	case conf.Null:
+		n.Path = "/dev/null"
+	}
+	return n
+}
+
+func fileNames(ops []conf.Operand) []files.Name {
+	names := make([]files.Name, len(ops))
+	for i, op := range ops {
+		names[i] = fileName(op)
+	}
+	return names
+}
+
+// sourcesText is how several sources are called in one line.
+func sourcesText(ops []conf.Operand) string {
+	switch len(ops) {
+	case 1:
+		return ops[0].String()
+	case 2:
+		return ops[0].String() + " and " + ops[1].String()
+	}
+	return ops[0].String() + " and " + text.Grouped(int64(len(ops)-1)) + " more"
+}
+
+// isStdout tells standard output, by whatever name, from other ends: when its reader goes
+// away there is nobody left to report to.
+func isStdout(op conf.Operand) bool { return op.Kind == conf.FD && op.FD == 1 }
+
+// onTerminal tells whether a destination shows its bytes on a terminal.
+func onTerminal(op conf.Operand) bool { return op.Kind == conf.FD && term.IsTerminal(op.FD) }

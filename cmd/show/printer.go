@@ -1,0 +1,246 @@
+package show
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"github.com/zcp-go/zcp/cmd/exit"
+	"github.com/zcp-go/zcp/cmd/text"
+)
+
+// Printer holds all rules of what is shown to people: everything goes to one
+// writer (stderr), each line starts with zcp:, -q leaves errors, --json makes
+// each line an object, nothing reaches a terminal raw, and no line ever shares
+// its row with the progress line. It is safe for concurrent use; a message is
+// one write.
+type Printer struct {
+	W io.Writer
+	Options
+
+	mu     sync.Mutex
+	asking sync.Mutex // not mu: asking must not wait for a slow reader of W
+	asked  func()     // called by Ask; nil: nothing answers
+
+	drawn int              // columns of the progress line on the screen now
+	on    screen           // that screen
+	now   func() time.Time // nil: time.Now
+}
+
+// Configure takes over what the user wants to see.
+func (p *Printer) Configure(o Options) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.Options = o
+}
+
+// Say prints a remark, unless -q.
+func (p *Printer) Say(format string, args ...any) {
+	p.Emit(&Note{Message: fmt.Sprintf(format, args...)})
+}
+
+// Detail prints a remark with -v.
+func (p *Printer) Detail(format string, args ...any) {
+	p.Emit(&Note{Message: fmt.Sprintf(format, args...), To: ForVerbose})
+}
+
+// Explain prints what --explain asks for; when is "plan" or "ran".
+func (p *Printer) Explain(when, format string, args ...any) {
+	if p.Options.Explain {
+		p.Emit(&Explained{When: when, Text: fmt.Sprintf(format, args...)})
+	}
+}
+
+// Error prints what went wrong, also with -q, and on a second line what may help. A nil
+// error prints nothing.
+func (p *Printer) Error(err error) {
+	if err == nil {
+		return
+	}
+	p.Emit(&Trouble{Error: err.Error(), Hint: exit.Hint(err), Status: exit.Status(err)})
+}
+
+// Ask asks for a status line, as SIGUSR1 does. It does not wait for it.
+func (p *Printer) Ask() {
+	p.asking.Lock()
+	defer p.asking.Unlock()
+	if p.asked != nil {
+		p.asked()
+	}
+}
+
+// OnAsk sets what each Ask calls from now on; nil: nothing. It must not wait.
+func (p *Printer) OnAsk(asked func()) {
+	p.asking.Lock()
+	defer p.asking.Unlock()
+	p.asked = asked
+}
+
+// WhenAsked runs answer on a goroutine after each Ask, until stop is called.
+func (p *Printer) WhenAsked(answer func()) (stop func()) {
+	asked, quit, done := make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
+	p.OnAsk(func() { Notify(asked) })
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-asked:
+				answer()
+			case <-quit:
+				return
+			}
+		}
+	}()
+	return func() {
+		p.OnAsk(nil)
+		close(quit)
+		<-done
+	}
+}
+
+// Notify puts a token into a channel if there is room for it.
+func Notify(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default: // a token waits already
+	}
+}
+
+// Emit prints an event in the form that was asked for.
+func (p *Printer) Emit(e Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	msg, to := e.line()
+	if p.Quiet && to != ForEveryone {
+		return
+	}
+	if p.JSON {
+		if _, note := e.(*Note); !note || to != ForVerbose || p.Verbose {
+			p.put(p.object(e))
+		}
+		return
+	}
+	if msg == "" || to == ForVerbose && !p.Verbose {
+		return
+	}
+	line := "zcp: " + text.Escape(msg) + "\n"
+	if t, ok := e.(*Trouble); ok && t.Hint != "" {
+		line += "zcp: " + text.Escape(t.Hint) + "\n"
+	}
+	p.put(line)
+}
+
+// object is e as one line of JSON.
+func (p *Printer) object(e Event) string {
+	now := time.Now
+	if p.now != nil {
+		now = p.now
+	}
+	e.stamp(now())
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(e); err != nil { // only a NaN can do that
+		return fmt.Sprintf("{\"event\":\"error\",\"error\":%q}\n", err)
+	}
+	return escapeUnseen(b.String())
+}
+
+// escapeUnseen escapes what package json leaves as it is but a terminal would
+// act on: DEL, the C1 controls, bidi overrides and the like.
+func escapeUnseen(object string) string {
+	msg := strings.TrimSuffix(object, "\n")
+	if !text.Unseen(msg) {
+		return object
+	}
+	var b strings.Builder
+	for _, r := range msg {
+		switch {
+		case r == utf8.RuneError || !text.Unseen(string(r)):
+			b.WriteRune(r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.String() + "\n"
+}
+
+// put writes a line on a row of its own. The caller holds the lock.
+func (p *Printer) put(line string) {
+	p.write(p.erase() + line)
+}
+
+// write is one write(2). There is nowhere to report that stderr cannot be written to.
+func (p *Printer) write(line string) { _, _ = io.WriteString(p.W, line) }
+
+// Page prints a text as it is, without the prefix.
+func (p *Printer) Page(page string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.write(page)
+}
+
+// number writes a bare number for -n.
+func (p *Printer) number(n int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.put(fmt.Sprintf("%d\n", n))
+}
+
+// draw shows line as the progress line in place of the one before, in one
+// write. On a terminal the cursor rests at its start: so does the terminal's
+// idea of the row when the window becomes narrower and the line is folded, and
+// the next frame erases all of it.
+func (p *Printer) draw(line string, on screen) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	frame := text.Escape(line)
+	width := utf8.RuneCountInString(frame)
+	if on.erases() {
+		frame += "\x1b[J\r"
+	} else {
+		frame = "\r" + frame + strings.Repeat(" ", max(0, p.drawn-width))
+	}
+	p.drawn, p.on = width, on
+	p.write(frame)
+}
+
+// clear takes the progress line off the screen.
+func (p *Printer) clear() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if erase := p.erase(); erase != "" {
+		p.write(erase)
+	}
+}
+
+// forget leaves the progress line where it is: another program has the screen
+// now, or has written over it.
+func (p *Printer) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.drawn = 0
+}
+
+// erase returns what takes the progress line off the screen and leaves the
+// cursor at the start of an empty row; the caller holds the lock and writes it.
+func (p *Printer) erase() string {
+	width := p.drawn
+	p.drawn = 0
+	switch {
+	case width == 0 || !p.on.drawable():
+		return ""
+	case p.on.erases():
+		return "\r\x1b[J"
+	}
+	return "\r" + strings.Repeat(" ", width) + "\r"
+}
