@@ -104,7 +104,7 @@ func (l *relayLog) explain(when string, t transfer.RelayTotals) {
 		msg = "each direction through memory"
 	}
 	if when == "ran" {
-		msg = fmt.Sprintf("up %s, down %s in %s connections", text.Size(t.Up), text.Size(t.Down), text.Grouped(t.Closed))
+		msg = fmt.Sprintf("up %s, down %s in %s", text.Size(t.Up), text.Size(t.Down), text.Counted(t.Closed, "connection"))
 		if t.NoPipe > 0 {
 			msg += fmt.Sprintf("; %s steps through memory because no pipe was available", text.Grouped(t.NoPipe))
 		}
@@ -131,9 +131,9 @@ func (l *relayLog) print(r *transfer.Relay, e transfer.RelayEvent) {
 	case transfer.RelayDenied:
 		l.out.Detail("denied %s (reset)", e.Conn.Peer)
 	case transfer.RelayAcceptPaused:
-		l.out.Emit(&show.Trouble{Error: fmt.Sprintf("%s: not accepting for now: %s (%d connections are open)", l.c.Listen, exit.Reason(e.Err, exit.Listening), e.Open), Status: exit.Failed})
+		l.out.Emit(&show.Trouble{Error: fmt.Sprintf("%s: not accepting for now: %s (%s open)", l.c.Listen, exit.Reason(e.Err, exit.Listening), text.Counted(int64(e.Open), "connection")), Status: exit.Failed})
 	case transfer.RelayDraining:
-		l.out.Say("%s: no longer accepting; %d connections still open", l.c.Listen, e.Open)
+		l.out.Say("%s: no longer accepting; %s still open", l.c.Listen, text.Counted(int64(e.Open), "connection"))
 	}
 }
 

@@ -53,7 +53,7 @@ func TestExplain(t *testing.T) {
 	}
 	defer writer.Close()
 	explained(t, program.Zcp(t, "cat", "--explain", "-o", out, file).Run(0),
-		`plan: source guarded: compared before and after \(no lease: somebody has it open for writing\)`,
+		`plan: source guarded: compared before and after \(no lease: another process has it open for writing\)`,
 		`plan: file to file by read and write`, `ran: read and write: 3.00MiB .*`, waited)
 }
 

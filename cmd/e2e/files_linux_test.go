@@ -165,7 +165,7 @@ func TestNoRightToCreate(t *testing.T) {
 	p, dir := asNobody(t, "recv", ":0", "out")
 	program.WriteFile(t, filepath.Join(dir, "out"), []byte("old"), 0o666)
 	p.Run(1)
-	want := "zcp: out: cannot be replaced: permission denied\nzcp: to write it in place: zcp recv ... > out\n"
+	want := "zcp: out: cannot be written: permission denied\nzcp: to write it in place: zcp recv ... > out\n"
 	if p.ErrOut.String() != want {
 		t.Errorf("said %q", p.ErrOut)
 	}
@@ -251,7 +251,7 @@ func TestMountPoint(t *testing.T) {
 	p.Dir = dir
 	p.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS
 	p.Run(1)
-	want := "zcp: dst: cannot be replaced: it is a mount point\nzcp: to write it in place: zcp recv ... > dst\n"
+	want := "zcp: dst: cannot be written: it is a mount point\nzcp: to write it in place: zcp recv ... > dst\n"
 	if p.ErrOut.String() != want {
 		t.Errorf("said %q", p.ErrOut)
 	}

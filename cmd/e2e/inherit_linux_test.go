@@ -193,7 +193,7 @@ func TestKeepOpen(t *testing.T) {
 	program.Reset(t, program.Dial(t, p))
 	p.Says("connection reset by peer")
 	p.Signal(unix.SIGUSR1)
-	p.Says(`1 open of at most [\d,]+, 4 closed \(1 broken\), up 0B, down \d+B`)
+	p.Says(`1 open \(limit [\d,]+\), 4 closed, 1 failed, 0B up, \d+B down`)
 	p.Says(`#1 .*: .* old, up 0B .*, down 5B .*, waits for: client to close`)
 	if b, err := io.ReadAll(first); string(b) != "hello" || err != nil {
 		t.Errorf("the first got %q, %v", b, err)

@@ -135,7 +135,7 @@ func TestAllowDeny(t *testing.T) {
 			program.WantReset(t, c)
 			c.Close()
 		}
-		p.Says(`127\.0\.0\.1:\d+ may not connect: reset`)
+		p.Says(`denied 127\.0\.0\.1:\d+ \(reset\)`)
 		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, 1)}}
 		c, err := d.Dial("tcp", "127.0.0.1:"+p.Port())
 		if err != nil {
@@ -166,8 +166,8 @@ func TestCannotMeet(t *testing.T) {
 		{1, "zcp: " + free + ": connection refused\n", []string{"send", "/dev/null", free}},
 		{1, "zcp: " + free + ": connection refused\n", []string{"recv", "--retry-for", "0.2", free}},
 		{1, "zcp: unix:nowhere: no such file or directory\n", []string{"recv", "unix:nowhere"}},
-		{5, "nobody connected in time", []string{"recv", "-w", "0.1", ":0"}},
-		{5, "nobody connected in time", []string{"send", "-w", "0.1", "/dev/null", ":0"}},
+		{5, "no connection within 0.10s", []string{"recv", "-w", "0.1", ":0"}},
+		{5, "no connection within 0.10s", []string{"send", "-w", "0.1", "/dev/null", ":0"}},
 		{1, "zcp: localhost:no-such-service: no such service\n", []string{"recv", "localhost:no-such-service"}},
 		{1, "cannot assign requested address", []string{"recv", "--bind", "192.0.2.1", "127.0.0.1:1"}},
 		{1, "cannot assign requested address", []string{"recv", "-l", "192.0.2.1:0"}},

@@ -84,7 +84,7 @@ func TestRelayDrain(t *testing.T) {
 			program.Write(t, c, []byte("hello"))
 			p.Signal(test.signal)
 			if test.twice {
-				p.Says("no new connections, 1 are still open")
+				p.Says("no longer accepting; 1 connection still open")
 				p.Signal(test.signal)
 			}
 			if test.cut {
@@ -92,7 +92,7 @@ func TestRelayDrain(t *testing.T) {
 				p.Ends(test.status)
 				return
 			}
-			p.Says("no new connections, 1 are still open")
+			p.Says("no longer accepting; 1 connection still open")
 			program.WaitFor(t, "the listener to be closed", func() bool {
 				again, err := net.Dial("tcp", "127.0.0.1:"+p.Port())
 				if err == nil {
@@ -130,10 +130,10 @@ func wantRefused(t testing.TB, p *program.Process) {
 func TestRelayRefuses(t *testing.T) {
 	p := program.Zcp(t, "relay", ":0", "127.0.0.1:1").Start()
 	wantRefused(t, p)
-	p.Says(`127.0.0.1:1: target unreachable: connection refused for 127.0.0.1:\d+`)
+	p.Says(`127.0.0.1:\d+: cannot reach 127.0.0.1:1: connection refused`)
 	q := program.Zcp(t, "relay", "-v", "--deny", "127.0.0.0/8", ":0", program.Target(t, "tcp", late)).Start()
 	wantRefused(t, q)
-	q.Says(`may not connect: reset`)
+	q.Says(`denied \S+ \(reset\)`)
 }
 
 // Who asks for more connections than there are descriptors for is told how many there will be.
@@ -144,7 +144,7 @@ func TestMaxConnsOfFewDescriptors(t *testing.T) {
 			p := program.Command(t, "bash", append([]string{"-c", `ulimit -n 100; exec "$0" "$@"`, program.Path(t), "-m", "1000"}, args...)...).Start()
 			p.Says(`at most \d\d connections at once, not 1,000: the limit of open files allows no more \(ulimit -n\)\n`)
 			p.Signal(unix.SIGUSR1)
-			p.Says(`0 open of at most \d\d,`)
+			p.Says(`0 open \(limit \d\d\),`)
 		})
 	}
 }

@@ -192,7 +192,7 @@ func TestRelayLine(t *testing.T) {
 	if err := p.Process.Signal(unix.SIGUSR1); err != nil {
 		t.Error(err)
 	}
-	shows(`\r\x1b\[Jzcp: 1 open of at most`)
+	shows(`\r\x1b\[Jzcp: 1 open \(limit`)
 	if err := c.(*net.TCPConn).CloseWrite(); err != nil {
 		t.Fatal(err)
 	}

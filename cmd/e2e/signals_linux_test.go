@@ -97,7 +97,7 @@ func TestSignalWords(t *testing.T) {
 	program.AwaitSize(t, dst+".part", 5000)
 	p.Signal(unix.SIGINT)
 	p.Ends(130)
-	if !strings.HasSuffix(p.ErrOut.String(), "to "+dst+": interrupt after 4.88KiB; "+dst+".part holds 4.88KiB\n") {
+	if !strings.HasSuffix(p.ErrOut.String(), "to "+dst+": interrupted after 4.88KiB; "+dst+".part holds 4.88KiB\n") {
 		t.Errorf("said %q", p.ErrOut)
 	}
 	program.Holds(t, dst, []byte("old"))

@@ -217,7 +217,7 @@ func TestSourceBeingWritten(t *testing.T) {
 		}
 		p.Ends(0)
 		if m.Name == "kernel" {
-			p.Says("no lease: somebody has it open for writing")
+			p.Says("no lease: another process has it open for writing")
 		}
 	})
 	// A growing log: what it held at the start is sent, and that it has grown is said.

@@ -68,7 +68,7 @@ func (p *Plan) partRefused(err error) error {
 	part := p.partName()
 	switch err {
 	case unix.EWOULDBLOCK:
-		return fmt.Errorf("%s: %w", p.name, errTaken)
+		return &exit.Failure{Err: fmt.Errorf("%s: %w", p.name, errTaken)}
 	case unix.EEXIST, unix.ELOOP, unix.ENXIO, unix.EISDIR:
 		return &exit.Failure{Err: fmt.Errorf("%s: %s exists and is not a regular file", p.name, part), Hint: "remove it, or find out what made it"}
 	}

@@ -1,7 +1,6 @@
 package show
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -75,24 +74,6 @@ func (e *Row) line() (string, Audience) {
 	return fmt.Sprintf("#%d %s to %s: %s old, up %s (%s), down %s (%s), waits for: %s (%s)", e.ID, e.Peer, e.Target, seconds(e.Seconds),
 		text.Size(e.UpBytes), text.Rate(float64(e.UpRate)), text.Size(e.DownBytes), text.Rate(float64(e.DownRate)),
 		e.Waits, seconds(e.Silent)), ForEveryone
-}
-
-// StatsPage is the JSON of --stats: the totals and the table of connections.
-func StatsPage(totals *Totals, rows []*Row) []byte {
-	now := time.Now()
-	totals.stamp(now)
-	for _, row := range rows {
-		row.stamp(now)
-	}
-	page := struct {
-		*Totals
-		Connections []*Row `json:"connections"`
-	}{totals, append([]*Row{}, rows...)}
-	b, err := json.MarshalIndent(page, "", " ")
-	if err != nil { // there is nothing in it that JSON cannot hold
-		return []byte("{}\n")
-	}
-	return append(b, '\n')
 }
 
 // A RelayLine is the one line that a relay shows on a terminal.

@@ -208,6 +208,14 @@ func Duration(d time.Duration) string {
 	return fmt.Sprintf("%dh%02dm%02ds", s/3600, s/60%60, s%60)
 }
 
+// Counted writes a number of things: 1 connection, 1,034 connections.
+func Counted(n int64, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return Grouped(n) + " " + thing
+}
+
 // Grouped writes a number in groups of three digits.
 func Grouped(n int64) string {
 	s := fmt.Sprint(n)
