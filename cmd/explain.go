@@ -37,6 +37,8 @@ func (j *job) trace(e transfer.Event) {
 		if j.out.Options.Explain && len(e.Plan) > 1 {
 			msg += ", else " + joinPaths(e.Plan[1:])
 		}
+	case transfer.Borrowed:
+		msg = "borrowed a pipe of " + text.Size(int64(e.Pipe))
 	case transfer.Refused:
 		msg = fmt.Sprintf("%s refused by the %s", e.Path, e.Side)
 		if e.Err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/zcp-go/zcp/cmd/show"
 	"github.com/zcp-go/zcp/cmd/text"
 	"github.com/zcp-go/zcp/transfer"
+	"github.com/zcp-go/zcp/transfer/rate"
 )
 
 // A job is what a command was asked to do, in the user's words: names, the expected size,
@@ -42,7 +43,7 @@ func newJob(out *show.Printer, r role, tr conf.Transfer, l conf.Length, idle tim
 	j := &job{d: &delivery{role: r}, out: out, length: l, total: l.Size}
 	j.d.t.PipeSize, j.d.t.NoSplice, j.d.t.Idle = tr.BufferSize, tr.NoSplice, idle
 	if tr.RateLimit > 0 {
-		j.d.t.Limits = []*transfer.Limiter{{Rate: tr.RateLimit}}
+		j.d.t.Limits = []*rate.Limiter{{Rate: tr.RateLimit}}
 	}
 	j.d.t.Trace = j.trace
 	return j

@@ -6,14 +6,14 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/zcp-go/zcp/transfer"
+	"github.com/zcp-go/zcp/transfer/relay"
 )
 
 // prometheusText is the type of Prometheus' text format.
 const prometheusText = "text/plain; version=0.0.4; charset=utf-8"
 
 // metricsOfTotals writes a relay's totals as Prometheus reads them.
-func metricsOfTotals(t transfer.RelayTotals) []byte {
+func metricsOfTotals(t relay.Totals) []byte {
 	var b bytes.Buffer
 	for _, m := range []struct {
 		name, kind, help string
@@ -41,7 +41,7 @@ func metricsOfTotals(t transfer.RelayTotals) []byte {
 
 // metricsOfTable writes the table of connections. Each is a series of its own, told apart
 // by its id, and gone with it.
-func metricsOfTable(rows []transfer.RelayConn) []byte {
+func metricsOfTable(rows []relay.ConnInfo) []byte {
 	var b bytes.Buffer
 	labels := make([]string, len(rows))
 	for i, c := range rows {
@@ -49,12 +49,12 @@ func metricsOfTable(rows []transfer.RelayConn) []byte {
 	}
 	for _, m := range []struct {
 		name, kind, help string
-		value            func(transfer.RelayConn) any
+		value            func(relay.ConnInfo) any
 	}{
-		{"connection_age_seconds", "gauge", "Seconds since the connection was accepted.", func(c transfer.RelayConn) any { return c.Age.Seconds() }},
-		{"connection_silent_seconds", "gauge", "Seconds since a byte moved.", func(c transfer.RelayConn) any { return c.Silent.Seconds() }},
-		{"connection_up_bytes_total", "counter", "Bytes delivered to the target.", func(c transfer.RelayConn) any { return c.Up }},
-		{"connection_down_bytes_total", "counter", "Bytes delivered to the client.", func(c transfer.RelayConn) any { return c.Down }},
+		{"connection_age_seconds", "gauge", "Seconds since the connection was accepted.", func(c relay.ConnInfo) any { return c.Age.Seconds() }},
+		{"connection_silent_seconds", "gauge", "Seconds since a byte moved.", func(c relay.ConnInfo) any { return c.Silent.Seconds() }},
+		{"connection_up_bytes_total", "counter", "Bytes delivered to the target.", func(c relay.ConnInfo) any { return c.Up }},
+		{"connection_down_bytes_total", "counter", "Bytes delivered to the client.", func(c relay.ConnInfo) any { return c.Down }},
 	} {
 		head(&b, m.name, m.kind, m.help)
 		for i, c := range rows {

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -49,7 +50,9 @@ func newRecvJob(out *show.Printer, c *conf.Recv, dst files.Name) *job {
 func (j *job) recv(ctx context.Context, conn *transfer.Conn, plan *files.Plan, sync bool) error {
 	var dst *files.Output
 	j.hello = func(ctx context.Context, conn *transfer.Conn) (err error) {
-		dst, err = plan.Open(ctx, func(ctx context.Context) error { return j.d.t.Attend(ctx, conn.Endpoint, transfer.Destination) })
+		dst, err = plan.Open(ctx, func(ctx context.Context) error {
+			return j.d.t.ServeWhileWaiting(ctx, conn.Endpoint, transfer.Destination)
+		})
 		return err
 	}
 	if err := j.attach(ctx, conn); err != nil {
@@ -62,7 +65,7 @@ func (j *job) recv(ctx context.Context, conn *transfer.Conn, plan *files.Plan, s
 			j.d.enter(show.Storing)
 		}
 		if err = dst.Commit(); err != nil {
-			err = &transfer.Error{Side: transfer.Destination, Err: err}
+			err = &transfer.Error{Op: "close", Side: transfer.Destination, Err: err}
 		}
 	}
 	if err != nil {
@@ -75,7 +78,7 @@ func (j *job) recv(ctx context.Context, conn *transfer.Conn, plan *files.Plan, s
 }
 
 func (j *job) recvInto(ctx context.Context, conn *transfer.Conn, dst *transfer.Endpoint, plan *files.Plan) error {
-	if err := j.refuseBinary(ctx, conn, dst); err != nil {
+	if err := j.firstBlock(ctx, conn, dst); err != nil {
 		return err
 	}
 	if _, err := j.d.t.Move(ctx, dst, conn.Endpoint, j.left()); err != nil {
@@ -92,17 +95,25 @@ func (j *job) recvInto(ctx context.Context, conn *transfer.Conn, dst *transfer.E
 	return nil
 }
 
-// refuseBinary keeps what would act on a terminal off it: a first block that holds a
-// zero byte is not text.
-func (j *job) refuseBinary(ctx context.Context, conn *transfer.Conn, dst *transfer.Endpoint) error {
-	if dst.Kind() != transfer.Terminal {
+// firstBlock keeps what would act on a terminal off it: a first block that holds a zero byte
+// is not text. Any other is passed on.
+func (j *job) firstBlock(ctx context.Context, conn *transfer.Conn, dst *transfer.Endpoint) error {
+	if dst.Kind() != transfer.Terminal || j.left() == 0 {
 		return nil
 	}
 	j.d.t.NoSplice = true
-	binary, err := j.d.t.PeekBinary(ctx, conn.Endpoint)
-	if err != nil || !binary {
+	b := make([]byte, 64<<10)
+	if left := j.left(); left >= 0 {
+		b = b[:min(left, int64(len(b)))]
+	}
+	n, err := j.d.t.Read(ctx, conn.Endpoint, b)
+	if err != nil {
 		return err
 	}
-	return &exit.Failure{Err: errors.New(j.from + ": binary data, and standard output is a terminal"),
-		Hint: "zcp recv ... > /dev/tty if you mean it"}
+	if bytes.IndexByte(b[:n], 0) >= 0 {
+		return &exit.Failure{Err: errors.New(j.from + ": binary data, and standard output is a terminal"),
+			Hint: "zcp recv ... > /dev/tty if you mean it"}
+	}
+	_, err = j.d.t.Write(ctx, dst, b[:n])
+	return err
 }

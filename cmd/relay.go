@@ -14,6 +14,8 @@ import (
 	"github.com/zcp-go/zcp/cmd/show"
 	"github.com/zcp-go/zcp/cmd/text"
 	"github.com/zcp-go/zcp/transfer"
+	"github.com/zcp-go/zcp/transfer/rate"
+	"github.com/zcp-go/zcp/transfer/relay"
 )
 
 // runRelay gives every client of LISTEN a connection of its own to TARGET. It ends by a
@@ -27,18 +29,18 @@ func runRelay(ctx context.Context, out *show.Printer, c *conf.Relay) error {
 		return err
 	}
 	log := newRelayLog(out, c)
-	r := &transfer.Relay{
+	r := &relay.Relay{
 		Network: family(c.Target, c.Network), Address: address(c.Target),
 		Dialer: transfer.Dialer{Bind: bindText(c.Network), Wait: c.Wait, RetryFor: c.RetryFor},
 		Gate:   transfer.Gate{Allow: c.Allow, Deny: c.Deny}, MaxConns: c.MaxConns,
 		Idle: c.Idle, HalfClose: c.HalfClose, ExitIdle: c.ExitIdle,
-		PipeSize: c.BufferSize, NoSplice: c.NoSplice, Tell: log.add, Terse: !c.Verbose && !c.JSON,
+		PipeSize: c.BufferSize, NoSplice: c.NoSplice, OnEvent: log.add, Brief: !c.Verbose && !c.JSON,
 	}
 	if c.RateLimit > 0 {
-		r.Limit = func() *transfer.Limiter { return &transfer.Limiter{Rate: c.RateLimit} }
+		r.Limit = func() *rate.Limiter { return &rate.Limiter{Rate: c.RateLimit} }
 	}
 	if c.RateTotal > 0 {
-		r.Total = &transfer.Limiter{Rate: c.RateTotal}
+		r.Total = &rate.Limiter{Rate: c.RateTotal}
 	}
 	stats, err := serveStats(ctx, out, c, r)
 	if err != nil {
@@ -85,7 +87,7 @@ func relayListeners(ctx context.Context, out *show.Printer, c *conf.Relay) ([]*t
 }
 
 // serveUntilSignal runs the relay. The first SIGTERM drains it; main ends the process at the second.
-func serveUntilSignal(ctx context.Context, r *transfer.Relay, c *conf.Relay, lns []*transfer.Listener) error {
+func serveUntilSignal(ctx context.Context, r *relay.Relay, c *conf.Relay, lns []*transfer.Listener) error {
 	serving, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	stopping := sync.OnceFunc(func() { notifySystemd("STOPPING=1") })
@@ -104,7 +106,7 @@ func serveUntilSignal(ctx context.Context, r *transfer.Relay, c *conf.Relay, lns
 }
 
 func relayEnd(c *conf.Relay, err error) error {
-	if errors.Is(err, transfer.ErrDrain) {
+	if errors.Is(err, relay.ErrDrain) {
 		return fmt.Errorf("connections were still open after --drain %s, and were reset", text.Duration(c.Drain))
 	}
 	return exit.Classify(err, exit.Where{Place: exit.Listening, Subject: c.Listen.String() + " to " + c.Target.String()})

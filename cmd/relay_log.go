@@ -8,7 +8,7 @@ import (
 	"github.com/zcp-go/zcp/cmd/exit"
 	"github.com/zcp-go/zcp/cmd/show"
 	"github.com/zcp-go/zcp/cmd/text"
-	"github.com/zcp-go/zcp/transfer"
+	"github.com/zcp-go/zcp/transfer/relay"
 )
 
 // A relayLog prints what a relay does. The event loops hand their events over without
@@ -16,7 +16,7 @@ import (
 type relayLog struct {
 	out    *show.Printer
 	c      *conf.Relay
-	events chan transfer.RelayEvent
+	events chan relay.Event
 	lost   chan struct{} // a token for each event that was dropped
 	quit   chan struct{}
 	done   chan struct{}
@@ -28,13 +28,13 @@ type relayLog struct {
 const relayLogBuffer = 4096 // events that may wait for a slow reader of stderr
 
 func newRelayLog(out *show.Printer, c *conf.Relay) *relayLog {
-	l := &relayLog{out: out, c: c, events: make(chan transfer.RelayEvent, relayLogBuffer), lost: make(chan struct{}, 1<<20),
+	l := &relayLog{out: out, c: c, events: make(chan relay.Event, relayLogBuffer), lost: make(chan struct{}, 1<<20),
 		quit: make(chan struct{}), done: make(chan struct{}), asked: make(chan struct{}, 1), line: out.StatusLine()}
 	out.OnAsk(func() { show.Notify(l.asked) })
 	return l
 }
 
-func (l *relayLog) add(e transfer.RelayEvent) {
+func (l *relayLog) add(e relay.Event) {
 	select {
 	case l.events <- e:
 	default:
@@ -42,7 +42,7 @@ func (l *relayLog) add(e transfer.RelayEvent) {
 	}
 }
 
-func (l *relayLog) watch(r *transfer.Relay) { go l.run(r) }
+func (l *relayLog) watch(r *relay.Relay) { go l.run(r) }
 
 // close waits until everything is printed.
 func (l *relayLog) close() {
@@ -51,7 +51,7 @@ func (l *relayLog) close() {
 	<-l.done
 }
 
-func (l *relayLog) run(r *transfer.Relay) {
+func (l *relayLog) run(r *relay.Relay) {
 	defer close(l.done)
 	defer l.line.Close()
 	var tick <-chan time.Time
@@ -80,7 +80,7 @@ func (l *relayLog) run(r *transfer.Relay) {
 }
 
 // last prints what is left.
-func (l *relayLog) last(r *transfer.Relay) {
+func (l *relayLog) last(r *relay.Relay) {
 	for {
 		select {
 		case e := <-l.events:
@@ -98,7 +98,7 @@ func (l *relayLog) last(r *transfer.Relay) {
 	}
 }
 
-func (l *relayLog) explain(when string, t transfer.RelayTotals) {
+func (l *relayLog) explain(when string, t relay.Totals) {
 	msg := "each direction through memory while its steps are small, by splice through a borrowed pipe of " + text.Size(int64(l.c.BufferSize)) + " while they are large"
 	if l.c.NoSplice {
 		msg = "each direction through memory"
@@ -113,31 +113,31 @@ func (l *relayLog) explain(when string, t transfer.RelayTotals) {
 }
 
 // print prints one event of the relay.
-func (l *relayLog) print(r *transfer.Relay, e transfer.RelayEvent) {
+func (l *relayLog) print(r *relay.Relay, e relay.Event) {
 	switch e.Kind {
-	case transfer.RelayListening:
+	case relay.Listening:
 		if !l.begun {
 			l.begun = true
 			sayMost(l.out, l.c.Listen, l.c.MaxConns, r.Totals().MaxConns)
 		}
-	case transfer.RelayOpened:
+	case relay.Opened:
 		l.out.Emit(&show.Open{ID: e.Conn.ID, Peer: e.Conn.Peer, Target: e.Conn.Target})
-	case transfer.RelayClosed:
+	case relay.Closed:
 		l.out.Emit(l.closed(e))
-	case transfer.RelayUnreachable:
+	case relay.Unreachable:
 		u := &show.Unreachable{Close: *l.closed(e)}
 		u.Text = fmt.Sprintf("%s: cannot reach %s: %s", e.Conn.Peer, l.c.Target, exit.Reason(e.Err, exit.Connecting))
 		l.out.Emit(u)
-	case transfer.RelayDenied:
+	case relay.Denied:
 		l.out.Detail("denied %s (reset)", e.Conn.Peer)
-	case transfer.RelayAcceptPaused:
+	case relay.AcceptPaused:
 		l.out.Emit(&show.Trouble{Error: fmt.Sprintf("%s: not accepting for now: %s (%s open)", l.c.Listen, exit.Reason(e.Err, exit.Listening), text.Counted(int64(e.Open), "connection")), Status: exit.Failed})
-	case transfer.RelayDraining:
+	case relay.Draining:
 		l.out.Say("%s: no longer accepting; %s still open", l.c.Listen, text.Counted(int64(e.Open), "connection"))
 	}
 }
 
-func (l *relayLog) closed(e transfer.RelayEvent) *show.Close {
+func (l *relayLog) closed(e relay.Event) *show.Close {
 	target := e.Conn.Target
 	if target == "" {
 		target = l.c.Target.Text
@@ -147,16 +147,16 @@ func (l *relayLog) closed(e transfer.RelayEvent) *show.Close {
 }
 
 // ending says why a connection ended, in words that need no table.
-func ending(e transfer.RelayEvent) string {
+func ending(e relay.Event) string {
 	msg := e.Reason.String()
 	switch e.Reason {
-	case transfer.IdleTooLong:
+	case relay.IdleTooLong:
 		msg = "reset by --idle: no byte either way"
-	case transfer.HalfClosedTooLong:
+	case relay.HalfClosedTooLong:
 		msg = "reset by --half-close: one side had ended, the other was silent"
-	case transfer.TargetUnreachable:
+	case relay.TargetUnreachable:
 		msg += causeOf(e.Err, exit.Connecting)
-	case transfer.ClientFailed, transfer.TargetFailed, transfer.Failed:
+	case relay.ClientFailed, relay.TargetFailed, relay.Failed:
 		msg += causeOf(e.Err, exit.Connected)
 	}
 	if e.Dropped > 0 {
@@ -172,19 +172,19 @@ func causeOf(err error, at exit.Place) string {
 	return ": " + exit.Reason(err, at)
 }
 
-func totalsOf(t transfer.RelayTotals, to show.Audience) *show.Totals {
+func totalsOf(t relay.Totals, to show.Audience) *show.Totals {
 	return &show.Totals{Seconds: t.Age.Seconds(), Open: t.Open, Accepted: t.Accepted, Denied: t.Denied, Unreachable: t.Unreachable,
 		Closed: t.Closed, Broken: t.Broken, UpBytes: t.Up, DownBytes: t.Down, Dropped: t.Dropped, NoPipe: t.NoPipe,
 		Pipes: t.Pipes, MaxConns: t.MaxConns, To: to}
 }
 
-func rowOf(c transfer.RelayConn) *show.Row {
+func rowOf(c relay.ConnInfo) *show.Row {
 	return &show.Row{ID: c.ID, Peer: c.Peer, Target: c.Target, Seconds: c.Age.Seconds(), Silent: c.Silent.Seconds(),
 		UpBytes: c.Up, DownBytes: c.Down, UpRate: c.UpRate, DownRate: c.DownRate, Waits: c.Waits.String()}
 }
 
 // status answers SIGUSR1 with the totals and the table of connections.
-func (l *relayLog) status(r *transfer.Relay) {
+func (l *relayLog) status(r *relay.Relay) {
 	l.out.Emit(totalsOf(r.Totals(), show.ForEveryone))
 	for _, c := range r.Table() {
 		l.out.Emit(rowOf(c))

@@ -56,7 +56,7 @@ func (j *job) send(ctx context.Context, conn *transfer.Conn, c *conf.Send) error
 			e.Close()
 		}
 	}()
-	attend := func(ctx context.Context) error { return j.d.t.Attend(ctx, conn.Endpoint, transfer.Source) }
+	attend := func(ctx context.Context) error { return j.d.t.ServeWhileWaiting(ctx, conn.Endpoint, transfer.Source) }
 	err := j.moveAll(ctx, conn.Endpoint, fileNames(c.Sources), attend, func(_ files.Name, e *transfer.Endpoint, err error) error {
 		if e != nil {
 			sources = append(sources, e)

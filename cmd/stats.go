@@ -12,6 +12,7 @@ import (
 	"github.com/zcp-go/zcp/cmd/conf"
 	"github.com/zcp-go/zcp/cmd/show"
 	"github.com/zcp-go/zcp/transfer"
+	"github.com/zcp-go/zcp/transfer/relay"
 )
 
 const (
@@ -23,12 +24,12 @@ const (
 // A statsServer serves a relay's figures: JSON on /, Prometheus text on /metrics. It
 // speaks just enough HTTP for curl and a scraper; package net/http would be a third of the binary.
 type statsServer struct {
-	r  *transfer.Relay
+	r  *relay.Relay
 	ln net.Listener
 }
 
 // serveStats listens where --stats says. It returns nil, which can be closed, where it says nothing.
-func serveStats(ctx context.Context, out *show.Printer, c *conf.Relay, r *transfer.Relay) (*statsServer, error) {
+func serveStats(ctx context.Context, out *show.Printer, c *conf.Relay, r *relay.Relay) (*statsServer, error) {
 	if c.Stats == nil {
 		return nil, nil
 	}

@@ -1,5 +1,7 @@
 package transfer
 
+import "github.com/zcp-go/zcp/transfer/internal/sock"
+
 // An ahead has the blocks of a new file allocated just before they are written.
 type ahead struct {
 	written, allocated int64 // bytes from the file's beginning
@@ -39,7 +41,7 @@ func (a *ahead) make(fd int, n int64) {
 		return
 	}
 	from := max(a.written, a.allocated)
-	if err := ignoringEINTR(func() error { return allocate(fd, from, end-from) }); err != nil {
+	if err := sock.Retry(func() error { return allocate(fd, from, end-from) }); err != nil {
 		a.refused = true
 		return
 	}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zcp-go/zcp/transfer"
+	"github.com/zcp-go/zcp/transfer/internal/bed"
 )
 
 // TestAllocateFirst fills new files from a socket. The blocks of a large one are allocated
@@ -17,17 +18,17 @@ import (
 func TestAllocateFirst(t *testing.T) {
 	dir := t.TempDir()
 	var fs unix.Statfs_t
-	mustDo(t, unix.Statfs(dir, &fs))
+	bed.MustDo(t, unix.Statfs(dir, &fs))
 	if fs.Type != unix.EXT4_SUPER_MAGIC {
-		skipLoudly(t, "this folder is not on ext4")
+		bed.SkipLoudly(t, "this folder is not on ext4")
 	}
 	const first, slack = 4 << 20, 256 << 10 // what is delayed as ever; blocks of the file's own tree
 	for _, size := range []int{20<<20 + 5, 100005, 0} {
-		f := must(os.Create(filepath.Join(dir, "f")))(t)
-		dst := must(transfer.Own(must(unix.Dup(int(f.Fd())))(t)))(t)
+		f := bed.Must(os.Create(filepath.Join(dir, "f")))(t)
+		dst := bed.Must(transfer.Own(bed.Must(unix.Dup(int(f.Fd())))(t)))(t)
 		dst.AllocateFirst()
 		src, w := newTCP(t)
-		data := noise(size, 3)
+		data := bed.Noise(size, 3)
 		peer := far(t, w)
 		go func() {
 			_, _ = peer.Write(data) // what arrives is looked at
@@ -42,16 +43,16 @@ func TestAllocateFirst(t *testing.T) {
 		}
 		dst.Replaces()
 		if size > first {
-			until(t, "the file to be written out", func() bool { return flagged(t, f, extentUnwritten) == 0 })
+			bed.Until(t, "the file to be written out", func() bool { return flagged(t, f, extentUnwritten) == 0 })
 		}
-		mustDo(t, dst.Close())
-		mustDo(t, f.Sync()) // what is delayed is allocated now
+		bed.MustDo(t, dst.Close())
+		bed.MustDo(t, f.Sync()) // what is delayed is allocated now
 		var st unix.Stat_t
-		mustDo(t, unix.Fstat(int(f.Fd()), &st))
+		bed.MustDo(t, unix.Fstat(int(f.Fd()), &st))
 		if spare := st.Blocks*512 - int64(size); spare > slack || spare < 0 {
 			t.Errorf("%d bytes more than the %d are allocated", spare, size)
 		}
-		if got := must(os.ReadFile(f.Name()))(t); !bytes.Equal(got, data) {
+		if got := bed.Must(os.ReadFile(f.Name()))(t); !bytes.Equal(got, data) {
 			t.Errorf("%d bytes that are not the %d sent", len(got), len(data))
 		}
 		f.Close()

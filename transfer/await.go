@@ -5,174 +5,201 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/transfer/internal/sock"
 )
 
 const (
-	leaseTick = 250 * time.Millisecond // how often a waiting transfer asks whether a writer wants its file
-	peerTick  = 5 * time.Second        // how often a waiting transfer asks whether its peer is alive
-	vainLimit = 16                     // wake-ups without a byte after which a waiting transfer slows down
-	peerLimit = 2 * time.Minute        // a peer that answers nothing for so long is gone
+	leaseTick     = 250 * time.Millisecond // how often a waiting transfer asks whether a writer wants its file
+	peerTick      = 5 * time.Second        // how often a waiting transfer asks whether its peer is alive
+	spuriousLimit = 16                     // wake-ups without a byte after which a waiting transfer slows down
 )
 
-// await sleeps in poll(2) until the pump can go on: on exactly the descriptor that it
-// waits for, on the wake-up of cancellation, and on the back channel of a destination
-// socket. patience limits the wait, where it is not negative; its end is no error.
-func (t *Transfer) await(ctx context.Context, w want, patience time.Duration) error {
-	p := &t.pump
-	side, end, events := Source, p.src, int16(unix.POLLIN)
-	if w == wantDst {
-		side, end, events = Destination, p.dst, unix.POLLOUT
-	}
-	start := time.Now()
-	if t.moved.IsZero() {
-		t.moved = start
-	}
-	t.Stats.wait(side, start)
-	defer func() { t.Stats.waited(side, time.Since(start)) }()
-	if err := t.slowDown(ctx); err != nil {
-		return err
-	}
-	fds := []unix.PollFd{{Fd: int32(end.fd), Events: events}, {Fd: int32(t.wake.fd()), Events: unix.POLLIN}, {Fd: -1}}
-	for now := start; ; now = time.Now() {
+// An interest is what a wait is for.
+type interest struct {
+	fd     int   // -1: nothing but time
+	events int16 // of fd
+	until  time.Time
+	bound  bool // until holds
+	limits bool // Idle and a peer that is gone end the wait
+	deaf   bool // the back channel is the caller's
+}
+
+// wait is the one place where a Transfer sleeps: in poll(2), until fd is ready, the time has
+// come, ctx ends, or what the transfer has to mind meanwhile ends it. Meanwhile it reads what
+// the peer of a destination socket sends, lets writers have the leases they want, and notices
+// silence. It returns whether fd was ready.
+func (t *Transfer) wait(ctx context.Context, in interest) (ready bool, err error) {
+	fds := [3]unix.PollFd{{Fd: int32(in.fd), Events: in.events}, {Fd: int32(t.wake.fd()), Events: unix.POLLIN}, {Fd: -1}}
+	for {
 		back := &fds[2]
-		if t.Discard && p.dst.kind.Socket() {
-			*back = unix.PollFd{Fd: int32(p.dst.fd), Events: t.backEvents()}
+		if d := t.pump.dst; t.minds(d) && !in.deaf {
+			*back = unix.PollFd{Fd: int32(d.fd), Events: t.backEvents()}
 		}
-		timeout := t.untilNextLook(now, patience-now.Sub(start), patience >= 0)
-		if _, err := unix.Poll(fds, timeout); err != nil && err != unix.EINTR {
-			return err
+		if _, err := sock.PollFor(fds[:], t.nextCheck(time.Now(), in)); err != nil && err != unix.EINTR {
+			return false, err
 		}
 		if ctx.Err() != nil {
-			return context.Cause(ctx)
+			return false, context.Cause(ctx)
 		}
 		if back.Fd >= 0 && back.Revents != 0 {
-			if err := t.listenBack(back.Revents); err != nil {
-				return err
+			if err := t.readBackChannel(back.Revents); err != nil {
+				return false, err
 			}
 		}
 		t.checkLeases()
 		if fds[0].Revents != 0 {
-			p.srcReady, p.dstReady = w == wantSrc, w == wantDst
-			if t.vain++; t.vain > vainLimit {
-				return t.tooLong(time.Now())
+			return true, nil
+		}
+		now := time.Now()
+		if in.limits {
+			if err := t.tooLong(now); err != nil {
+				return false, err
 			}
-			return nil
 		}
-		if err := t.tooLong(time.Now()); err != nil {
-			return err
-		}
-		if patience >= 0 && time.Since(start) >= patience {
-			return nil
+		if in.bound && !now.Before(in.until) {
+			return false, nil
 		}
 	}
 }
 
-// slowDown bounds the cost of an end that poll calls ready and that never moves a byte: a
-// terminal whose other side has hung up takes nothing, and poll tells of nothing else.
-func (t *Transfer) slowDown(ctx context.Context) error {
-	if t.vain <= vainLimit {
-		return nil
-	}
-	return t.pause(ctx, min(time.Millisecond<<min(t.vain-vainLimit, 10), 100*time.Millisecond))
-}
-
-// untilNextLook returns the milliseconds that poll may sleep.
-func (t *Transfer) untilNextLook(now time.Time, patience time.Duration, hasPatience bool) int {
+// nextCheck returns how long poll may sleep, below 0 for as long as it takes.
+func (t *Transfer) nextCheck(now time.Time, in interest) time.Duration {
 	d := time.Duration(-1)
 	sooner := func(x time.Duration) {
 		if d < 0 || x < d {
 			d = max(x, 0)
 		}
 	}
-	if hasPatience {
-		sooner(patience)
+	if in.bound {
+		sooner(in.until.Sub(now))
 	}
 	if len(t.leases) > 0 {
 		sooner(leaseTick)
 	}
-	if t.Idle > 0 {
-		sooner(t.moved.Add(t.Idle).Sub(now))
+	if in.limits {
+		if t.Idle > 0 {
+			sooner(t.lastMoved().Add(t.Idle).Sub(now))
+		}
+		if t.pump.dst != nil && t.pump.dst.kind == TCP || t.pump.src != nil && t.pump.src.kind == TCP {
+			sooner(peerTick)
+		}
 	}
-	if t.pump.dst != nil && t.pump.dst.kind == TCP || t.pump.src != nil && t.pump.src.kind == TCP {
-		sooner(peerTick)
-	}
-	if d = t.wake.atMost(d); d < 0 {
-		return -1
-	}
-	return int((d + time.Millisecond - 1) / time.Millisecond)
+	return t.wake.atMost(d)
 }
 
-// tooLong tells whether the wait has to end: nothing moved for Idle, or a TCP peer is gone.
-func (t *Transfer) tooLong(now time.Time) error {
-	if t.Idle > 0 && now.Sub(t.moved) >= t.Idle {
-		return ErrIdle
+// await waits for what the pump wants. patience bounds it where it is not negative; its end is not an error.
+func (t *Transfer) await(ctx context.Context, w Want, patience time.Duration) error {
+	p := &t.pump
+	side, in := Destination, interest{events: unix.POLLOUT, limits: true}
+	if w == WantSrc {
+		side, in.fd, in.events = Source, p.src.fd, unix.POLLIN
+	} else {
+		in.fd = p.dst.fd
 	}
-	if d := t.pump.dst; d != nil && d.kind == TCP && t.silence.gone(d.fd, now) {
-		return &Error{Destination, ErrPeerGone}
+	start := time.Now()
+	if t.moved.IsZero() {
+		t.moved = start
+	}
+	if t.twin != nil {
+		moved := t.moved
+		t.lastWait.Store(&moved)
+		defer t.lastWait.Store(nil)
+	}
+	t.Stats.wait(side, start)
+	defer func() { t.Stats.waited(side, time.Since(start)) }()
+	if err := t.slowDown(ctx); err != nil {
+		return err
+	}
+	if patience >= 0 {
+		in.until, in.bound = start.Add(patience), true
+	}
+	ready, err := t.wait(ctx, in)
+	if err != nil || !ready {
+		return err
+	}
+	p.Ready(w)
+	if t.spuriousWakeups++; t.spuriousWakeups > spuriousLimit {
+		return t.tooLong(time.Now())
 	}
 	return nil
 }
 
-// pause waits for the rate limit, and for nothing else but cancellation and the back channel.
+// slowDown bounds the cost of an end that poll calls ready and that never moves a byte: a
+// terminal whose other side has hung up takes nothing, and poll tells of nothing else.
+func (t *Transfer) slowDown(ctx context.Context) error {
+	if t.spuriousWakeups <= spuriousLimit {
+		return nil
+	}
+	return t.pause(ctx, min(time.Millisecond<<min(t.spuriousWakeups-spuriousLimit, 10), 100*time.Millisecond))
+}
+
+// pause waits for time to pass.
 func (t *Transfer) pause(ctx context.Context, d time.Duration) error {
-	until := time.Now().Add(d)
-	fds := []unix.PollFd{{Fd: int32(t.wake.fd()), Events: unix.POLLIN}, {Fd: -1}}
-	for {
-		left := time.Until(until)
-		if left <= 0 {
-			return nil
-		}
-		if len(t.leases) > 0 {
-			left = min(left, leaseTick)
-			t.checkLeases()
-		}
-		if t.Discard && t.pump.dst.kind.Socket() {
-			fds[1] = unix.PollFd{Fd: int32(t.pump.dst.fd), Events: t.backEvents()}
-		}
-		if _, err := pollFor(fds, t.wake.atMost(left)); err != nil && err != unix.EINTR {
-			return err
-		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if fds[1].Fd >= 0 && fds[1].Revents != 0 {
-			if err := t.listenBack(fds[1].Revents); err != nil {
-				return err
-			}
+	_, err := t.wait(ctx, interest{fd: -1, until: time.Now().Add(d), bound: true})
+	return err
+}
+
+// lastMoved returns when a byte last moved, in the other direction of an Exchange as well.
+func (t *Transfer) lastMoved() time.Time {
+	if t.twin != nil {
+		if other := t.twin.lastWait.Load(); other == nil { // it moves bytes at this moment
+			return time.Now()
+		} else if other.After(t.moved) {
+			return *other
 		}
 	}
+	return t.moved
+}
+
+// tooLong tells whether a wait has to end: nothing moved for Idle, or a TCP peer is gone.
+func (t *Transfer) tooLong(now time.Time) error {
+	if t.Idle > 0 && now.Sub(t.lastMoved()) >= t.Idle {
+		return ErrIdle
+	}
+	if d := t.pump.dst; d != nil && d.kind == TCP && t.silence.Gone(d.fd, now) {
+		return &Error{"poll", Destination, ErrPeerGone}
+	}
+	return nil
+}
+
+// minds tells whether a wait listens to dst: for what its peer sends, or for its reader's end.
+func (t *Transfer) minds(dst *Endpoint) bool {
+	return dst != nil && (t.Discard && dst.kind.Socket() || t.mindReader && dst.kind == Pipe)
 }
 
 func (t *Transfer) backEvents() int16 {
-	if t.peerEnded {
-		return 0 // POLLERR and POLLHUP are told all the same
+	if t.peerEnded || t.mindReader {
+		return 0 // POLLERR and POLLHUP are reported all the same
 	}
 	return unix.POLLIN
 }
 
-// listenBack reads and drops what the peer of a destination socket sends, and learns
+// readBackChannel reads and drops what the peer of a destination socket sends, and learns
 // of its end and of its resets while we are busy with the source.
-func (t *Transfer) listenBack(revents int16) error {
+func (t *Transfer) readBackChannel(revents int16) error {
 	d := t.pump.dst
+	if t.mindReader {
+		return &Error{"poll", Destination, unix.EPIPE}
+	}
 	if t.peerEnded {
-		// Both directions are over although we still have bytes: nobody will read them.
-		if err := socketError(d.fd); err != nil {
-			return &Error{Destination, err}
+		// Both directions are over although we still have bytes: they will not be read.
+		if err := sock.Error(d.fd); err != nil {
+			return &Error{"poll", Destination, err}
 		}
 		if revents&unix.POLLHUP != 0 {
-			return &Error{Destination, unix.EPIPE}
+			return &Error{"poll", Destination, unix.EPIPE}
 		}
 		return nil
 	}
 	n, end, err := drop(d.fd)
 	t.Stats.Dropped.Add(n)
 	if n > 0 {
-		t.moved = time.Time{}
 		t.moved = time.Now()
 	}
 	t.peerEnded = end
 	if err != nil {
-		return &Error{Destination, err}
+		return &Error{"read", Destination, err}
 	}
 	return nil
 }
@@ -183,10 +210,11 @@ func drop(fd int) (n int64, end bool, err error) {
 	b := buffers.Get().(*[]byte)
 	defer buffers.Put(b)
 	for range 16 {
-		m, _, err := unix.Recvfrom(fd, *b, unix.MSG_DONTWAIT)
+		m, err := sock.RetryN(func() (int, error) {
+			m, _, err := unix.Recvfrom(fd, *b, unix.MSG_DONTWAIT)
+			return m, err
+		})
 		switch {
-		case err == unix.EINTR:
-			continue
 		case err == unix.EAGAIN:
 			return n, false, nil
 		case err != nil:
@@ -197,13 +225,4 @@ func drop(fd int) (n int64, end bool, err error) {
 		n += int64(m)
 	}
 	return n, false, nil
-}
-
-// socketError takes the pending error of a socket; it is asked only when no byte is wanted from it any more.
-func socketError(fd int) error {
-	e, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
-	if err == nil && e != 0 {
-		return unix.Errno(e)
-	}
-	return err
 }

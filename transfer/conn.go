@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/transfer/internal/sock"
 )
 
 // A Conn is a connected stream socket.
@@ -35,15 +36,15 @@ func (c *Conn) arm() error {
 		return nil
 	}
 	if c.inherited {
-		old, err := getLinger(c.fd)
+		old, err := sock.GetLinger(c.fd)
 		if err != nil {
 			return err
 		}
 		c.linger = old
 	}
-	err := unix.SetsockoptLinger(c.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1, Linger: 0})
+	err := sock.Arm(c.fd)
 	c.armed = err == nil
-	return os.NewSyscallError("setsockopt", err)
+	return err
 }
 
 func (c *Conn) disarm() error {
@@ -51,7 +52,7 @@ func (c *Conn) disarm() error {
 		return nil
 	}
 	c.armed = false
-	return os.NewSyscallError("setsockopt", unix.SetsockoptLinger(c.fd, unix.SOL_SOCKET, unix.SO_LINGER, &c.linger))
+	return sock.Disarm(c.fd, c.linger)
 }
 
 // CloseOrderly ends a connection on which everything that was to be said was said:
@@ -72,7 +73,7 @@ func (c *Conn) CloseOrderly() error {
 // that it came with; one that is standard input or output is left to its other holders.
 func (c *Conn) Close() error {
 	if c.inherited && c.armed {
-		dissolve(c.fd)
+		sock.Disconnect(c.fd)
 		// The error is of no use to anybody: the socket is beyond our care.
 		_ = c.disarm()
 	}
@@ -109,10 +110,10 @@ func Inherited(fd int, shared bool) (*Conn, error) {
 
 func (c *Conn) name() {
 	if sa, err := unix.Getsockname(c.fd); err == nil {
-		c.Local = sockaddrString(sa)
+		c.Local = sock.Text(sa)
 	}
 	if sa, err := unix.Getpeername(c.fd); err == nil {
-		c.Remote = sockaddrString(sa)
+		c.Remote = sock.Text(sa)
 	}
 }
 
@@ -130,7 +131,7 @@ func (d *Dialer) Dial(ctx context.Context, network, address string) (*Conn, erro
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		c, err := d.dialOnce(ctx, network, address)
 		left := time.Until(until)
-		if err == nil || ctx.Err() != nil || left <= 0 || !worthRetrying(err) {
+		if err == nil || ctx.Err() != nil || left <= 0 || !WorthRetrying(err) {
 			return c, err
 		}
 		select {
@@ -141,8 +142,8 @@ func (d *Dialer) Dial(ctx context.Context, network, address string) (*Conn, erro
 	}
 }
 
-// worthRetrying tells what may pass by itself: a name that does not exist will not.
-func worthRetrying(err error) bool {
+// WorthRetrying tells for a driver what may pass by itself: a name that does not exist will not.
+func WorthRetrying(err error) bool {
 	var dns *net.DNSError
 	if errors.As(err, &dns) {
 		return dns.IsTemporary || dns.IsTimeout
@@ -152,10 +153,10 @@ func worthRetrying(err error) bool {
 }
 
 func (d *Dialer) dialOnce(ctx context.Context, network, address string) (*Conn, error) {
-	nd := net.Dialer{Timeout: d.Wait, KeepAliveConfig: keepAlive}
+	nd := net.Dialer{Timeout: d.Wait, KeepAliveConfig: sock.KeepAlive}
 	nd.SetMultipathTCP(false)
 	if d.Bind != "" && network != "unix" {
-		la, err := bindAddr(network, d.Bind)
+		la, err := BindAddr(network, d.Bind)
 		if err != nil {
 			return nil, err
 		}
@@ -171,20 +172,23 @@ func (d *Dialer) dialOnce(ctx context.Context, network, address string) (*Conn, 
 	return takeOver(nc, d.Idle)
 }
 
-func bindAddr(network, bind string) (net.Addr, error) {
+// BindAddr reads an ADDR or ADDR:PORT to connect from.
+func BindAddr(network, bind string) (net.Addr, error) {
 	if _, _, err := net.SplitHostPort(bind); err != nil {
 		bind = net.JoinHostPort(bind, "0")
 	}
 	return net.ResolveTCPAddr(network, bind)
 }
 
-// keepAlive finds out within two minutes that nobody is there any more.
-var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 60 * time.Second, Interval: 10 * time.Second, Count: 6}
-
 // takeOver takes a socket out of the runtime's poller, which in the bulk path would be
 // woken for every segment, and arms it.
 func takeOver(nc net.Conn, idle time.Duration) (*Conn, error) {
-	fd, err := takeFD(nc)
+	defer nc.Close()
+	rc, err := nc.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	fd, err := sock.Dup(rc)
 	if err != nil {
 		return nil, err
 	}
@@ -199,7 +203,7 @@ func takeOver(nc net.Conn, idle time.Duration) (*Conn, error) {
 		c.Remote = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()).String()
 	}
 	if idle > 0 && e.kind == TCP {
-		if err := setUserTimeout(fd, idle); err != nil {
+		if err := sock.SetUserTimeout(fd, idle); err != nil {
 			e.Close()
 			return nil, err
 		}
@@ -209,20 +213,6 @@ func takeOver(nc net.Conn, idle time.Duration) (*Conn, error) {
 		return nil, err
 	}
 	return c, nil
-}
-
-// takeFD returns a descriptor of its own for nc's socket and closes nc.
-func takeFD(nc net.Conn) (int, error) {
-	defer nc.Close()
-	rc, err := nc.(syscall.Conn).SyscallConn()
-	if err != nil {
-		return -1, err
-	}
-	fd := -1
-	if cerr := rc.Control(func(f uintptr) { fd, err = unix.FcntlInt(f, unix.F_DUPFD_CLOEXEC, 0) }); cerr != nil {
-		return -1, cerr
-	}
-	return fd, os.NewSyscallError("fcntl", err)
 }
 
 func (c *Conn) String() string {

@@ -8,7 +8,7 @@ import (
 // Copy copies from src to dst until src ends and returns how many bytes were
 // delivered. It is io.Copy for *os.File, *net.TCPConn and *net.UnixConn on the best path
 // the kernel has for the pair, with a context instead of deadlines, which are not looked at.
-// It never closes or shuts down either end. Whoever closes one meanwhile waits until Copy
+// It never closes or shuts down either end. A Close meanwhile waits until Copy
 // returns, so a Copy is ended by its context and not by Close.
 func Copy(ctx context.Context, dst, src syscall.Conn) (int64, error) {
 	return new(Transfer).Copy(ctx, dst, src)
@@ -32,11 +32,11 @@ func (t *Transfer) CopyN(ctx context.Context, dst, src syscall.Conn, n int64) (i
 		return withFD(src, func(s int) error {
 			de, err := NewEndpoint(d)
 			if err != nil {
-				return &Error{Destination, err}
+				return &Error{"fstat", Destination, err}
 			}
 			se, err := NewEndpoint(s)
 			if err != nil {
-				return &Error{Source, err}
+				return &Error{"fstat", Source, err}
 			}
 			defer se.Verify()
 			copied, err = t.Move(ctx, de, se, n)
@@ -47,7 +47,7 @@ func (t *Transfer) CopyN(ctx context.Context, dst, src syscall.Conn, n int64) (i
 }
 
 // withFD runs f with c's descriptor, which stays open for as long as f runs even if
-// somebody closes c meanwhile.
+// c is closed meanwhile.
 func withFD(c syscall.Conn, f func(fd int) error) error {
 	rc, err := c.SyscallConn()
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zcp-go/zcp/transfer"
+	"github.com/zcp-go/zcp/transfer/internal/bed"
 )
 
 // crashEnv is ADDRESS WHAT for a process that TestCrash kills.
@@ -64,33 +65,33 @@ func crash(address, what string) error {
 func TestCrash(t *testing.T) {
 	for _, what := range []string{"sender", "sender that panics", "receiver", "receiver that panics"} {
 		t.Run(what, func(t *testing.T) {
-			l := must(transfer.Listen(bedContext(t), "tcp", "127.0.0.1:0"))(t)
+			l := bed.Must(transfer.Listen(bedContext(t), "tcp", "127.0.0.1:0"))(t)
 			defer l.Close()
-			cmd := exec.Command(must(os.Executable())(t))
+			cmd := exec.Command(bed.Must(os.Executable())(t))
 			cmd.Env = append(os.Environ(), crashEnv+"="+l.Addr().String()+" "+what)
-			in := must(cmd.StdinPipe())(t)
-			out := must(cmd.StdoutPipe())(t)
-			mustDo(t, cmd.Start())
+			in := bed.Must(cmd.StdinPipe())(t)
+			out := bed.Must(cmd.StdoutPipe())(t)
+			bed.MustDo(t, cmd.Start())
 			defer cmd.Wait()
-			c := must(l.Accept(bedContext(t)))(t)
+			c := bed.Must(l.Accept(bedContext(t)))(t)
 			defer c.Close()
-			data := noise(crashBytes, 30)
+			data := bed.Noise(crashBytes, 30)
 			die := func() {
-				must(io.ReadFull(out, make([]byte, 5)))(t)
+				bed.Must(io.ReadFull(out, make([]byte, 5)))(t)
 				if strings.HasSuffix(what, "panics") {
 					in.Close()
 				} else {
-					mustDo(t, cmd.Process.Kill())
+					bed.MustDo(t, cmd.Process.Kill())
 				}
 			}
 			var err error
 			if strings.HasPrefix(what, "sender") {
 				go in.Write(data)
 				to, r, _ := farSink(newPipe)(t)
-				d := drainAll(r, crashBytes, nil)
+				d := bed.DrainAll(r, crashBytes, nil)
 				var tr transfer.Transfer
 				done := moving(bedContext(t), &tr, to, c.Endpoint, -1)
-				until(t, "all bytes", func() bool { return d.n.Load() == crashBytes })
+				bed.Until(t, "all bytes", func() bool { return d.N.Load() == crashBytes })
 				die()
 				o := <-done
 				if err = o.err; o.n != crashBytes {
@@ -102,7 +103,7 @@ func TestCrash(t *testing.T) {
 				_, err = tr.Move(bedContext(t), c.Endpoint, src, -1)
 				die()
 				if err == nil {
-					_, err = tr.Finish(bedContext(t), c, patience)
+					_, err = tr.Finish(bedContext(t), c, bed.Patience)
 				}
 			}
 			var e *transfer.Error
@@ -130,26 +131,26 @@ func TestInheritedConn(t *testing.T) {
 			fd, other := newTCP(t)
 			peer := far(t, other)
 			defer unix.Close(fd)
-			mustDo(t, unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &had))
-			flags := must(unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0))(t)
-			conn := must(transfer.Inherited(fd, c.shared))(t)
-			if g := must(transfer.Linger(fd))(t); (g == unix.Linger{Onoff: 1}) != c.armed {
+			bed.MustDo(t, unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &had))
+			flags := bed.Must(unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0))(t)
+			conn := bed.Must(transfer.Inherited(fd, c.shared))(t)
+			if g := bed.Must(transfer.Linger(fd))(t); (g == unix.Linger{Onoff: 1}) != c.armed {
 				t.Errorf("SO_LINGER %v", g)
 			}
 			if c.orderly {
-				mustDo(t, conn.CloseOrderly())
+				bed.MustDo(t, conn.CloseOrderly())
 			} else {
-				mustDo(t, conn.Close())
+				bed.MustDo(t, conn.Close())
 			}
-			if g := must(transfer.Linger(fd))(t); g != had {
+			if g := bed.Must(transfer.Linger(fd))(t); g != had {
 				t.Errorf("SO_LINGER %v afterwards, was %v", g, had)
 			}
-			if now := must(unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0))(t); now != flags {
+			if now := bed.Must(unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0))(t); now != flags {
 				t.Errorf("flags %#x afterwards, were %#x", now, flags)
 			}
 			if c.peer == os.ErrDeadlineExceeded { // nothing happened to the connection
-				must(peer.Write([]byte("x")))(t)
-				must(unix.Read(fd, make([]byte, 1)))(t)
+				bed.Must(peer.Write([]byte("x")))(t)
+				bed.Must(unix.Read(fd, make([]byte, 1)))(t)
 				return
 			}
 			if n, err := peer.Read(make([]byte, 1)); n != 0 || !errors.Is(err, c.peer) {
@@ -166,18 +167,18 @@ func TestInheritListener(t *testing.T) {
 		if network == "unix" {
 			address = t.TempDir() + "/s"
 		}
-		ln := closed(t, must(net.Listen(network, address))(t))
-		f := closed(t, must(ln.(interface{ File() (*os.File, error) }).File())(t))
+		ln := closed(t, bed.Must(net.Listen(network, address))(t))
+		f := closed(t, bed.Must(ln.(interface{ File() (*os.File, error) }).File())(t))
 		fd := int(f.Fd()) // which makes it block, as an inherited one does
 		if !transfer.Listening(fd) {
 			t.Error("it does not listen")
 		}
-		l := must(transfer.InheritListener(fd))(t)
+		l := bed.Must(transfer.InheritListener(fd))(t)
 		c := dial(t, network, ln.Addr().String())
-		must(l.Accept(bedContext(t)))(t).Close()
+		bed.Must(l.Accept(bedContext(t)))(t).Close()
 		c.Close()
-		mustDo(t, l.Close())
-		if flags := must(unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0))(t); flags&unix.O_NONBLOCK != 0 {
+		bed.MustDo(t, l.Close())
+		if flags := bed.Must(unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0))(t); flags&unix.O_NONBLOCK != 0 {
 			t.Error("it blocks no more")
 		}
 		dial(t, network, ln.Addr().String()).Close() // it listens on, and a socket file is still there

@@ -12,18 +12,19 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zcp-go/zcp/transfer"
+	"github.com/zcp-go/zcp/transfer/internal/bed"
 )
 
 // TestDialBind dials from an address, alone and with a port.
 func TestDialBind(t *testing.T) {
-	ln := closed(t, must(net.Listen("tcp", "127.0.0.1:0"))(t))
-	free := closed(t, must(net.Listen("tcp", "127.0.0.3:0"))(t))
+	ln := closed(t, bed.Must(net.Listen("tcp", "127.0.0.1:0"))(t))
+	free := closed(t, bed.Must(net.Listen("tcp", "127.0.0.3:0"))(t))
 	port := free.Addr().(*net.TCPAddr).String()
 	free.Close()
 	for bind, want := range map[string]string{"127.0.0.2": "127.0.0.2:", port: port} {
 		d := transfer.Dialer{Bind: bind}
-		c := must(d.Dial(bedContext(t), "tcp", ln.Addr().String()))(t)
-		peer := closed(t, must(ln.Accept())(t))
+		c := bed.Must(d.Dial(bedContext(t), "tcp", ln.Addr().String()))(t)
+		peer := closed(t, bed.Must(ln.Accept())(t))
 		if got := peer.RemoteAddr().String(); !strings.HasPrefix(got, want) || c.Local != got || c.Remote != ln.Addr().String() {
 			t.Errorf("bound to %s, dialled from %s; local %s, remote %s", bind, got, c.Local, c.Remote)
 		}
@@ -38,10 +39,10 @@ func TestDialBind(t *testing.T) {
 // reserved returns an address on which nobody listens yet, and what makes somebody listen.
 func reserved(t testing.TB) (address string, listen func() error) {
 	t.Helper()
-	fd := must(unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0))(t)
+	fd := bed.Must(unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0))(t)
 	t.Cleanup(func() { unix.Close(fd) })
-	mustDo(t, unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
-	sa := must(unix.Getsockname(fd))(t).(*unix.SockaddrInet4)
+	bed.MustDo(t, unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	sa := bed.Must(unix.Getsockname(fd))(t).(*unix.SockaddrInet4)
 	return (&net.TCPAddr{IP: sa.Addr[:], Port: sa.Port}).String(), func() error { return unix.Listen(fd, 5) }
 }
 
@@ -57,21 +58,21 @@ func TestDialRetries(t *testing.T) {
 	if _, err := short.Dial(bedContext(t), "tcp", address); !errors.Is(err, unix.ECONNREFUSED) || time.Since(began) < short.RetryFor {
 		t.Error("the last error after the whole time is wanted:", err)
 	}
-	long := transfer.Dialer{RetryFor: patience}
-	time.AfterFunc(80*time.Millisecond, func() { mustDo(t, listen()) })
+	long := transfer.Dialer{RetryFor: bed.Patience}
+	time.AfterFunc(80*time.Millisecond, func() { bed.MustDo(t, listen()) })
 	c, err := long.Dial(bedContext(t), "tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.Close()
 	path := filepath.Join(t.TempDir(), "late")
-	time.AfterFunc(80*time.Millisecond, func() { closed(t, must(net.Listen("unix", path))(t)) })
+	time.AfterFunc(80*time.Millisecond, func() { closed(t, bed.Must(net.Listen("unix", path))(t)) })
 	if c, err = long.Dial(bedContext(t), "unix", path); err != nil {
 		t.Fatal(err)
 	}
 	c.Close()
 	began = time.Now()
-	if _, err := long.Dial(bedContext(t), "tcp", "127.0.0.1"); err == nil || time.Since(began) > patience/2 {
+	if _, err := long.Dial(bedContext(t), "tcp", "127.0.0.1"); err == nil || time.Since(began) > bed.Patience/2 {
 		t.Error("an address without a port is tried again and again:", err)
 	}
 }
@@ -79,11 +80,11 @@ func TestDialRetries(t *testing.T) {
 // deaf returns the address of a listener whose backlog is full, so that connecting hangs.
 func deaf(t testing.TB) string {
 	t.Helper()
-	fd := must(unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0))(t)
+	fd := bed.Must(unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0))(t)
 	t.Cleanup(func() { unix.Close(fd) })
-	mustDo(t, unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
-	mustDo(t, unix.Listen(fd, 0))
-	sa := must(unix.Getsockname(fd))(t).(*unix.SockaddrInet4)
+	bed.MustDo(t, unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	bed.MustDo(t, unix.Listen(fd, 0))
+	sa := bed.Must(unix.Getsockname(fd))(t).(*unix.SockaddrInet4)
 	address := (&net.TCPAddr{IP: sa.Addr[:], Port: sa.Port}).String()
 	for range 10 { // listen(2): one more than the backlog
 		c, err := net.DialTimeout("tcp", address, 50*time.Millisecond)
@@ -110,7 +111,7 @@ func TestDialEnds(t *testing.T) {
 	for name, address := range map[string]string{"in the attempt": silent, "between attempts": refusing} {
 		ctx, cancel := context.WithCancelCause(bedContext(t))
 		time.AfterFunc(30*time.Millisecond, func() { cancel(why) })
-		d := transfer.Dialer{RetryFor: patience}
+		d := transfer.Dialer{RetryFor: bed.Patience}
 		if _, err := d.Dial(ctx, "tcp", address); err != why {
 			t.Errorf("cancelled %s: %v", name, err)
 		}
@@ -120,25 +121,25 @@ func TestDialEnds(t *testing.T) {
 // TestPlainTCP sees that neither side speaks MPTCP, and that what was opened here is
 // armed until its orderly end.
 func TestPlainTCP(t *testing.T) {
-	l := must(transfer.Listen(bedContext(t), "tcp", "127.0.0.1:0"))(t)
+	l := bed.Must(transfer.Listen(bedContext(t), "tcp", "127.0.0.1:0"))(t)
 	defer l.Close()
 	for _, orderly := range []bool{true, false} {
 		a := dial(t, "tcp", l.Addr().String())
-		b := must(l.Accept(bedContext(t)))(t)
+		b := bed.Must(l.Accept(bedContext(t)))(t)
 		for _, c := range []*transfer.Conn{a, b} {
-			if p := must(unix.GetsockoptInt(c.FD(), unix.SOL_SOCKET, unix.SO_PROTOCOL))(t); p != unix.IPPROTO_TCP {
+			if p := bed.Must(unix.GetsockoptInt(c.FD(), unix.SOL_SOCKET, unix.SO_PROTOCOL))(t); p != unix.IPPROTO_TCP {
 				t.Errorf("protocol %d", p)
 			}
-			if g := must(transfer.Linger(c.FD()))(t); g.Onoff != 1 || g.Linger != 0 {
+			if g := bed.Must(transfer.Linger(c.FD()))(t); g.Onoff != 1 || g.Linger != 0 {
 				t.Errorf("SO_LINGER %v", g)
 			}
 		}
 		if orderly {
-			mustDo(t, a.CloseOrderly())
+			bed.MustDo(t, a.CloseOrderly())
 		} else {
-			mustDo(t, a.Close())
+			bed.MustDo(t, a.Close())
 		}
-		_, err := far(t, must(unix.FcntlInt(uintptr(b.FD()), unix.F_DUPFD_CLOEXEC, 0))(t)).Read(make([]byte, 1))
+		_, err := far(t, bed.Must(unix.FcntlInt(uintptr(b.FD()), unix.F_DUPFD_CLOEXEC, 0))(t)).Read(make([]byte, 1))
 		if got := !errors.Is(err, unix.ECONNRESET); got != orderly || err == nil {
 			t.Errorf("orderly %v: the peer reads %v", orderly, err)
 		}

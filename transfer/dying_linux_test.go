@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zcp-go/zcp/transfer"
+	"github.com/zcp-go/zcp/transfer/internal/bed"
 )
 
 // TestDyingSink reads a part and goes away. The error is the destination's, what was read
@@ -57,28 +58,28 @@ func goneAway(err error) bool {
 // whatIsLeft reads a source to its end, or to the size that it was given.
 func whatIsLeft(t testing.TB, e *transfer.Endpoint, size int64) []byte {
 	t.Helper()
-	fd := must(unix.FcntlInt(uintptr(e.FD()), unix.F_DUPFD_CLOEXEC, 0))(t)
+	fd := bed.Must(unix.FcntlInt(uintptr(e.FD()), unix.F_DUPFD_CLOEXEC, 0))(t)
 	if e.Kind().Socket() || e.Kind() == transfer.Pipe {
-		return must(io.ReadAll(far(t, fd)))(t)
+		return bed.Must(io.ReadAll(far(t, fd)))(t)
 	}
 	f := os.NewFile(uintptr(fd), "what is left")
 	defer f.Close()
 	if e.Kind() == transfer.Char {
 		return nil
 	}
-	return must(io.ReadAll(io.LimitReader(f, size-must(f.Seek(0, io.SeekCurrent))(t))))(t)
+	return bed.Must(io.ReadAll(io.LimitReader(f, size-bed.Must(f.Seek(0, io.SeekCurrent))(t))))(t)
 }
 
 // TestDyingSource breaks off after bytes that were acknowledged: they are delivered first.
 func TestDyingSource(t *testing.T) {
 	streams := func(src source, _ sink) bool { return src.streams() }
 	forPairs(t, streams, func(t *testing.T, src source, dst sink) {
-		data := noise(200003, 5)
+		data := bed.Noise(200003, 5)
 		from, w := src.open(t, nil)
 		to, r, stored := dst.open(t)
-		var d *drain
+		var d *bed.Drain
 		if r != nil {
-			d = drainAll(r, len(data), nil)
+			d = bed.DrainAll(r, len(data), nil)
 		}
 		var tr transfer.Transfer
 		done := moving(bedContext(t), &tr, to, from, -1)
@@ -93,7 +94,7 @@ func TestDyingSource(t *testing.T) {
 		}
 		got := data
 		if d != nil {
-			got, _ = d.wait()
+			got, _ = d.Wait()
 		} else if stored != nil {
 			got = stored(len(data))
 		}
@@ -107,7 +108,7 @@ func TestDyingSource(t *testing.T) {
 func breakOff(t testing.TB, tr *transfer.Transfer, from *transfer.Endpoint, w *os.File, n int64) {
 	t.Helper()
 	defer w.Close()
-	rc := must(w.SyscallConn())(t)
+	rc := bed.Must(w.SyscallConn())(t)
 	check := func(f func(fd int) error) {
 		if err := rc.Control(func(fd uintptr) {
 			if err := f(int(fd)); err != nil {
@@ -119,8 +120,8 @@ func breakOff(t testing.TB, tr *transfer.Transfer, from *transfer.Endpoint, w *o
 	}
 	switch from.Kind() {
 	case transfer.TCP:
-		check(func(fd int) error { dies(t, fd); return nil })
-		until(t, "acknowledgement", func() (acked bool) {
+		check(func(fd int) error { bed.Dies(t, fd); return nil })
+		bed.Until(t, "acknowledgement", func() (acked bool) {
 			check(func(fd int) error {
 				out, err := unix.IoctlGetInt(fd, unix.SIOCOUTQ)
 				acked = out == 0
@@ -133,6 +134,6 @@ func breakOff(t testing.TB, tr *transfer.Transfer, from *transfer.Endpoint, w *o
 			t.Fatal(err)
 		}
 	case transfer.Terminal: // what its reader has not taken is dropped when it hangs up
-		until(t, "the terminal to be read", func() bool { return tr.Stats.Bytes.Load() == n })
+		bed.Until(t, "the terminal to be read", func() bool { return tr.Stats.Bytes.Load() == n })
 	}
 }

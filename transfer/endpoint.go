@@ -6,6 +6,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/transfer/internal/sock"
 )
 
 // Kind says what a descriptor is, as far as the choice of a path needs to know.
@@ -54,7 +56,7 @@ type Endpoint struct {
 // fails with what fstat(2) says, and for directories.
 func NewEndpoint(fd int) (*Endpoint, error) {
 	var st unix.Stat_t
-	if err := ignoringEINTR(func() error { return unix.Fstat(fd, &st) }); err != nil {
+	if err := sock.Retry(func() error { return unix.Fstat(fd, &st) }); err != nil {
 		return nil, os.NewSyscallError("fstat", err)
 	}
 	e := &Endpoint{fd: fd, dev: uint64(st.Dev), ino: st.Ino, rdev: uint64(st.Rdev)}
@@ -104,6 +106,19 @@ func Own(fd int) (*Endpoint, error) {
 		e.nonblock = true
 	}
 	return e, nil
+}
+
+// Socket returns the endpoint of a connected socket that the caller opened and that never
+// waits. Every call on it is a raw one, see rawcall_linux.go: it is for event loops.
+func Socket(fd int, kind Kind) Endpoint {
+	return Endpoint{fd: fd, kind: kind, nonblock: true, owned: true, raw: true}
+}
+
+// Disown closes nothing: it returns the descriptor of an endpoint that its driver closes itself.
+func (e *Endpoint) Disown() int {
+	fd := e.fd
+	e.fd = -1
+	return fd
 }
 
 // Inherit returns an endpoint for a descriptor that the process was born with.
@@ -197,14 +212,6 @@ func (e *Endpoint) Size() int64 {
 
 func (e *Endpoint) String() string { return fmt.Sprintf("%s fd %d", e.kind, e.fd) }
 
-func ignoringEINTR(f func() error) error {
-	for {
-		if err := f(); err != unix.EINTR {
-			return err
-		}
-	}
-}
-
 func socketKind(fd int) Kind {
 	typ, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
 	if err != nil || typ != unix.SOCK_STREAM {
@@ -230,4 +237,14 @@ func (e *Endpoint) FileSize() int64 {
 		return 0
 	}
 	return st.Size
+}
+
+// Unacked returns how many bytes of a socket's stream the peer's kernel has not
+// acknowledged (TCP) or the peer has not read (Unix), as SIOCOUTQ tells. Our FIN counts
+// as one byte in it. It is 0 for everything else.
+func (e *Endpoint) Unacked() (int64, error) {
+	if !e.kind.Socket() {
+		return 0, nil
+	}
+	return sock.Unacked(e.fd)
 }

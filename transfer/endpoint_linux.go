@@ -1,13 +1,17 @@
 package transfer
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/transfer/internal/sock"
+)
 
 // pseudoFile tells whether fd lies on a file system whose files are computed when
 // they are read: their size is a fiction and splice is refused by many of them
 // (kernel-measured: /proc seq files are EINVAL, sysfs says 4096 bytes and gives 6).
 func pseudoFile(fd int) bool {
 	var st unix.Statfs_t
-	if ignoringEINTR(func() error { return unix.Fstatfs(fd, &st) }) != nil {
+	if sock.Retry(func() error { return unix.Fstatfs(fd, &st) }) != nil {
 		return false
 	}
 	switch int64(st.Type) {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/zcp-go/zcp/transfer"
+	"github.com/zcp-go/zcp/transfer/internal/bed"
 )
 
 // A source opens something to take data from. Where somebody has to write the data
@@ -85,13 +86,13 @@ func farSink(pair func(testing.TB) (r, w int)) func(testing.TB) (*transfer.Endpo
 // newTerminal returns both ends of a terminal that changes no byte on its way.
 func newTerminal(t testing.TB) (slave, master int) {
 	t.Helper()
-	master = must(unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0))(t)
+	master = bed.Must(unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0))(t)
 	if err := unix.IoctlSetPointerInt(master, unix.TIOCSPTLCK, 0); err != nil {
 		t.Fatal(err)
 	}
-	n := must(unix.IoctlGetInt(master, unix.TIOCGPTN))(t)
-	slave = must(unix.Open("/dev/pts/"+strconv.Itoa(n), unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0))(t)
-	must(term.MakeRaw(slave))(t)
+	n := bed.Must(unix.IoctlGetInt(master, unix.TIOCGPTN))(t)
+	slave = bed.Must(unix.Open("/dev/pts/"+strconv.Itoa(n), unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0))(t)
+	bed.Must(term.MakeRaw(slave))(t)
 	return slave, master
 }
 
@@ -106,7 +107,7 @@ func fileWith(t testing.TB, data []byte) string {
 
 func openFor(t testing.TB, path string, flags int) *transfer.Endpoint {
 	t.Helper()
-	return own(t, must(unix.Open(path, flags|unix.O_CLOEXEC, 0o644))(t))
+	return own(t, bed.Must(unix.Open(path, flags|unix.O_CLOEXEC, 0o644))(t))
 }
 
 func fileSource(t testing.TB, data []byte) (*transfer.Endpoint, *os.File) {
@@ -131,9 +132,9 @@ func pathSource(path string) func(testing.TB, []byte) (*transfer.Endpoint, *os.F
 
 // memfdSource is a file that was made and written by the process itself: it has no name and a writer.
 func memfdSource(t testing.TB, data []byte) (*transfer.Endpoint, *os.File) {
-	fd := must(unix.MemfdCreate("source", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING))(t)
+	fd := bed.Must(unix.MemfdCreate("source", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING))(t)
 	for done := 0; done < len(data); {
-		done += must(unix.Pwrite(fd, data[done:], int64(done)))(t)
+		done += bed.Must(unix.Pwrite(fd, data[done:], int64(done)))(t)
 	}
 	return own(t, fd), nil
 }
@@ -142,14 +143,14 @@ func fileSink(flags int) func(testing.TB) (*transfer.Endpoint, *os.File, func(in
 	return func(t testing.TB) (*transfer.Endpoint, *os.File, func(int) []byte) {
 		path := filepath.Join(t.TempDir(), "sink")
 		e := openFor(t, path, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|flags)
-		return e, nil, func(int) []byte { return must(os.ReadFile(path))(t) }
+		return e, nil, func(int) []byte { return bed.Must(os.ReadFile(path))(t) }
 	}
 }
 
 func memfdSink(t testing.TB) (*transfer.Endpoint, *os.File, func(int) []byte) {
-	fd := must(unix.MemfdCreate("sink", unix.MFD_CLOEXEC))(t)
+	fd := bed.Must(unix.MemfdCreate("sink", unix.MFD_CLOEXEC))(t)
 	path := "/proc/self/fd/" + strconv.Itoa(fd)
-	return own(t, fd), nil, func(int) []byte { return must(os.ReadFile(path))(t) }
+	return own(t, fd), nil, func(int) []byte { return bed.Must(os.ReadFile(path))(t) }
 }
 
 func nullSink(t testing.TB) (*transfer.Endpoint, *os.File, func(int) []byte) {
@@ -158,9 +159,9 @@ func nullSink(t testing.TB) (*transfer.Endpoint, *os.File, func(int) []byte) {
 
 func blockSource(t testing.TB, data []byte) (*transfer.Endpoint, *os.File) {
 	dev := loopDevice(t, 0)
-	f := must(os.OpenFile(dev, os.O_WRONLY, 0))(t)
+	f := bed.Must(os.OpenFile(dev, os.O_WRONLY, 0))(t)
 	defer f.Close()
-	must(f.Write(data))(t)
+	bed.Must(f.Write(data))(t)
 	return openFor(t, dev, unix.O_RDONLY), nil
 }
 
@@ -168,10 +169,10 @@ func blockSink(t testing.TB) (*transfer.Endpoint, *os.File, func(int) []byte) {
 	dev := loopDevice(t, 1)
 	e := openFor(t, dev, unix.O_WRONLY)
 	return e, nil, func(n int) []byte {
-		f := must(os.Open(dev))(t)
+		f := bed.Must(os.Open(dev))(t)
 		defer f.Close()
 		b := make([]byte, n)
-		must(io.ReadFull(f, b))(t)
+		bed.Must(io.ReadFull(f, b))(t)
 		return b
 	}
 }
@@ -186,7 +187,7 @@ func loopDevice(t testing.TB, which int) string {
 	t.Helper()
 	path, err := loopDevices[which]()
 	if err != nil {
-		skipLoudly(t, "no block device to be had: "+err.Error())
+		bed.SkipLoudly(t, "no block device to be had: "+err.Error())
 	}
 	return path
 }

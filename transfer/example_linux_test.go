@@ -42,5 +42,5 @@ func ExampleTransfer() {
 	fmt.Println(err)
 	// Output:
 	// 12 <nil> 12
-	// destination: no space left on device
+	// write destination: no space left on device
 }

@@ -1,35 +1,9 @@
 package transfer
 
-import (
-	"context"
-	"net/netip"
-	"time"
-)
+import "github.com/zcp-go/zcp/transfer/internal/sock"
 
 // Linger is SO_LINGER as a socket carries it now.
-var Linger = getLinger
-
-// Pollers are what a relay's loops can wait with: epoll, and the poll(2) of other systems.
-var Pollers = map[string]func(*Relay){
-	"epoll": func(*Relay) {},
-	"poll":  func(r *Relay) { r.newPoller = newPollSet },
-}
-
-// LooksSoon makes a relay ask the slow questions of a connection early.
-func LooksSoon(r *Relay) { r.firstLook = 20 * time.Millisecond }
-
-// Resolves makes the name of a relay's target have these addresses.
-func Resolves(addrs ...netip.AddrPort) func(*Relay) {
-	return LooksUp(func(context.Context) ([]netip.AddrPort, error) { return addrs, nil })
-}
-
-// LooksUp makes a relay find its target by f.
-func LooksUp(f func(context.Context) ([]netip.AddrPort, error)) func(*Relay) {
-	return func(r *Relay) { r.lookUp = f }
-}
-
-// MostLookups is how many lookups a relay has under way at once.
-const MostLookups = mostLookups
+var Linger = sock.GetLinger
 
 // CloseIdlePipes closes the pipes that the process keeps for the next one.
 var CloseIdlePipes = defaultPool.CloseIdle

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/transfer/internal/sock"
 )
 
 // A Delivery says how a connection ended on which everything was sent and acknowledged.
@@ -26,17 +28,17 @@ const (
 // dies of a full disk has acknowledged, too.
 func (t *Transfer) Finish(ctx context.Context, c *Conn, linger time.Duration) (Delivery, error) {
 	defer t.wake.on(ctx)()
-	t.meet(c.Endpoint)
+	t.resetPeer(c.Endpoint)
 	t.pump.dst, t.pump.src = c.Endpoint, nil
-	if err := t.hearOut(); err != nil {
+	if err := t.drainReceive(); err != nil {
 		return 0, err
 	}
 	early := t.peerEnded
 	if err := unix.Shutdown(c.fd, unix.SHUT_WR); err != nil {
-		if serr := socketError(c.fd); serr != nil {
+		if serr := sock.Error(c.fd); serr != nil {
 			err = serr
 		}
-		return 0, &Error{Destination, err}
+		return 0, &Error{"shutdown", Destination, err}
 	}
 	c.ended.Store(true)
 	t.Stats.wait(Destination, time.Now())
@@ -44,20 +46,20 @@ func (t *Transfer) Finish(ctx context.Context, c *Conn, linger time.Duration) (D
 	return t.awaitEnd(ctx, c, early, linger)
 }
 
-// hearOut reads what the peer has sent so far, though not for ever if it goes on and on.
-// After the peer's end nothing is wanted from it any more but its reset: whoever has ended
+// drainReceive reads what the peer has sent so far, though not for ever if it goes on and on.
+// After the peer's end nothing is wanted from it any more but its reset: a peer that has ended
 // its direction and dies with bytes unread is heard of in no other way, for SIOCOUTQ
 // does not go to 0 then (measured).
-func (t *Transfer) hearOut() error {
+func (t *Transfer) drainReceive() error {
 	for range 16 {
 		if t.peerEnded {
-			return t.lastWord()
+			return t.pendingError()
 		}
 		n, end, err := drop(t.pump.dst.fd)
 		t.Stats.Dropped.Add(n)
 		t.peerEnded = end
 		if err != nil {
-			return &Error{Destination, err}
+			return &Error{"read", Destination, err}
 		}
 		if n == 0 && !end {
 			break
@@ -67,20 +69,20 @@ func (t *Transfer) hearOut() error {
 }
 
 // awaitEnd waits for the acknowledgement of everything and for the peer's end. The
-// kernel wakes nobody for the last acknowledgement, so it is asked again at growing intervals.
+// kernel wakes no waiter for the last acknowledgement, so it is asked again at growing intervals.
 func (t *Transfer) awaitEnd(ctx context.Context, c *Conn, early bool, linger time.Duration) (Delivery, error) {
 	now := time.Now()
 	moved, last, ackedAt := now, int64(-1), time.Time{}
 	for pause := time.Millisecond; ; now = time.Now() {
 		ended := t.peerEnded
-		if err := t.hearOut(); err != nil {
+		if err := t.drainReceive(); err != nil {
 			return 0, err
 		}
 		out, err := c.Endpoint.Unacked() // with our FIN
 		if err != nil {
-			return 0, &Error{Destination, err}
+			return 0, &Error{"ioctl", Destination, err}
 		}
-		// Whoever ends after it has read our end acknowledges all of it in that very segment.
+		// A peer that ends after it has read our end acknowledges all of it in that very segment.
 		early = early || !ended && t.peerEnded && out > 0
 		if out != last {
 			moved, last, pause = now, out, time.Millisecond
@@ -92,17 +94,17 @@ func (t *Transfer) awaitEnd(ctx context.Context, c *Conn, early bool, linger tim
 			}
 			switch {
 			case early:
-				return PeerClosedEarly, t.lastWord()
+				return PeerClosedEarly, t.pendingError()
 			case t.peerEnded:
-				return PeerClosed, t.lastWord()
+				return PeerClosed, t.pendingError()
 			case now.Sub(ackedAt) >= linger:
 				return PeerStayedOpen, nil
 			}
 			pause = linger - now.Sub(ackedAt)
 		} else if t.Idle > 0 && now.Sub(moved) >= t.Idle {
 			return 0, ErrIdle
-		} else if t.silence.gone(c.fd, now) && c.kind == TCP {
-			return 0, &Error{Destination, ErrPeerGone}
+		} else if t.silence.Gone(c.fd, now) && c.kind == TCP {
+			return 0, &Error{"poll", Destination, ErrPeerGone}
 		}
 		if err := t.sleepOn(ctx, c.fd, pause); err != nil {
 			return 0, err
@@ -111,30 +113,21 @@ func (t *Transfer) awaitEnd(ctx context.Context, c *Conn, early bool, linger tim
 	}
 }
 
-// lastWord asks for an error that came after the peer's end: a peer that closes with
+// pendingError asks for an error that came after the peer's end: a peer that closes with
 // bytes unread sends a reset after its FIN.
-func (t *Transfer) lastWord() error {
-	if err := socketError(t.pump.dst.fd); err != nil {
-		return &Error{Destination, err}
+func (t *Transfer) pendingError() error {
+	if err := sock.Error(t.pump.dst.fd); err != nil {
+		return &Error{"poll", Destination, err}
 	}
 	return nil
 }
 
-// sleepOn waits for the peer to say something, for cancellation, or for d to pass.
+// sleepOn waits for the peer to send something, or for d to pass.
 func (t *Transfer) sleepOn(ctx context.Context, fd int, d time.Duration) error {
-	if len(t.leases) > 0 {
-		d = min(d, leaseTick)
-	}
-	fds := []unix.PollFd{{Fd: int32(t.wake.fd()), Events: unix.POLLIN}, {Fd: -1}}
+	in := interest{fd: -1, until: time.Now().Add(d), bound: true, deaf: true}
 	if !t.peerEnded {
-		fds[1] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
+		in.fd, in.events = fd, unix.POLLIN
 	}
-	if _, err := pollFor(fds, t.wake.atMost(max(d, 0))); err != nil && err != unix.EINTR {
-		return err
-	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	t.checkLeases()
-	return nil
+	_, err := t.wait(ctx, in)
+	return err
 }

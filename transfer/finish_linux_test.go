@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zcp-go/zcp/transfer"
+	"github.com/zcp-go/zcp/transfer/internal/bed"
 )
 
 // A peer is somebody else's program at the other end of a connection.
@@ -28,12 +29,12 @@ func meet(t testing.TB, network string) (*transfer.Conn, *peer) {
 	if network == "unix" {
 		address = filepath.Join(t.TempDir(), "sock")
 	}
-	ln := must(net.Listen(network, address))(t)
+	ln := bed.Must(net.Listen(network, address))(t)
 	defer ln.Close()
 	c := dial(t, network, ln.Addr().String())
-	nc := must(ln.Accept())(t)
+	nc := bed.Must(ln.Accept())(t)
 	t.Cleanup(func() { nc.Close() })
-	if err := nc.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := nc.SetDeadline(time.Now().Add(bed.Patience)); err != nil {
 		t.Fatal(err)
 	}
 	return c, &peer{nc, t, c}
@@ -42,7 +43,7 @@ func meet(t testing.TB, network string) (*transfer.Conn, *peer) {
 func dial(t testing.TB, network, address string) *transfer.Conn {
 	t.Helper()
 	var d transfer.Dialer
-	c := must(d.Dial(bedContext(t), network, address))(t)
+	c := bed.Must(d.Dial(bedContext(t), network, address))(t)
 	t.Cleanup(func() { c.Close() })
 	return c
 }
@@ -52,7 +53,7 @@ func (p *peer) closeWrite() {
 	if err := p.Conn.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
 		p.t.Error(err)
 	}
-	until(p.t, "the arrival of the peer's end", func() bool {
+	bed.Until(p.t, "the arrival of the peer's end", func() bool {
 		n, err := unix.Poll([]unix.PollFd{{Fd: int32(p.our.FD()), Events: unix.POLLRDHUP}}, 0)
 		return n == 1 && err == nil
 	})
@@ -92,9 +93,9 @@ func TestFinish(t *testing.T) {
 		err   error
 	}{
 		{name: "reads all and closes", peer: func(p *peer) { p.readAll(); p.Close() }, want: transfer.PeerClosed},
-		{name: "reads all, answers and closes", peer: func(p *peer) { p.readAll(); must(p.Write(noise(50000, 1)))(p.t); p.Close() }, want: transfer.PeerClosed},
+		{name: "reads all, answers and closes", peer: func(p *peer) { p.readAll(); bed.Must(p.Write(bed.Noise(50000, 1)))(p.t); p.Close() }, want: transfer.PeerClosed},
 		{name: "ended its direction before", peer: func(p *peer) { p.closeWrite() }, early: true, want: transfer.PeerClosedEarly},
-		{name: "spoke and ended its direction before", peer: func(p *peer) { must(p.Write(noise(50000, 1)))(p.t); p.closeWrite() }, early: true, want: transfer.PeerClosedEarly},
+		{name: "spoke and ended its direction before", peer: func(p *peer) { bed.Must(p.Write(bed.Noise(50000, 1)))(p.t); p.closeWrite() }, early: true, want: transfer.PeerClosedEarly},
 		{name: "reads all and stays", peer: func(p *peer) { p.readAll() }, want: transfer.PeerStayedOpen},
 		{name: "reads all and talks on", peer: func(p *peer) { p.readAll(); go talk(p) }, want: transfer.PeerStayedOpen},
 		{name: "talks all the time", peer: func(p *peer) { go talk(p); p.readAll() }, want: transfer.PeerStayedOpen},
@@ -148,7 +149,7 @@ func talk(p *peer) {
 func sendAndFinish(t testing.TB, tr *transfer.Transfer, c *transfer.Conn, linger time.Duration) (transfer.Delivery, error) {
 	t.Helper()
 	ctx := bedContext(t)
-	src, _ := fileSource(t, noise(payload, 7))
+	src, _ := fileSource(t, bed.Noise(payload, 7))
 	if n, err := tr.Move(ctx, c.Endpoint, src, -1); err != nil {
 		return 0, err
 	} else if n != payload {
@@ -160,11 +161,11 @@ func sendAndFinish(t testing.TB, tr *transfer.Transfer, c *transfer.Conn, linger
 // TestNeverAccepted sends to somebody who dies with the connection in its backlog:
 // the kernel has acknowledged every byte, and nobody has read one.
 func TestNeverAccepted(t *testing.T) {
-	ln := must(net.Listen("tcp", "127.0.0.1:0"))(t)
+	ln := bed.Must(net.Listen("tcp", "127.0.0.1:0"))(t)
 	c := dial(t, "tcp", ln.Addr().String())
 	pr, pw := newPipe(t)
 	src, w := own(t, pr), far(t, pw)
-	must(w.Write(noise(1000, 1)))(t)
+	bed.Must(w.Write(bed.Noise(1000, 1)))(t)
 	w.Close()
 	var tr transfer.Transfer
 	ctx := bedContext(t)
@@ -172,10 +173,10 @@ func TestNeverAccepted(t *testing.T) {
 		t.Fatal(n, err)
 	}
 	go func() {
-		until(t, "the end of the acknowledgements", func() bool { return tr.Stats.AllAcked.Load() != 0 })
+		bed.Until(t, "the end of the acknowledgements", func() bool { return tr.Stats.AllAcked.Load() != 0 })
 		ln.Close()
 	}()
-	_, err := tr.Finish(ctx, c, patience)
+	_, err := tr.Finish(ctx, c, bed.Patience)
 	var e *transfer.Error
 	if !errors.As(err, &e) || e.Side != transfer.Destination || e.Err != unix.ECONNRESET {
 		t.Errorf("got %v, want ECONNRESET", err)
@@ -191,7 +192,7 @@ func TestEarlyPeerBreaksOff(t *testing.T) {
 			smallReceiver(t, p, conn)
 			p.closeWrite()
 			tr := transfer.Transfer{Discard: true}
-			src, _ := fileSource(t, noise(150000, 7))
+			src, _ := fileSource(t, bed.Noise(150000, 7))
 			ctx := bedContext(t)
 			if n, err := tr.Move(ctx, conn.Endpoint, src, -1); err != nil || n != 150000 {
 				t.Fatal(n, err)
@@ -201,7 +202,7 @@ func TestEarlyPeerBreaksOff(t *testing.T) {
 				p.read(1000)
 				p.reset()
 			}()
-			got, err := tr.Finish(ctx, conn, patience)
+			got, err := tr.Finish(ctx, conn, bed.Patience)
 			var e *transfer.Error
 			if !errors.As(err, &e) || e.Side != transfer.Destination {
 				t.Errorf("got %v, %v, want a reset", got, err)
@@ -229,12 +230,12 @@ func TestTwoPeers(t *testing.T) {
 	first, p := meet(t, "tcp")
 	p.closeWrite()
 	go p.readAll()
-	if got, err := sendAndFinish(t, &tr, first, patience); got != transfer.PeerClosedEarly || err != nil {
+	if got, err := sendAndFinish(t, &tr, first, bed.Patience); got != transfer.PeerClosedEarly || err != nil {
 		t.Errorf("the first: %v, %v", got, err)
 	}
 	second, p := meet(t, "tcp")
 	go func() { p.readAll(); p.Close() }()
-	if got, err := sendAndFinish(t, &tr, second, patience); got != transfer.PeerClosed || err != nil {
+	if got, err := sendAndFinish(t, &tr, second, bed.Patience); got != transfer.PeerClosed || err != nil {
 		t.Errorf("the second: %v, %v", got, err)
 	}
 }
@@ -260,7 +261,7 @@ func TestFinishIsCancelled(t *testing.T) {
 				smallReceiver(t, p, conn)
 			}
 			tr := transfer.Transfer{Discard: true}
-			src, _ := fileSource(t, noise(150000, 7))
+			src, _ := fileSource(t, bed.Noise(150000, 7))
 			ctx, cancel := context.WithCancelCause(bedContext(t))
 			if n, err := tr.Move(ctx, conn.Endpoint, src, -1); n != 150000 || err != nil {
 				t.Fatal(n, err)
@@ -268,11 +269,11 @@ func TestFinishIsCancelled(t *testing.T) {
 			go func() {
 				waitsFor(t, &tr, transfer.Destination)
 				if c.read {
-					until(t, "the acknowledgements", func() bool { return tr.Stats.AllAcked.Load() != 0 })
+					bed.Until(t, "the acknowledgements", func() bool { return tr.Stats.AllAcked.Load() != 0 })
 				}
 				cancel(why)
 			}()
-			if got, err := tr.Finish(ctx, conn, patience); err != why {
+			if got, err := tr.Finish(ctx, conn, bed.Patience); err != why {
 				t.Errorf("got %v, %v", got, err)
 			}
 			conn.CloseOrderly() // or the peer hears of a reset

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zcp-go/zcp/transfer"
+	"github.com/zcp-go/zcp/transfer/internal/bed"
 )
 
 // smallDisk mounts a file system of size bytes in memory, or skips the test.
@@ -18,9 +19,9 @@ func smallDisk(t testing.TB, size string) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
-		skipLoudly(t, "no file system may be mounted: "+err.Error())
+		bed.SkipLoudly(t, "no file system may be mounted: "+err.Error())
 	}
-	t.Cleanup(func() { mustDo(t, unix.Unmount(dir, unix.MNT_DETACH)) })
+	t.Cleanup(func() { bed.MustDo(t, unix.Unmount(dir, unix.MNT_DETACH)) })
 	return dir
 }
 
@@ -50,7 +51,7 @@ func TestDiskFillsUp(t *testing.T) {
 				if !errors.As(err, &e) || e.Side != transfer.Destination || e.Err != unix.ENOSPC {
 					t.Errorf("got %v, want ENOSPC of the destination", err)
 				}
-				got := must(os.ReadFile(path))(t)
+				got := bed.Must(os.ReadFile(path))(t)
 				if n != int64(len(got)) || n == 0 || !bytes.HasPrefix(data, got) {
 					t.Errorf("%d bytes are said to be delivered, %d are there", n, len(got))
 				}
@@ -69,7 +70,7 @@ func TestDiskFillsUp(t *testing.T) {
 // TestDeviceEnds writes to a block device until there is no more of it.
 func TestDeviceEnds(t *testing.T) {
 	dev := openFor(t, loopDevice(t, 1), unix.O_WRONLY)
-	must(unix.Seek(dev.FD(), loopSize-200000, io.SeekStart))(t)
+	bed.Must(unix.Seek(dev.FD(), loopSize-200000, io.SeekStart))(t)
 	zero := openFor(t, "/dev/zero", unix.O_RDONLY)
 	n, err := new(transfer.Transfer).Move(bedContext(t), dev, zero, -1)
 	var e *transfer.Error

@@ -5,6 +5,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/transfer/internal/sock"
 )
 
 // A stamp is what tells one state of a file from another without reading it.
@@ -15,7 +17,7 @@ type stamp struct {
 
 func (e *Endpoint) stamp() (stamp, error) {
 	var st unix.Statx_t
-	err := ignoringEINTR(func() error {
+	err := sock.Retry(func() error {
 		return unix.Statx(e.fd, "", unix.AT_EMPTY_PATH, unix.STATX_SIZE|unix.STATX_MTIME|unix.STATX_CTIME, &st)
 	})
 	return stamp{int64(st.Size), st.Mtime, st.Ctime}, err
@@ -78,7 +80,7 @@ func anonymousMemory(fd int) bool {
 		return false // not in memory; an unlinked file on a disk counts its writers
 	}
 	var st unix.Stat_t
-	return ignoringEINTR(func() error { return unix.Fstat(fd, &st) }) != nil || st.Nlink == 0
+	return sock.Retry(func() error { return unix.Fstat(fd, &st) }) != nil || st.Nlink == 0
 }
 
 // cannotChange tells whether fd is a memfd sealed against writing or lies on a read-only file system.
@@ -87,7 +89,7 @@ func cannotChange(fd int) bool {
 		return seals&unix.F_SEAL_WRITE != 0 && seals&unix.F_SEAL_SHRINK != 0
 	}
 	var st unix.Statfs_t
-	if ignoringEINTR(func() error { return unix.Fstatfs(fd, &st) }) != nil {
+	if sock.Retry(func() error { return unix.Fstatfs(fd, &st) }) != nil {
 		return false
 	}
 	switch int64(st.Type) { // a read-only mount of these has no writer anywhere; a remote or bind mount may have
@@ -184,7 +186,7 @@ func (e *Endpoint) sameAsSent() bool {
 	b := buffers.Get().(*[]byte)
 	defer buffers.Put(b)
 	for left, at := g.summed, g.start; left > 0; {
-		n, err := ignoringEINTRn(func() (int, error) { return unix.Pread(e.fd, (*b)[:min(left, copyBuffer)], at) })
+		n, err := sock.RetryN(func() (int, error) { return unix.Pread(e.fd, (*b)[:min(left, copyBuffer)], at) })
 		if err != nil || n == 0 {
 			return false
 		}

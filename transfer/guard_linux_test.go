@@ -13,15 +13,16 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zcp-go/zcp/transfer"
+	"github.com/zcp-go/zcp/transfer/internal/bed"
 )
 
 // overwrite changes every byte of a file in place.
 func overwrite(t testing.TB, path string) {
 	t.Helper()
-	f := must(os.OpenFile(path, os.O_WRONLY, 0))(t)
+	f := bed.Must(os.OpenFile(path, os.O_WRONLY, 0))(t)
 	defer f.Close()
-	size := must(f.Seek(0, io.SeekEnd))(t)
-	must(f.WriteAt(bytes.Repeat([]byte{'!'}, int(size)), 0))(t)
+	size := bed.Must(f.Seek(0, io.SeekEnd))(t)
+	bed.Must(f.WriteAt(bytes.Repeat([]byte{'!'}, int(size)), 0))(t)
 }
 
 // wrote tells how many bytes took the kernel's paths, and how many went through memory.
@@ -35,9 +36,9 @@ func wrote(tr *transfer.Transfer) (kernel, memory int64) {
 func readUntilMoved(t testing.TB, tr *transfer.Transfer, r *os.File, done <-chan outcome) (got []byte) {
 	t.Helper()
 	b := make([]byte, 5000)
-	until(t, "the transfer to end", func() bool {
+	bed.Until(t, "the transfer to end", func() bool {
 		if side, _ := tr.Stats.Waiting(); len(done) == 0 && side == transfer.Destination {
-			n := must(r.Read(b))(t)
+			n := bed.Must(r.Read(b))(t)
 			got = append(got, b[:n]...)
 		}
 		return len(done) > 0
@@ -66,14 +67,14 @@ func TestNothingOfTheFileStaysInThePipe(t *testing.T) {
 		{"two bytes more", pipeSize + 4098, true, false, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			data := noise(c.size, 11)
+			data := bed.Noise(c.size, 11)
 			path := fileWith(t, data)
 			if c.writer {
-				defer must(os.OpenFile(path, os.O_WRONLY, 0))(t).Close()
+				defer bed.Must(os.OpenFile(path, os.O_WRONLY, 0))(t).Close()
 			}
 			src := openFor(t, path, unix.O_RDONLY)
 			if !c.owned {
-				src = must(transfer.Inherit(src.FD()))(t)
+				src = bed.Must(transfer.Inherit(src.FD()))(t)
 			}
 			dst, r, _ := farSink(newPipe)(t)
 			tr := transfer.Transfer{PipeSize: pipeSize}
@@ -87,7 +88,7 @@ func TestNothingOfTheFileStaysInThePipe(t *testing.T) {
 			}
 			overwrite(t, path)
 			dst.Close()
-			got = append(got, must(io.ReadAll(r))(t)...)
+			got = append(got, bed.Must(io.ReadAll(r))(t)...)
 			if !bytes.Equal(got, data) {
 				t.Errorf("the reader got what was written after the end (%d bytes)", len(got))
 			}
@@ -102,22 +103,22 @@ func TestNothingOfTheFileStaysInThePipe(t *testing.T) {
 // TestReaderGrowsThePipe lets the reader make the pipe larger than it was when the transfer
 // began: more of the file is copied then, and still nothing of it stays in the pipe.
 func TestReaderGrowsThePipe(t *testing.T) {
-	data := noise(16*pipeSize+11, 17)
+	data := bed.Noise(16*pipeSize+11, 17)
 	path := fileWith(t, data)
 	src := openFor(t, path, unix.O_RDONLY)
 	dst, r, _ := farSink(newPipe)(t)
 	tr := transfer.Transfer{PipeSize: pipeSize}
 	done := moving(bedContext(t), &tr, dst, src, -1)
 	waitsFor(t, &tr, transfer.Destination)
-	raw := must(r.SyscallConn())(t)
-	mustDo(t, raw.Control(func(fd uintptr) { must(unix.FcntlInt(fd, unix.F_SETPIPE_SZ, 4*pipeSize))(t) }))
+	raw := bed.Must(r.SyscallConn())(t)
+	bed.MustDo(t, raw.Control(func(fd uintptr) { bed.Must(unix.FcntlInt(fd, unix.F_SETPIPE_SZ, 4*pipeSize))(t) }))
 	got := readUntilMoved(t, &tr, r, done)
 	if s := src.Verify(); s != transfer.Unchanged {
 		t.Errorf("state %v", s)
 	}
 	overwrite(t, path)
 	dst.Close()
-	if got = append(got, must(io.ReadAll(r))(t)...); !bytes.Equal(got, data) {
+	if got = append(got, bed.Must(io.ReadAll(r))(t)...); !bytes.Equal(got, data) {
 		t.Errorf("the reader got what was written after the end (%d bytes)", len(got))
 	}
 	if kernel, memory := wrote(&tr); kernel == 0 || memory < 4*pipeSize {
@@ -142,20 +143,20 @@ func TestSealed(t *testing.T) {
 		for _, sink := range []func(testing.TB) (*transfer.Endpoint, *os.File, func(int) []byte){farSink(newPipe), farSink(newTCP)} {
 			dst, r, _ := sink(t)
 			t.Run(c.name+" to "+dst.Kind().String(), func(t *testing.T) {
-				data := noise(large, 12)
+				data := bed.Noise(large, 12)
 				src, _ := memfdSource(t, data)
 				if c.seals != 0 {
-					must(unix.FcntlInt(uintptr(src.FD()), unix.F_ADD_SEALS, c.seals))(t)
+					bed.Must(unix.FcntlInt(uintptr(src.FD()), unix.F_ADD_SEALS, c.seals))(t)
 				}
 				if c.reopen {
 					src = openFor(t, "/proc/self/fd/"+strconv.Itoa(src.FD()), unix.O_RDONLY)
 				}
-				d := drainAll(r, large, nil)
+				d := bed.DrainAll(r, large, nil)
 				tr := transfer.Transfer{PipeSize: pipeSize}
 				if n, err := tr.Move(bedContext(t), dst, src, -1); n != large || err != nil {
 					t.Fatal(n, err)
 				}
-				if got, _ := d.wait(); !bytes.Equal(got, data) {
+				if got, _ := d.Wait(); !bytes.Equal(got, data) {
 					t.Error("other bytes arrived")
 				}
 				g, _ := src.Guarding()
@@ -176,7 +177,7 @@ func TestSealed(t *testing.T) {
 // socket by reference and is compared, and to a pipe as a copy.
 func TestNotTheOwner(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "theirs")
-	if err := os.WriteFile(path, noise(large, 13), 0o644); err != nil {
+	if err := os.WriteFile(path, bed.Noise(large, 13), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if os.Geteuid() == 0 {
@@ -188,18 +189,18 @@ func TestNotTheOwner(t *testing.T) {
 			t.Fatal(err)
 		}
 	} else {
-		skipLoudly(t, "only root can give a file away")
+		bed.SkipLoudly(t, "only root can give a file away")
 	}
 	for _, sink := range []func(testing.TB) (*transfer.Endpoint, *os.File, func(int) []byte){farSink(newTCP), farSink(newUnix), farSink(newPipe)} {
 		for _, change := range []bool{false, true} {
 			dst, r, _ := sink(t)
 			src := openFor(t, path, unix.O_RDONLY)
-			d := drainAll(r, large, nil)
+			d := bed.DrainAll(r, large, nil)
 			tr := transfer.Transfer{PipeSize: pipeSize}
 			if n, err := tr.Move(bedContext(t), dst, src, -1); n != large || err != nil {
 				t.Fatal(n, err)
 			}
-			<-d.done
+			<-d.Done
 			if g, err := src.Guarding(); g != transfer.LookedAt || !errors.Is(err, unix.EACCES) {
 				t.Errorf("guarded by %v, %v", g, err)
 			}

@@ -2,7 +2,11 @@
 
 package transfer
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/transfer/internal/sock"
+)
 
 // A stamp is what tells one state of a file from another without reading it.
 type stamp struct {
@@ -12,7 +16,7 @@ type stamp struct {
 
 func (e *Endpoint) stamp() (stamp, error) {
 	var st unix.Stat_t
-	err := ignoringEINTR(func() error { return unix.Fstat(e.fd, &st) })
+	err := sock.Retry(func() error { return unix.Fstat(e.fd, &st) })
 	return stamp{st.Size, st.Mtim.Nano()}, err
 }
 

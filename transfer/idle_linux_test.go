@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zcp-go/zcp/transfer"
+	"github.com/zcp-go/zcp/transfer/internal/bed"
 )
 
 // TestIdle gives up on a peer that reads nothing, in the middle and at the end.
@@ -21,7 +22,7 @@ func TestIdle(t *testing.T) {
 			conn, p := meet(t, network)
 			smallReceiver(t, p, conn)
 			tr := transfer.Transfer{Idle: 100 * time.Millisecond, Discard: true}
-			src, _ := fileSource(t, noise(size, 7))
+			src, _ := fileSource(t, bed.Noise(size, 7))
 			ctx := bedContext(t)
 			n, err := tr.Move(ctx, conn.Endpoint, src, -1)
 			if (size == 8<<20) != errors.Is(err, transfer.ErrIdle) {
@@ -46,11 +47,11 @@ func TestIdleSource(t *testing.T) {
 	const idle = 500 * time.Millisecond
 	tr := transfer.Transfer{Idle: idle}
 	done := moving(bedContext(t), &tr, to, from, -1)
-	d := drainAll(r, -1, nil)
+	d := bed.DrainAll(r, -1, nil)
 	began := time.Now()
 	for n := int64(1); time.Since(began) < 2*idle; n++ { // longer than the limit, never silent for so long
-		must(w.Write([]byte{byte(n)}))(t)
-		until(t, "a byte", func() bool { return d.n.Load() == n })
+		bed.Must(w.Write([]byte{byte(n)}))(t)
+		bed.Until(t, "a byte", func() bool { return d.N.Load() == n })
 		time.Sleep(idle / 10)
 	}
 	if len(done) > 0 {
@@ -72,7 +73,7 @@ func TestEchoDoesNotStall(t *testing.T) {
 		if n, err := tr.Move(ctx, conn.Endpoint, src, -1); n != 32<<20 || err != nil {
 			t.Fatal(network, n, err)
 		}
-		got, err := tr.Finish(ctx, conn, patience)
+		got, err := tr.Finish(ctx, conn, bed.Patience)
 		if got != transfer.PeerClosed || err != nil || tr.Stats.Dropped.Load() != 32<<20 {
 			t.Errorf("%s: %v, %v, %d dropped", network, got, err, tr.Stats.Dropped.Load())
 		}
@@ -81,17 +82,17 @@ func TestEchoDoesNotStall(t *testing.T) {
 
 // TestStoppedReceiver sends to a process that is stopped: not an error by itself, but Idle ends it.
 func TestStoppedReceiver(t *testing.T) {
-	l := must(transfer.Listen(bedContext(t), "tcp", "127.0.0.1:0"))(t)
+	l := bed.Must(transfer.Listen(bedContext(t), "tcp", "127.0.0.1:0"))(t)
 	defer l.Close()
-	cmd := exec.Command(must(os.Executable())(t))
+	cmd := exec.Command(bed.Must(os.Executable())(t))
 	cmd.Env = append(os.Environ(), crashEnv+"="+l.Addr().String()+" receiver")
-	closed(t, must(cmd.StdinPipe())(t))
-	mustDo(t, cmd.Start())
+	closed(t, bed.Must(cmd.StdinPipe())(t))
+	bed.MustDo(t, cmd.Start())
 	defer cmd.Wait()
 	defer cmd.Process.Kill()
-	c := must(l.Accept(bedContext(t)))(t)
+	c := bed.Must(l.Accept(bedContext(t)))(t)
 	defer c.Close()
-	mustDo(t, cmd.Process.Signal(unix.SIGSTOP))
+	bed.MustDo(t, cmd.Process.Signal(unix.SIGSTOP))
 	src := holeSource(t, 24<<20)
 	tr := transfer.Transfer{Discard: true, Idle: 200 * time.Millisecond}
 	if n, err := tr.Move(bedContext(t), c.Endpoint, src, -1); !errors.Is(err, transfer.ErrIdle) {

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zcp-go/zcp/transfer"
+	"github.com/zcp-go/zcp/transfer/internal/bed"
 )
 
 // inherited makes endpoints of descriptors that others share, and that block: whatever is done
@@ -17,17 +18,17 @@ type inherited struct {
 
 func inherit(t testing.TB, e *transfer.Endpoint) (*transfer.Endpoint, inherited) {
 	t.Helper()
-	fd := must(unix.FcntlInt(uintptr(e.FD()), unix.F_DUPFD_CLOEXEC, 0))(t)
+	fd := bed.Must(unix.FcntlInt(uintptr(e.FD()), unix.F_DUPFD_CLOEXEC, 0))(t)
 	t.Cleanup(func() { unix.Close(fd) })
-	mustDo(t, e.Close())
-	mustDo(t, unix.SetNonblock(fd, false))
-	i := inherited{fd, must(unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0))(t)}
-	return must(transfer.Inherit(fd))(t), i
+	bed.MustDo(t, e.Close())
+	bed.MustDo(t, unix.SetNonblock(fd, false))
+	i := inherited{fd, bed.Must(unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0))(t)}
+	return bed.Must(transfer.Inherit(fd))(t), i
 }
 
 func (i inherited) untouched(t testing.TB) {
 	t.Helper()
-	if flags := must(unix.FcntlInt(uintptr(i.fd), unix.F_GETFL, 0))(t); flags != i.flags {
+	if flags := bed.Must(unix.FcntlInt(uintptr(i.fd), unix.F_GETFL, 0))(t); flags != i.flags {
 		t.Errorf("flags %#x, were %#x", flags, i.flags)
 	}
 }
@@ -57,9 +58,9 @@ func TestInheritedPairs(t *testing.T) {
 		if w != nil {
 			go feed(w, data, src.limit)
 		}
-		var d *drain
+		var d *bed.Drain
 		if r != nil {
-			d = drainAll(r, len(data), nil)
+			d = bed.DrainAll(r, len(data), nil)
 		}
 		tr := transfer.Transfer{PipeSize: pipeSize}
 		n, err := tr.Move(bedContext(t), to, from, limitOf(src, data))
@@ -68,7 +69,7 @@ func TestInheritedPairs(t *testing.T) {
 		}
 		got := data
 		if d != nil {
-			got, _ = d.wait()
+			got, _ = d.Wait()
 		} else if stored != nil {
 			got = stored(len(data))
 		}
@@ -80,8 +81,8 @@ func TestInheritedPairs(t *testing.T) {
 		if b, _ := tr.Stats.Path(want); b == 0 {
 			t.Errorf("%v ran, want %v; fallbacks %v", tr.Stats.Paths(), want, tr.Stats.Fallbacks())
 		}
-		mustDo(t, from.Close())
-		mustDo(t, to.Close())
+		bed.MustDo(t, from.Close())
+		bed.MustDo(t, to.Close())
 		fromFD.untouched(t)
 		toFD.untouched(t)
 	})

@@ -3,6 +3,8 @@ package transfer_test
 import (
 	"os/exec"
 	"testing"
+
+	"github.com/zcp-go/zcp/transfer/internal/bed"
 )
 
 // TestRefusedInTheMiddle moves every pair while a tracer fails a call from time to time:
@@ -14,10 +16,10 @@ func TestRefusedInTheMiddle(t *testing.T) {
 	}
 	strace, err := exec.LookPath("strace")
 	if err != nil {
-		skipLoudly(t, "no strace")
+		bed.SkipLoudly(t, "no strace")
 	}
 	if out, err := exec.Command(strace, "-o", "/dev/null", "true").CombinedOutput(); err != nil {
-		skipLoudly(t, "strace may not trace: "+string(out))
+		bed.SkipLoudly(t, "strace may not trace: "+string(out))
 	}
 	const rw = "splice=ENOSYS,sendfile=ENOSYS,copy_file_range=ENOSYS" // recvfrom and sendmsg are only called then
 	for i, f := range []struct{ call, fault, refused string }{

@@ -13,6 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zcp-go/zcp/transfer"
+	"github.com/zcp-go/zcp/transfer/internal/bed"
+	"github.com/zcp-go/zcp/transfer/rate"
 )
 
 // A waiting is a transfer of a leased file that does not come to its end by itself.
@@ -64,13 +66,13 @@ var leasedWaits = []struct {
 			done <- err
 		}()
 		p.readAll()
-		until(t, "all to be acknowledged", func() bool { return tr.Stats.AllAcked.Load() != 0 })
+		bed.Until(t, "all to be acknowledged", func() bool { return tr.Stats.AllAcked.Load() != 0 })
 		return waiting{tr, src, guarded, func() error { p.Close(); return <-done }}
 	}},
 	{"for another source", func(t testing.TB, path string) waiting {
 		a, b := newTCP(t)
 		to, r := own(t, a), far(t, b)
-		drainAll(r, -1, nil)
+		bed.DrainAll(r, -1, nil)
 		src := openFor(t, path, unix.O_RDONLY)
 		tr := new(transfer.Transfer)
 		guarded := guardTold(tr)
@@ -94,7 +96,7 @@ var leasedWaits = []struct {
 		}
 		ctx, opened := context.WithCancel(bedContext(t))
 		done := make(chan error, 1)
-		go func() { done <- tr.Attend(ctx, conn.Endpoint, transfer.Source) }()
+		go func() { done <- tr.ServeWhileWaiting(ctx, conn.Endpoint, transfer.Source) }()
 		waitsFor(t, tr, transfer.Source)
 		return waiting{tr, src, guarded, func() error {
 			opened()
@@ -108,13 +110,13 @@ var leasedWaits = []struct {
 // atARate is a transfer that may move a byte a second.
 func atARate(t testing.TB, path string) waiting {
 	to, r, _ := farSink(newUnix)(t)
-	drainAll(r, -1, nil)
-	tr := &transfer.Transfer{Limits: []*transfer.Limiter{{Rate: 1}}}
+	bed.DrainAll(r, -1, nil)
+	tr := &transfer.Transfer{Limits: []*rate.Limiter{{Rate: 1}}}
 	guarded := guardTold(tr)
 	src := openFor(t, path, unix.O_RDONLY)
 	ctx, cancel := context.WithCancel(bedContext(t))
 	done := moving(ctx, tr, to, src, -1)
-	until(t, "the first byte", func() bool { return tr.Stats.Bytes.Load() > 0 })
+	bed.Until(t, "the first byte", func() bool { return tr.Stats.Bytes.Load() > 0 })
 	return waiting{tr, src, guarded, func() error { cancel(); <-done; return nil }}
 }
 
@@ -125,18 +127,18 @@ func leasedMove(t testing.TB, path string, to *transfer.Endpoint, r *os.File) wa
 	done := moving(bedContext(t), tr, to, src, -1)
 	waitsFor(t, tr, transfer.Destination)
 	return waiting{tr, src, guarded, func() error {
-		drainAll(r, -1, nil)
+		bed.DrainAll(r, -1, nil)
 		return (<-done).err
 	}}
 }
 
 // TestWriterIsLetIn opens the file for writing while its transfer waits. The kernel would let
-// the writer in after lease-break-time (45 s, longer than the bed's patience).
+// the writer in after lease-break-time (45 s, longer than the bed's bed.Patience).
 func TestWriterIsLetIn(t *testing.T) {
 	for _, c := range leasedWaits {
 		for _, write := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, writing %v", c.name, write), func(t *testing.T) {
-				path := fileWith(t, noise(large, 14))
+				path := fileWith(t, bed.Noise(large, 14))
 				w := c.start(t, path)
 				if g := <-w.guarded; g.Guarding != transfer.Lease {
 					t.Fatalf("guarded by %v, %v", g.Guarding, g.Err)
@@ -155,7 +157,7 @@ func TestWriterIsLetIn(t *testing.T) {
 					if err != nil {
 						t.Error(err)
 					}
-				case <-time.After(patience):
+				case <-time.After(bed.Patience):
 					t.Error("the writer still waits")
 				}
 				if err := w.goOn(); err != nil {
@@ -183,13 +185,13 @@ func TestInheritedLeaseIsGivenBack(t *testing.T) {
 		"closed":   func(e *transfer.Endpoint) { e.Close() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			path := fileWith(t, noise(large, 15))
-			fd := must(unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0))(t)
+			path := fileWith(t, bed.Noise(large, 15))
+			fd := bed.Must(unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0))(t)
 			defer unix.Close(fd)
-			src := must(transfer.Inherit(fd))(t)
+			src := bed.Must(transfer.Inherit(fd))(t)
 			to, r, _ := farSink(newTCP)(t)
-			drainAll(r, -1, nil)
-			before := openDescriptors(t)
+			bed.DrainAll(r, -1, nil)
+			before := bed.OpenDescriptors(t)
 			var tr transfer.Transfer
 			if _, err := tr.Move(bedContext(t), to, src, -1); err != nil {
 				t.Fatal(err)
@@ -197,7 +199,7 @@ func TestInheritedLeaseIsGivenBack(t *testing.T) {
 			if g, err := src.Guarding(); g != transfer.Lease {
 				t.Errorf("guarded by %v, %v", g, err)
 			}
-			if typ := must(unix.FcntlInt(uintptr(fd), unix.F_GETLEASE, 0))(t); typ != unix.F_UNLCK {
+			if typ := bed.Must(unix.FcntlInt(uintptr(fd), unix.F_GETLEASE, 0))(t); typ != unix.F_UNLCK {
 				t.Errorf("the lease lies on the description of others: %d", typ)
 			}
 			end(src)
@@ -206,29 +208,23 @@ func TestInheritedLeaseIsGivenBack(t *testing.T) {
 				t.Error(err)
 			}
 			f.Close()
-			if after := openDescriptors(t); after > before {
+			if after := bed.OpenDescriptors(t); after > before {
 				t.Errorf("%d descriptors, %d before", after, before)
 			}
-			if must(unix.Seek(fd, 0, 1))(t) != large {
+			if bed.Must(unix.Seek(fd, 0, 1))(t) != large {
 				t.Error("the offset that is shared with others is not at the end")
 			}
 		})
 	}
 }
 
-// openDescriptors counts what this process has open.
-func openDescriptors(t testing.TB) int {
-	t.Helper()
-	return len(must(os.ReadDir("/proc/self/fd"))(t))
-}
-
 // TestVerify changes a source that nobody can be kept from changing, while it is sent.
 func TestVerify(t *testing.T) {
 	inPlace := func(t testing.TB, path string) { overwrite(t, path) }
 	add := func(t testing.TB, path string) {
-		f := must(os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0))(t)
+		f := bed.Must(os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0))(t)
 		defer f.Close()
-		must(f.Write(noise(5000, 1)))(t)
+		bed.Must(f.Write(bed.Noise(5000, 1)))(t)
 	}
 	for _, c := range []struct {
 		name   string
@@ -237,21 +233,21 @@ func TestVerify(t *testing.T) {
 		want   transfer.SourceState
 	}{
 		{"nothing", func(testing.TB, string) {}, -1, transfer.Unchanged},
-		{"chmod", func(t testing.TB, path string) { mustDo(t, os.Chmod(path, 0o600)) }, -1, transfer.Touched},
-		{"link", func(t testing.TB, path string) { mustDo(t, os.Link(path, path+".link")) }, -1, transfer.Touched},
-		{"replaced by name", func(t testing.TB, path string) { mustDo(t, os.Rename(fileWith(t, nil), path)) }, -1, transfer.Touched},
+		{"chmod", func(t testing.TB, path string) { bed.MustDo(t, os.Chmod(path, 0o600)) }, -1, transfer.Touched},
+		{"link", func(t testing.TB, path string) { bed.MustDo(t, os.Link(path, path+".link")) }, -1, transfer.Touched},
+		{"replaced by name", func(t testing.TB, path string) { bed.MustDo(t, os.Rename(fileWith(t, nil), path)) }, -1, transfer.Touched},
 		{"append", add, -1, transfer.Grew},
 		{"append behind what is wanted", add, large - 300000, transfer.Grew},
 		{"write in place", inPlace, -1, transfer.Changed},
 		{"append and write in place", func(t testing.TB, path string) { add(t, path); inPlace(t, path) }, -1, transfer.Changed},
-		{"truncate", func(t testing.TB, path string) { mustDo(t, os.Truncate(path, large-300000)) }, -1, transfer.Changed},
-		{"truncate to nothing", func(t testing.TB, path string) { mustDo(t, os.Truncate(path, 0)) }, -1, transfer.Changed},
-		{"rewrite", func(t testing.TB, path string) { mustDo(t, os.WriteFile(path, noise(large, 99), 0o644)) }, -1, transfer.Changed},
+		{"truncate", func(t testing.TB, path string) { bed.MustDo(t, os.Truncate(path, large-300000)) }, -1, transfer.Changed},
+		{"truncate to nothing", func(t testing.TB, path string) { bed.MustDo(t, os.Truncate(path, 0)) }, -1, transfer.Changed},
+		{"rewrite", func(t testing.TB, path string) { bed.MustDo(t, os.WriteFile(path, bed.Noise(large, 99), 0o644)) }, -1, transfer.Changed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "log")
-			mustDo(t, os.WriteFile(path, noise(large, 16), 0o644))
-			writer := must(os.OpenFile(path, os.O_WRONLY, 0))(t) // so no lease is granted
+			bed.MustDo(t, os.WriteFile(path, bed.Noise(large, 16), 0o644))
+			writer := bed.Must(os.OpenFile(path, os.O_WRONLY, 0))(t) // so no lease is granted
 			defer writer.Close()
 			src := openFor(t, path, unix.O_RDONLY)
 			to, r, _ := farSink(newPipe)(t)
@@ -259,10 +255,10 @@ func TestVerify(t *testing.T) {
 			done := moving(bedContext(t), &tr, to, src, c.limit)
 			waitsFor(t, &tr, transfer.Destination)
 			c.change(t, path)
-			d := drainAll(r, -1, nil)
+			d := bed.DrainAll(r, -1, nil)
 			o := <-done
 			to.Close()
-			got, _ := d.wait()
+			got, _ := d.Wait()
 			if o.err != nil || o.n != int64(len(got)) {
 				t.Errorf("moved %d, %v, arrived %d", o.n, o.err, len(got))
 			}
@@ -280,18 +276,18 @@ func TestVerify(t *testing.T) {
 // meanwhile cannot pass for what it held at the start.
 func TestEmptyFileFills(t *testing.T) {
 	path := fileWith(t, nil)
-	writer := must(os.OpenFile(path, os.O_WRONLY, 0))(t)
+	writer := bed.Must(os.OpenFile(path, os.O_WRONLY, 0))(t)
 	defer writer.Close()
 	src := openFor(t, path, unix.O_RDONLY)
 	to, r, _ := farSink(newPipe)(t)
 	tr := transfer.Transfer{Trace: func(e transfer.Event) {
 		if e.Kind == transfer.Planned { // it was looked at, and nothing was read yet
-			must(writer.WriteString("late"))(t)
+			bed.Must(writer.WriteString("late"))(t)
 		}
 	}}
 	n, err := tr.Move(bedContext(t), to, src, -1)
 	to.Close()
-	if got := must(io.ReadAll(r))(t); err != nil || n != int64(len(got)) {
+	if got := bed.Must(io.ReadAll(r))(t); err != nil || n != int64(len(got)) {
 		t.Errorf("moved %d, %v, arrived %d", n, err, len(got))
 	}
 	if s := src.Verify(); n > 0 && s != transfer.Changed {
@@ -305,11 +301,4 @@ func wanted(limit int64) int64 {
 		return large
 	}
 	return limit
-}
-
-func mustDo(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/zcp-go/zcp/transfer"
+	"github.com/zcp-go/zcp/transfer/internal/bed"
+	"github.com/zcp-go/zcp/transfer/rate"
 )
 
 // A goEnd is what a Go program has in its hands.
@@ -31,7 +33,7 @@ var goPairs = map[string]func(t testing.TB) (r, w goEnd){
 			fr, fw := newFIFO(t)
 			return far(t, fr), far(t, fw)
 		}
-		mustDo(t, err)
+		bed.MustDo(t, err)
 		return closed(t, r), closed(t, w)
 	},
 	"net.TCPConn":  func(t testing.TB) (goEnd, goEnd) { return netPair(t, "tcp", "127.0.0.1:0") },
@@ -45,23 +47,23 @@ func closed[T io.Closer](t testing.TB, c T) T {
 
 func netPair(t testing.TB, network, address string) (goEnd, goEnd) {
 	t.Helper()
-	ln := closed(t, must(net.Listen(network, address))(t))
-	a := must(net.Dial(network, ln.Addr().String()))(t)
-	b := must(ln.Accept())(t)
+	ln := closed(t, bed.Must(net.Listen(network, address))(t))
+	a := bed.Must(net.Dial(network, ln.Addr().String()))(t)
+	b := bed.Must(ln.Accept())(t)
 	return closed(t, a.(goEnd)), closed(t, b.(goEnd))
 }
 
 // TestCopy takes the place of io.Copy and io.CopyN between everything that a program gets
 // from packages os and net, and leaves both ends as usable as it found them.
 func TestCopy(t *testing.T) {
-	data := noise(600001, 20)
+	data := bed.Noise(600001, 20)
 	for from, openFrom := range goPairs {
 		for to, openTo := range goPairs {
 			t.Run(from+" to "+to, func(t *testing.T) {
 				sr, sw := openFrom(t)
 				dr, dw := openTo(t)
 				go sw.Write(data)
-				d := drainAll(dr, len(data)+5, nil)
+				d := bed.DrainAll(dr, len(data)+5, nil)
 				var tr transfer.Transfer
 				n, err := tr.CopyN(bedContext(t), dw, sr, 300000)
 				if n != 300000 || err != nil {
@@ -75,9 +77,9 @@ func TestCopy(t *testing.T) {
 				}
 				go sw.Write([]byte("after")) // both ends serve on
 				b := make([]byte, 5)
-				must(io.ReadFull(sr, b))(t)
-				must(dw.Write(b))(t)
-				if got, err := d.wait(); !bytes.Equal(got, append(data[:len(data):len(data)], "after"...)) {
+				bed.Must(io.ReadFull(sr, b))(t)
+				bed.Must(dw.Write(b))(t)
+				if got, err := d.Wait(); !bytes.Equal(got, append(data[:len(data):len(data)], "after"...)) {
 					t.Errorf("%d bytes arrived that are not those, %v", len(got), err)
 				}
 			})
@@ -87,13 +89,13 @@ func TestCopy(t *testing.T) {
 
 // TestCopyOfFiles copies files to everything and everything to a file, to the end.
 func TestCopyOfFiles(t *testing.T) {
-	data := noise(600001, 21)
+	data := bed.Noise(600001, 21)
 	path := fileWith(t, data)
 	for name, pair := range goPairs {
 		t.Run(name, func(t *testing.T) {
-			f := closed(t, must(os.Open(path))(t))
+			f := closed(t, bed.Must(os.Open(path))(t))
 			r, w := pair(t)
-			out := closed(t, must(os.Create(filepath.Join(t.TempDir(), "out")))(t))
+			out := closed(t, bed.Must(os.Create(filepath.Join(t.TempDir(), "out")))(t))
 			done := make(chan error, 1)
 			go func() {
 				_, err := transfer.Copy(context.Background(), w, f)
@@ -102,8 +104,8 @@ func TestCopyOfFiles(t *testing.T) {
 			if n, err := transfer.Copy(bedContext(t), out, r); n != int64(len(data)) || err != nil {
 				t.Error(n, err)
 			}
-			mustDo(t, <-done)
-			if !bytes.Equal(must(os.ReadFile(out.Name()))(t), data) {
+			bed.MustDo(t, <-done)
+			if !bytes.Equal(bed.Must(os.ReadFile(out.Name()))(t), data) {
 				t.Error("the file is another one")
 			}
 			if n, err := transfer.CopyN(bedContext(t), out, f, 10); n != 0 || err != nil { // it is at its end
@@ -120,26 +122,26 @@ func TestCancelled(t *testing.T) {
 		for _, wait := range []transfer.Side{transfer.Source, transfer.Destination} {
 			t.Run(fmt.Sprint(name, " ", wait), func(t *testing.T) {
 				r, w := pair(t)
-				var dst, src syscall.Conn = must(os.OpenFile(os.DevNull, os.O_WRONLY, 0))(t), r
+				var dst, src syscall.Conn = bed.Must(os.OpenFile(os.DevNull, os.O_WRONLY, 0))(t), r
 				if wait == transfer.Destination {
-					dst, src = w, must(os.Open("/dev/zero"))(t)
+					dst, src = w, bed.Must(os.Open("/dev/zero"))(t)
 				}
 				cancelled(t, new(transfer.Transfer), dst, src, why, func(tr *transfer.Transfer) { waitsFor(t, tr, wait) })
 			})
 		}
 	}
 	t.Run("rate", func(t *testing.T) {
-		zero, null := must(os.Open("/dev/zero"))(t), must(os.OpenFile(os.DevNull, os.O_WRONLY, 0))(t)
-		tr := &transfer.Transfer{Limits: []*transfer.Limiter{{Rate: 1}}}
+		zero, null := bed.Must(os.Open("/dev/zero"))(t), bed.Must(os.OpenFile(os.DevNull, os.O_WRONLY, 0))(t)
+		tr := &transfer.Transfer{Limits: []*rate.Limiter{{Rate: 1}}}
 		cancelled(t, tr, null, zero, why, func(tr *transfer.Transfer) {
-			until(t, "the limit to be reached", func() bool { return tr.Stats.WaitRate.Load() > 0 || tr.Stats.Bytes.Load() > 0 })
+			bed.Until(t, "the limit to be reached", func() bool { return tr.Stats.WaitRate.Load() > 0 || tr.Stats.Bytes.Load() > 0 })
 		})
 	})
 	t.Run("before", func(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(context.Background())
 		cancel(why)
-		f := closed(t, must(os.Open(fileWith(t, []byte("x"))))(t))
-		out := closed(t, must(os.Create(filepath.Join(t.TempDir(), "out")))(t))
+		f := closed(t, bed.Must(os.Open(fileWith(t, []byte("x"))))(t))
+		out := closed(t, bed.Must(os.Create(filepath.Join(t.TempDir(), "out")))(t))
 		if n, err := transfer.Copy(ctx, out, f); n != 0 || err != why {
 			t.Error(n, err)
 		}
@@ -164,7 +166,7 @@ func cancelled(t *testing.T, tr *transfer.Transfer, dst, src syscall.Conn, why e
 // TestNothingLeaks ends transfers in every way and looks at what is left of them.
 func TestNothingLeaks(t *testing.T) {
 	round := func(t *testing.T) {
-		data := noise(300000, 1)
+		data := bed.Noise(300000, 1)
 		for _, src := range sources {
 			for _, dst := range sinks {
 				movePair(t, src, dst, len(dataFor(t, src, 70000)))
@@ -184,12 +186,12 @@ func TestNothingLeaks(t *testing.T) {
 		}
 	}
 	t.Run("first", round)
-	descriptors, goroutines := openDescriptors(t), runtime.NumGoroutine()
+	descriptors, goroutines := bed.OpenDescriptors(t), runtime.NumGoroutine()
 	for range 5 {
 		t.Run("again", round)
 	}
-	until(t, "the goroutines to end", func() bool { return runtime.NumGoroutine() <= goroutines })
-	if n := openDescriptors(t); n > descriptors {
+	bed.Until(t, "the goroutines to end", func() bool { return runtime.NumGoroutine() <= goroutines })
+	if n := bed.OpenDescriptors(t); n > descriptors {
 		t.Errorf("%d descriptors are open, %d were before", n, descriptors)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/transfer/internal/sock"
 )
 
 // A Gate says who may connect. Deny is asked first; an empty Allow allows everybody.
@@ -82,7 +84,7 @@ func armListener(network, _ string, rc syscall.RawConn) error {
 		return nil
 	}
 	var err error
-	if cerr := rc.Control(func(fd uintptr) { err = armAccepted(int(fd)) }); cerr != nil {
+	if cerr := rc.Control(func(fd uintptr) { err = sock.ArmListener(int(fd)) }); cerr != nil {
 		return cerr
 	}
 	return err
@@ -131,12 +133,6 @@ func InheritListener(fd int) (*Listener, error) {
 	}}, nil
 }
 
-// Listening tells whether fd is a socket that listens.
-func Listening(fd int) bool {
-	n, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
-	return err == nil && n != 0
-}
-
 // Addr returns the address listened on, [::]:PORT for both IP versions.
 func (l *Listener) Addr() net.Addr { return l.ln.Addr() }
 
@@ -177,7 +173,7 @@ func (l *Listener) Accept(ctx context.Context) (*Conn, error) {
 				continue
 			}
 			// A peer without keepalive is only noticed later when it is gone.
-			_ = tc.SetKeepAliveConfig(keepAlive)
+			_ = tc.SetKeepAliveConfig(sock.KeepAlive)
 		}
 		return takeOver(nc, l.Idle)
 	}
@@ -187,4 +183,26 @@ func (l *Listener) Accept(ctx context.Context) (*Conn, error) {
 func (l *Listener) Close() error {
 	defer l.restore()
 	return l.ln.Close()
+}
+
+// Listening tells whether fd is a socket that listens.
+func Listening(fd int) bool { return sock.Listening(fd) }
+
+// Take gives the listening socket away, out of the runtime's poller, which would be woken for
+// each client beside the driver's own. inherited tells a socket that the process was born with;
+// restore is to be called when it is closed. The Listener is closed.
+func (l *Listener) Take() (fd int, inherited bool, restore func(), err error) {
+	rc, err := l.ln.(syscall.Conn).SyscallConn()
+	if err == nil {
+		fd, err = sock.Dup(rc)
+	}
+	if err != nil {
+		l.Close()
+		return -1, false, nil, err
+	}
+	if u, ok := l.ln.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(false) // the file is the driver's to remove now
+	}
+	l.ln.Close()
+	return fd, l.inherited, l.restore, nil
 }

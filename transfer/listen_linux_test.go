@@ -14,11 +14,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zcp-go/zcp/transfer"
+	"github.com/zcp-go/zcp/transfer/internal/bed"
 )
 
 func prefixes(t testing.TB, texts ...string) (all []netip.Prefix) {
 	for _, s := range texts {
-		all = append(all, must(netip.ParsePrefix(s))(t))
+		all = append(all, bed.Must(netip.ParsePrefix(s))(t))
 	}
 	return all
 }
@@ -47,7 +48,7 @@ func TestGate(t *testing.T) {
 		{nil, []string{"::/0"}, "::1", false},
 	} {
 		g := transfer.Gate{Allow: prefixes(t, c.allow...), Deny: prefixes(t, c.deny...)}
-		if got := g.Admits(must(netip.ParseAddr(c.addr))(t)); got != c.want {
+		if got := g.Admits(bed.Must(netip.ParseAddr(c.addr))(t)); got != c.want {
 			t.Errorf("allow %v, deny %v: %s admitted %v", c.allow, c.deny, c.addr, got)
 		}
 	}
@@ -56,7 +57,7 @@ func TestGate(t *testing.T) {
 // TestListenGate listens on both IP versions; whom the gate turns away is reset at once, and the
 // next one gets in.
 func TestListenGate(t *testing.T) {
-	l := must(transfer.Listen(bedContext(t), "tcp", ":0"))(t)
+	l := bed.Must(transfer.Listen(bedContext(t), "tcp", ":0"))(t)
 	defer l.Close()
 	var refused []string
 	l.Gate.Deny = prefixes(t, "127.0.0.2/32")
@@ -64,10 +65,10 @@ func TestListenGate(t *testing.T) {
 	port := netip.MustParseAddrPort(l.Addr().String()).Port()
 	v4 := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port).String()
 	from := transfer.Dialer{Bind: "127.0.0.2"}
-	bad := must(from.Dial(bedContext(t), "tcp", v4))(t)
+	bad := bed.Must(from.Dial(bedContext(t), "tcp", v4))(t)
 	defer bad.Close()
 	good := dial(t, "tcp", v4)
-	c := must(l.Accept(bedContext(t)))(t)
+	c := bed.Must(l.Accept(bedContext(t)))(t)
 	defer c.Close()
 	if c.Remote != good.Local {
 		t.Errorf("accepted %s, want %s", c.Remote, good.Local)
@@ -75,16 +76,16 @@ func TestListenGate(t *testing.T) {
 	if len(refused) != 1 || netip.MustParseAddrPort(refused[0]).Addr().Unmap().String() != "127.0.0.2" {
 		t.Errorf("told of %v", refused)
 	}
-	_, err := far(t, must(unix.FcntlInt(uintptr(bad.FD()), unix.F_DUPFD_CLOEXEC, 0))(t)).Read(make([]byte, 1))
+	_, err := far(t, bed.Must(unix.FcntlInt(uintptr(bad.FD()), unix.F_DUPFD_CLOEXEC, 0))(t)).Read(make([]byte, 1))
 	if !errors.Is(err, unix.ECONNRESET) {
 		t.Errorf("who was turned away reads %v, want a reset", err)
 	}
 	six, err := new(transfer.Dialer).Dial(bedContext(t), "tcp6", netip.AddrPortFrom(netip.IPv6Loopback(), port).String())
 	if err != nil {
-		skipLoudly(t, "no IPv6: "+err.Error())
+		bed.SkipLoudly(t, "no IPv6: "+err.Error())
 	}
 	defer six.Close()
-	if c := must(l.Accept(bedContext(t)))(t); c.Remote != six.Local {
+	if c := bed.Must(l.Accept(bedContext(t)))(t); c.Remote != six.Local {
 		t.Errorf("accepted %s, want %s", c.Remote, six.Local)
 	} else {
 		c.Close()
@@ -99,7 +100,7 @@ func TestAcceptIsCancelled(t *testing.T) {
 		if network == "unix" {
 			address = filepath.Join(t.TempDir(), "s")
 		}
-		l := must(transfer.Listen(bedContext(t), network, address))(t)
+		l := bed.Must(transfer.Listen(bedContext(t), network, address))(t)
 		for range 3 {
 			ctx, cancel := context.WithCancelCause(bedContext(t))
 			time.AfterFunc(5*time.Millisecond, func() { cancel(why) })
@@ -124,9 +125,9 @@ func TestAcceptIsCancelled(t *testing.T) {
 // TestStaleSocket replaces a socket file only where nobody answers on it.
 func TestStaleSocket(t *testing.T) {
 	leave := func(t *testing.T, path string, typ int) {
-		fd := must(unix.Socket(unix.AF_UNIX, typ|unix.SOCK_CLOEXEC, 0))(t)
-		mustDo(t, unix.Bind(fd, &unix.SockaddrUnix{Name: path}))
-		mustDo(t, unix.Close(fd))
+		fd := bed.Must(unix.Socket(unix.AF_UNIX, typ|unix.SOCK_CLOEXEC, 0))(t)
+		bed.MustDo(t, unix.Bind(fd, &unix.SockaddrUnix{Name: path}))
+		bed.MustDo(t, unix.Close(fd))
 	}
 	for _, c := range []struct {
 		name string
@@ -137,14 +138,14 @@ func TestStaleSocket(t *testing.T) {
 		{"a dead listener's", func(t *testing.T, path string) { leave(t, path, unix.SOCK_STREAM) }, true},
 		{"a dead datagram socket's", func(t *testing.T, path string) { leave(t, path, unix.SOCK_DGRAM) }, true},
 		{"a living datagram socket", func(t *testing.T, path string) {
-			closed(t, must(net.ListenPacket("unixgram", path))(t))
+			closed(t, bed.Must(net.ListenPacket("unixgram", path))(t))
 		}, false},
-		{"a file", func(t *testing.T, path string) { mustDo(t, os.WriteFile(path, []byte("dear"), 0o644)) }, false},
+		{"a file", func(t *testing.T, path string) { bed.MustDo(t, os.WriteFile(path, []byte("dear"), 0o644)) }, false},
 		{"a link to a dead listener's", func(t *testing.T, path string) {
 			leave(t, path+".dead", unix.SOCK_STREAM)
-			mustDo(t, os.Symlink(path+".dead", path))
+			bed.MustDo(t, os.Symlink(path+".dead", path))
 		}, false},
-		{"a directory", func(t *testing.T, path string) { mustDo(t, os.Mkdir(path, 0o755)) }, false},
+		{"a directory", func(t *testing.T, path string) { bed.MustDo(t, os.Mkdir(path, 0o755)) }, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "s")
@@ -156,7 +157,7 @@ func TestStaleSocket(t *testing.T) {
 			}
 			if err == nil {
 				dial(t, "unix", path).Close()
-				mustDo(t, l.Close())
+				bed.MustDo(t, l.Close())
 				if _, err := os.Lstat(path); !os.IsNotExist(err) {
 					t.Error("the socket file stays behind:", err)
 				}
@@ -170,17 +171,17 @@ func TestStaleSocket(t *testing.T) {
 // TestLivingListenerIsLeftAlone tries to listen where somebody does, who must not notice.
 func TestLivingListenerIsLeftAlone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
-	l := must(transfer.Listen(bedContext(t), "unix", path))(t)
+	l := bed.Must(transfer.Listen(bedContext(t), "unix", path))(t)
 	defer l.Close()
 	if _, err := transfer.Listen(bedContext(t), "unix", path); !errors.Is(err, unix.EADDRINUSE) {
 		t.Error("a second listener:", err)
 	}
 	c := dial(t, "unix", path)
-	must(unix.Write(c.FD(), []byte("mine")))(t)
-	got := must(l.Accept(bedContext(t)))(t)
+	bed.Must(unix.Write(c.FD(), []byte("mine")))(t)
+	got := bed.Must(l.Accept(bedContext(t)))(t)
 	defer got.Close()
 	c.CloseOrderly()
-	b := must(io.ReadAll(far(t, must(unix.FcntlInt(uintptr(got.FD()), unix.F_DUPFD_CLOEXEC, 0))(t))))(t)
+	b := bed.Must(io.ReadAll(far(t, bed.Must(unix.FcntlInt(uintptr(got.FD()), unix.F_DUPFD_CLOEXEC, 0))(t))))(t)
 	if string(b) != "mine" {
 		t.Errorf("the first one to be accepted says %q", b)
 	}

@@ -10,11 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zcp-go/zcp/transfer"
+	"github.com/zcp-go/zcp/transfer/internal/bed"
 )
 
 // TestUsersPipeGrows asks for pipes of pipeSize: the user's own grow to it and never shrink.
 func TestUsersPipeGrows(t *testing.T) {
-	capacity := func(fd int) int { return must(unix.FcntlInt(uintptr(fd), unix.F_GETPIPE_SZ, 0))(t) }
+	capacity := func(fd int) int { return bed.Must(unix.FcntlInt(uintptr(fd), unix.F_GETPIPE_SZ, 0))(t) }
 	for _, c := range []struct {
 		had, want int
 		memory    bool
@@ -25,7 +26,7 @@ func TestUsersPipeGrows(t *testing.T) {
 		for _, source := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%d, source %v, memory %v", c.had, source, c.memory), func(t *testing.T) {
 				r, w := newPipe(t)
-				must(unix.FcntlInt(uintptr(w), unix.F_SETPIPE_SZ, c.had))(t)
+				bed.Must(unix.FcntlInt(uintptr(w), unix.F_SETPIPE_SZ, c.had))(t)
 				tr := transfer.Transfer{PipeSize: pipeSize, NoSplice: c.memory}
 				src, dst := openFor(t, "/dev/null", unix.O_RDONLY), openFor(t, "/dev/null", unix.O_WRONLY)
 				far, near := r, w
@@ -54,7 +55,7 @@ func end(t testing.TB, fd int, blocking bool) *transfer.Endpoint {
 	if !blocking {
 		return own(t, fd)
 	}
-	e := must(transfer.NewEndpoint(fd))(t)
+	e := bed.Must(transfer.NewEndpoint(fd))(t)
 	t.Cleanup(func() { unix.Close(fd) })
 	return e
 }
@@ -70,7 +71,7 @@ func promptly(t *testing.T, what string, f func() error) {
 		if err != nil {
 			t.Errorf("%s: %v", what, err)
 		}
-	case <-time.After(patience / 4):
+	case <-time.After(bed.Patience / 4):
 		t.Errorf("%s: the neighbour is kept waiting", what)
 	}
 }
@@ -87,8 +88,8 @@ func TestReaderIsNotKept(t *testing.T) {
 				src, dst := end(t, sr, blocking), end(t, w, blocking)
 				var tr transfer.Transfer
 				done := moving(bedContext(t), &tr, dst, src, 4096)
-				must(writer.Write(noise(1000, 1)))(t)
-				until(t, "bytes in the pipe", func() bool { return tr.Stats.Bytes.Load() == 1000 })
+				bed.Must(writer.Write(bed.Noise(1000, 1)))(t)
+				bed.Until(t, "bytes in the pipe", func() bool { return tr.Stats.Bytes.Load() == 1000 })
 				waitsFor(t, &tr, transfer.Source)
 				promptly(t, "FIONREAD", func() error {
 					n, err := unix.IoctlGetInt(r, unix.TIOCINQ)
@@ -100,7 +101,7 @@ func TestReaderIsNotKept(t *testing.T) {
 				promptly(t, "read", func() error { _, err := reader.Read(make([]byte, 500)); return err })
 				nobodyInStateD(t)
 				promptly(t, "read", func() error { _, err := reader.Read(make([]byte, 500)); return err })
-				must(writer.Write(noise(3096, 1)))(t)
+				bed.Must(writer.Write(bed.Noise(3096, 1)))(t)
 				if o := <-done; o.err != nil || o.n != 4096 {
 					t.Error(o)
 				}
@@ -125,19 +126,19 @@ func TestWriterIsNotKept(t *testing.T) {
 				smallBuffers(t, dst, reader)
 				tr := transfer.Transfer{PipeSize: pipeSize}
 				done := moving(bedContext(t), &tr, dst, src, large)
-				go feed(writer, noise(large, 1), true)
+				go feed(writer, bed.Noise(large, 1), true)
 				waitsFor(t, &tr, transfer.Destination)
-				until(t, "the producer to fill the pipe", func() bool {
+				bed.Until(t, "the producer to fill the pipe", func() bool {
 					n, err := unix.IoctlGetInt(r, unix.TIOCINQ)
 					return err != nil || n >= pipeSize-4096
 				})
 				promptly(t, "FIONREAD", func() error { _, err := unix.IoctlGetInt(w, unix.TIOCINQ); return err })
 				nobodyInStateD(t)
-				d := drainAll(reader, large, nil)
+				d := bed.DrainAll(reader, large, nil)
 				if o := <-done; o.err != nil || o.n != large {
 					t.Error(o)
 				}
-				<-d.done
+				<-d.Done
 			})
 		}
 	}

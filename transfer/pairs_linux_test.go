@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zcp-go/zcp/transfer"
+	"github.com/zcp-go/zcp/transfer/internal/bed"
 )
 
 // pipeSize is what the tests let transfers ask for. It is small, so that a file of a
@@ -93,11 +94,11 @@ func sizesOf(src source) []int {
 func dataFor(t testing.TB, src source, n int) []byte {
 	switch {
 	case src.fixed != "":
-		return must(os.ReadFile(src.fixed))(t)
+		return bed.Must(os.ReadFile(src.fixed))(t)
 	case src.zeros:
 		return make([]byte, n)
 	}
-	return noise(n, uint64(n))
+	return bed.Noise(n, uint64(n))
 }
 
 func limitOf(src source, data []byte) int64 {
@@ -118,13 +119,13 @@ func movePair(t *testing.T, src source, dst sink, n int) {
 	if w != nil {
 		go feed(w, data, src.limit)
 	}
-	var d *drain
+	var d *bed.Drain
 	if r != nil {
 		want := -1
 		if dst.endless {
 			want = len(data)
 		}
-		d = drainAll(r, want, nil)
+		d = bed.DrainAll(r, want, nil)
 	}
 	tr := transfer.Transfer{PipeSize: pipeSize}
 	moved, err := tr.Move(bedContext(t), to, from, limitOf(src, data))
@@ -135,12 +136,12 @@ func movePair(t *testing.T, src source, dst sink, n int) {
 	switch {
 	case d != nil:
 		if dst.endless { // the last close of a terminal drops what its reader has not read
-			<-d.done
+			<-d.Done
 		}
 		if err := to.Close(); err != nil {
 			t.Error(err)
 		}
-		if got, err = d.wait(); err != nil {
+		if got, err = d.Wait(); err != nil {
 			t.Error("the reader:", err)
 		}
 	case stored != nil:

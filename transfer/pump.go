@@ -6,12 +6,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zcp-go/zcp/pipepool"
+	"github.com/zcp-go/zcp/transfer/internal/sock"
 )
 
 const (
-	// quantum is the most bytes one step moves, so that progress, limits and
+	// Quantum is the most bytes one step moves, so that progress, limits and
 	// cancellation are looked at often enough even on a slow disk (BenchmarkQuantum).
-	quantum = 1 << 20
+	Quantum = 1 << 20
 	// maxCall keeps a length inside the int of a 32-bit system and below the
 	// kernel's own cap of 0x7ffff000 bytes a call.
 	maxCall = 1 << 30
@@ -21,58 +22,71 @@ const (
 
 var buffers = sync.Pool{New: func() any { b := make([]byte, copyBuffer); return &b }}
 
-// A want is what a pump needs before it can go on.
-type want uint8
+// A Want is what a Pump needs before it can go on.
+type Want uint8
 
+// What a Pump can want.
 const (
-	wantMore want = iota // nothing: step again
-	wantSrc              // the source to be readable
-	wantDst              // the destination to be writable
-	ended                // nothing: the source has ended and everything is delivered
+	WantMore Want = iota // nothing: step again
+	WantSrc              // the source to be readable
+	WantDst              // the destination to be writable
+	Ended                // nothing: the source has ended and everything is delivered
 )
 
-// pipes is where a pump borrows: the shared pool, or an event loop's own list.
-type pipes interface {
+// Pipes is where a Pump borrows: a pipepool.Pool, or an event loop's own list.
+type Pipes interface {
 	Get() (*pipepool.Pipe, error)
 	Put(*pipepool.Pipe)
 }
 
-// A pump is one direction of one transfer. It holds at most a pipe or a buffer of
-// bytes that it took from the source and has not delivered, it never sleeps, and
-// it never loses what it holds: where the kernel refuses a path, the bytes are read
-// back and go on through memory.
-type pump struct {
+// A Pump is one direction of one transfer, for drivers: a Transfer, or an event loop that has
+// thousands of them. It holds at most a pipe or a buffer of bytes that it took from the source
+// and has not delivered, it never sleeps, and it never loses what it holds: where the kernel
+// refuses a path, the bytes are read back and go on through memory.
+type Pump struct {
 	Counters
-	dst, src *Endpoint
-	pool     pipes
-	stats    *Stats // details for people; nil where nobody asks
-	plan     plan   // what is left to try, the path in use first
-	pipe     *pipepool.Pipe
-	buf      *[]byte
-	off, end int   // buf[off:end] is held
-	left     int64 // bytes that may still be taken from the source, -1 for no limit
-	lastCopy bool  // the last pipeful goes through memory, so that no page of the file stays in a user's pipe
+	Pool   Pipes
+	Choose Chooser
+	Raw    bool // neither end nor the pipe ever waits: see rawcall_linux.go
 
-	raw                bool // neither end nor the pipe ever waits: see rawcall_linux.go
+	dst, src *Endpoint
+	stats    *Stats         // details for people; nil where they are not wanted
+	onRefuse func(Fallback) // told of every refusal, where it is not nil
+	onPipe   func(size int) // told when a pipe is borrowed, where it is not nil
+	pipe     *pipepool.Pipe
+	buf      *[]byte // from the pool of buffers
+	mem      []byte  // *buf, or the caller's bytes
+	off, end int     // mem[off:end] is held
+	left     int64   // bytes that may still be taken from the source, -1 for no limit
+
 	srcReady, dstReady bool // poll has just said so
 	hop2Refused        bool // what is in the pipe leaves it through memory
-	noPipe             bool // a pipe was refused and that was noted
+	noPipe             bool // the last pipe that was wanted was refused
 	eof                bool
-	vain               int // EAGAINs in a row for an end that poll had just called ready
+	spurious           int // EAGAINs in a row for an end that poll had just called ready
 }
 
-// start aims a pump at a pair of endpoints.
-func (p *pump) start(dst, src *Endpoint, memory bool) {
-	p.dst, p.src, p.left, p.lastCopy = dst, src, -1, false
-	p.plan = planFor(dst, src)
-	if memory {
-		p.plan = viaMemory
-	}
-	p.eof, p.hop2Refused, p.srcReady, p.dstReady, p.vain = false, false, false, false, 0
+// Start points a pump at a pair of endpoints.
+func (p *Pump) Start(dst, src *Endpoint) {
+	p.dst, p.src, p.left = dst, src, -1
+	p.eof, p.hop2Refused, p.srcReady, p.dstReady, p.spurious = false, false, false, false, 0
 }
 
-// held returns how many bytes were taken from the source and not delivered.
-func (p *pump) held() int64 {
+// hold gives the pump bytes to deliver; they stay the caller's. The pump has no source then.
+func (p *Pump) hold(b []byte) {
+	p.mem, p.off, p.end, p.eof = b, 0, len(b), true
+}
+
+// Ready tells the pump that poll has just called the source or the destination ready.
+func (p *Pump) Ready(w Want) {
+	p.srcReady, p.dstReady = p.srcReady || w == WantSrc, p.dstReady || w == WantDst
+}
+
+// Starved tells whether the last pipe that was wanted was refused.
+func (p *Pump) Starved() bool { return p.noPipe }
+
+// Held returns how many bytes were taken from the source and not delivered.
+func (p *Pump) Held() int64 {
 	n := int64(p.end - p.off)
 	if p.pipe != nil {
 		n += p.pipe.Len
@@ -80,49 +94,52 @@ func (p *pump) held() int64 {
 	return n
 }
 
-// rest gives back what a waiting pump does not need: an empty pipe, an empty buffer.
-func (p *pump) rest() {
+// Release gives back what a waiting pump does not need: an empty pipe, an empty buffer.
+func (p *Pump) Release() {
 	if p.pipe != nil && p.pipe.Len == 0 {
-		p.pool.Put(p.pipe)
+		p.Pool.Put(p.pipe)
 		p.pipe = nil
 	}
-	if p.buf != nil && p.off == p.end {
-		buffers.Put(p.buf)
-		p.buf, p.off, p.end = nil, 0, 0
+	if p.off == p.end {
+		if p.buf != nil {
+			buffers.Put(p.buf)
+		}
+		p.buf, p.mem, p.off, p.end = nil, nil, 0, 0
 	}
 }
 
-// stop gives everything back and returns how many bytes are dropped by it.
-func (p *pump) stop() (dropped int64) {
-	dropped = p.held()
+// Stop gives everything back and returns how many bytes are dropped by it.
+func (p *Pump) Stop() (dropped int64) {
+	dropped = p.Held()
 	p.off = p.end
 	if p.pipe != nil {
-		p.pool.Put(p.pipe) // the pool closes a pipe that still holds bytes
+		p.Pool.Put(p.pipe) // the pool closes a pipe that still holds bytes
 		p.pipe = nil
 	}
-	p.rest()
+	p.Release()
 	return dropped
 }
 
-// step moves what can be moved now, at most n bytes, and says what it waits for.
+// Step moves what can be moved now, at most n bytes, and says what it waits for.
 // Held bytes are delivered first, so the source is only touched with nothing in
 // hand: EAGAIN from it then means that it is empty, never that our pipe is full.
-func (p *pump) step(n int64) (want, error) {
-	if w, err := p.deliver(); w != wantMore || err != nil {
+func (p *Pump) Step(n int64) (Want, error) {
+	if w, err := p.deliver(); w != WantMore || err != nil {
 		return w, err
 	}
 	if p.left >= 0 {
 		n = min(n, p.left)
 	}
 	if p.eof || n == 0 {
-		return ended, nil
+		return Ended, nil
 	}
 	if p.src.mayBlock() && !p.srcReady {
-		return wantSrc, nil
+		return WantSrc, nil
 	}
-	switch p.plan[0] {
+	path, n := p.Choose.Next(n)
+	switch path {
 	case CopyFileRange, Sendfile, Splice:
-		return p.oneHop(n)
+		return p.oneHop(path, n)
 	case SplicePipe:
 		return p.twoHops(n)
 	default:
@@ -130,16 +147,16 @@ func (p *pump) step(n int64) (want, error) {
 	}
 }
 
-func (p *pump) took(n int64) {
-	p.srcReady, p.vain = false, 0
+func (p *Pump) took(n int64) {
+	p.srcReady, p.spurious = false, 0
 	if p.left > 0 {
 		p.left -= n
 	}
 }
 
-func (p *pump) gave(path Path, n int64) {
+func (p *Pump) gave(path Path, n int64) {
 	if n > 0 {
-		p.vain = 0
+		p.spurious = 0
 	}
 	p.Bytes.Add(n)
 	if p.dst.ahead != nil {
@@ -151,7 +168,7 @@ func (p *pump) gave(path Path, n int64) {
 	}
 }
 
-func (p *pump) tried(path Path) {
+func (p *Pump) tried(path Path) {
 	p.Calls.Add(1)
 	if p.stats != nil {
 		p.stats.Calls.Add(1)
@@ -159,45 +176,20 @@ func (p *pump) tried(path Path) {
 	}
 }
 
-// refused goes on to the next path of the plan. err is nil where the path gave
-// nothing and read had bytes.
-func (p *pump) refused(err error, side Side) {
-	path := p.plan[0]
-	if len(p.plan) > 1 {
-		p.plan = p.plan[1:]
-	}
-	if side == Destination && path == SplicePipe {
-		p.plan = viaMemory
-	}
+// refused bars a path. err is nil where the path gave nothing and read had bytes.
+func (p *Pump) refused(path Path, err error, side Side) {
+	p.Choose.Refuse(path)
+	p.fellBack(Fallback{path, err, side, p.Bytes.Load()})
+}
+
+func (p *Pump) fellBack(f Fallback) {
 	if p.stats != nil {
-		p.stats.fellBack(Fallback{path, err, side, p.Bytes.Load()})
+		p.stats.fellBack(f)
 	}
-}
-
-func (p *pump) refusedPipe(err error) {
-	if p.stats != nil && !p.noPipe {
-		p.stats.fellBack(Fallback{SplicePipe, err, Neither, p.Bytes.Load()})
-	}
-	p.noPipe = true
-}
-
-func ignoringEINTRn(f func() (int, error)) (int, error) {
-	for {
-		if n, err := f(); err != unix.EINTR {
-			return n, err
-		}
+	if p.onRefuse != nil {
+		p.onRefuse(f)
 	}
 }
 
 // writable asks poll, without waiting, whether fd takes bytes now, or fails.
-func writable(fd int) bool { return pollNow(fd, pollOut) != 0 }
-
-// pollNow asks poll which of the events are true of fd now; pollErr and pollHup are told unasked.
-func pollNow(fd int, events uint32) uint32 {
-	fds := []unix.PollFd{{Fd: int32(fd), Events: int16(events)}}
-	n, err := ignoringEINTRn(func() (int, error) { return unix.Poll(fds, 0) })
-	if err != nil || n == 0 {
-		return 0
-	}
-	return uint32(uint16(fds[0].Revents))
-}
+func writable(fd int) bool { return sock.PollNow(fd, unix.POLLOUT) != 0 }

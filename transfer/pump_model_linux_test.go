@@ -13,14 +13,15 @@ import (
 // A pumpModel drives one pump by hand, in one thread, over real descriptors, and knows
 // where every byte has to be: in the source, in the pump, in the sink, or read from it.
 type pumpModel struct {
-	t     testing.TB
-	p     pump
-	feed  int // the writing end of the source
-	tap   int // the reading end of the sink
-	sent  []byte
-	got   []byte
-	ended bool
-	vain  int
+	t      testing.TB
+	p      Pump
+	choice choice
+	feed   int // the writing end of the source
+	tap    int // the reading end of the sink
+	sent   []byte
+	got    []byte
+	ended  bool
+	vain   int
 }
 
 // The pairs of a model, chosen by its first byte: how to open, and whether the ends block.
@@ -47,7 +48,7 @@ func modelEnds(t testing.TB, family int) (r, w int) {
 
 var modelPool = pipepool.Pool{Size: 16384}
 
-// newPumpModel aims a pump as the first byte of the script says.
+// newPumpModel starts a pump as the first byte of the script says.
 func newPumpModel(t testing.TB, how byte) *pumpModel {
 	pair := modelPairs[how%4]
 	sr, sw := modelEnds(t, pair[0])
@@ -64,10 +65,11 @@ func newPumpModel(t testing.TB, how byte) *pumpModel {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.p.pool, m.p.stats = &modelPool, new(Stats)
-	m.p.start(dst, src, how&8 != 0)
-	if how&16 != 0 && m.p.plan[0] == Splice {
-		m.p.plan = viaPipe // as pairs of sockets go
+	m.p.Pool, m.p.Choose, m.p.stats = &modelPool, &m.choice, new(Stats)
+	m.p.Start(dst, src)
+	m.choice.start(dst, src, how&8 != 0)
+	if how&16 != 0 && m.choice.left()[0] == Splice {
+		m.choice.cheap, m.choice.barred = viaPipe, 0 // as pairs of sockets go
 	}
 	t.Cleanup(func() {
 		for _, fd := range []int{sr, dr, dw, m.feed} {
@@ -89,7 +91,7 @@ func (m *pumpModel) run(script []byte) {
 		case 3, 4, 5:
 			m.step(int64(n * n))
 		case 6:
-			m.step(quantum)
+			m.step(Quantum)
 		case 7:
 			m.refuse(n)
 		}
@@ -124,50 +126,50 @@ func (m *pumpModel) read(n int) int {
 
 // step lets the pump go on as its driver would: poll first, if it asked for that.
 func (m *pumpModel) step(n int64) {
-	delivered, held := m.p.Bytes.Load(), m.p.held()
-	w, err := m.p.step(n)
+	delivered, held := m.p.Bytes.Load(), m.p.Held()
+	w, err := m.p.Step(n)
 	if err != nil {
 		m.t.Fatalf("step: %v", err)
 	}
-	if m.p.Bytes.Load() != delivered || m.p.held() != held {
+	if m.p.Bytes.Load() != delivered || m.p.Held() != held {
 		m.vain = 0
 	}
 	switch w {
-	case ended:
+	case Ended:
 		m.ended = true
-	case wantSrc:
+	case WantSrc:
 		if polled(m.p.src.fd, unix.POLLIN) {
 			m.p.srcReady = true
 			m.vain++
 		}
-	case wantDst:
+	case WantDst:
 		if polled(m.p.dst.fd, unix.POLLOUT) {
 			m.p.dstReady = true
 			m.vain++
 		}
 	}
 	if m.vain > 4 {
-		m.t.Fatalf("the pump spins: %v wanted, plan %v, %d held", w, m.p.plan, m.p.held())
+		m.t.Fatalf("the pump spins: %v wanted, plan %v, %d held", w, m.choice.left(), m.p.Held())
 	}
 }
 
 // refuse takes a path away, as the kernel might at any time.
 func (m *pumpModel) refuse(n int) {
 	switch {
-	case len(m.p.plan) == 1:
+	case len(m.choice.left()) == 1:
 	case n%2 == 0:
-		m.p.refused(unix.EINVAL, Source)
+		m.p.refused(m.choice.left()[0], unix.EINVAL, Source)
 	case m.p.pipe != nil:
 		m.p.hop2Refused = true
-		m.p.refused(unix.EINVAL, Destination)
+		m.p.refused(SplicePipe, unix.EINVAL, Destination)
 	}
 }
 
 // conserve adds up the bytes.
 func (m *pumpModel) conserve() {
 	inSource, inSink := queued(m.t, m.p.src.fd), queued(m.t, m.tap)
-	if sum := inSource + m.p.held() + inSink + int64(len(m.got)); sum != int64(len(m.sent)) {
-		m.t.Fatalf("%d in the source, %d held, %d in the sink, %d read: %d of %d", inSource, m.p.held(), inSink, len(m.got), sum, len(m.sent))
+	if sum := inSource + m.p.Held() + inSink + int64(len(m.got)); sum != int64(len(m.sent)) {
+		m.t.Fatalf("%d in the source, %d held, %d in the sink, %d read: %d of %d", inSource, m.p.Held(), inSink, len(m.got), sum, len(m.sent))
 	}
 	if delivered := inSink + int64(len(m.got)); delivered != m.p.Bytes.Load() {
 		m.t.Fatalf("%d delivered, %d counted", delivered, m.p.Bytes.Load())
@@ -185,16 +187,16 @@ func (m *pumpModel) finish() {
 		if m.ended {
 			break
 		}
-		m.step(quantum)
+		m.step(Quantum)
 		m.read(1 << 16)
 	}
 	for m.read(1<<16) > 0 {
 	}
-	if !m.ended || len(m.got) != len(m.sent) || m.p.held() != 0 {
-		m.t.Fatalf("ended %v with %d of %d bytes read, %d held", m.ended, len(m.got), len(m.sent), m.p.held())
+	if !m.ended || len(m.got) != len(m.sent) || m.p.Held() != 0 {
+		m.t.Fatalf("ended %v with %d of %d bytes read, %d held", m.ended, len(m.got), len(m.sent), m.p.Held())
 	}
 	m.conserve()
-	if lost := m.p.stop(); lost != 0 {
+	if lost := m.p.Stop(); lost != 0 {
 		m.t.Fatalf("%d bytes lost", lost)
 	}
 }

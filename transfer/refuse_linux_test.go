@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zcp-go/zcp/transfer"
+	"github.com/zcp-go/zcp/transfer/internal/bed"
 )
 
 // The environment of a test binary that runs again with system calls refused: by a
@@ -124,7 +125,7 @@ func installFilter(calls map[string]unix.Errno) error {
 // rerun runs tests of this binary in a process of its own, after the words of prefix.
 func rerun(t *testing.T, env []string, tests string, prefix ...string) {
 	t.Helper()
-	self := must(os.Executable())(t)
+	self := bed.Must(os.Executable())(t)
 	args := append(prefix, self, "-test.run="+tests, "-test.timeout=120s", "-test.count=1", "-test.failfast")
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Env = append(os.Environ(), env...)

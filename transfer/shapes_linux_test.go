@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zcp-go/zcp/transfer"
+	"github.com/zcp-go/zcp/transfer/internal/bed"
 )
 
 // forPairs runs f for every pair of ends whose source and sink are of the wanted sort.
@@ -39,12 +40,12 @@ func TestSlowSource(t *testing.T) {
 		for _, n := range pieces {
 			total += n
 		}
-		data := noise(total, 3)
+		data := bed.Noise(total, 3)
 		from, w := src.open(t, nil)
 		to, r, stored := dst.open(t)
-		var d *drain
+		var d *bed.Drain
 		if r != nil {
-			d = drainAll(r, total, nil)
+			d = bed.DrainAll(r, total, nil)
 		}
 		var tr transfer.Transfer
 		done := moving(bedContext(t), &tr, to, from, limitOf(src, data))
@@ -54,9 +55,9 @@ func TestSlowSource(t *testing.T) {
 				t.Fatal(err)
 			}
 			at += n
-			until(t, "a piece to come out", func() bool {
+			bed.Until(t, "a piece to come out", func() bool {
 				if d != nil {
-					return d.n.Load() == int64(at)
+					return d.N.Load() == int64(at)
 				}
 				return tr.Stats.Bytes.Load() == int64(at)
 			})
@@ -67,7 +68,7 @@ func TestSlowSource(t *testing.T) {
 		}
 		got := data
 		if d != nil {
-			got, _ = d.wait()
+			got, _ = d.Wait()
 		} else if stored != nil {
 			got = stored(total)
 		}
@@ -86,7 +87,7 @@ func smallBuffers(t testing.TB, to *transfer.Endpoint, r *os.File) {
 	if err := unix.SetsockoptInt(to.FD(), unix.SOL_SOCKET, unix.SO_SNDBUF, 64<<10); err != nil {
 		t.Fatal(err)
 	}
-	rc := must(r.SyscallConn())(t)
+	rc := bed.Must(r.SyscallConn())(t)
 	if err := rc.Control(func(fd uintptr) {
 		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 64<<10) // only makes the test larger where refused
 	}); err != nil {
@@ -111,11 +112,11 @@ func TestSlowSink(t *testing.T) {
 		tr := transfer.Transfer{PipeSize: pipeSize}
 		done := moving(bedContext(t), &tr, to, from, limitOf(src, data))
 		waitsFor(t, &tr, transfer.Destination)
-		d := drainAll(r, len(data), func(n int64) int { return 1 + int(n*7919)%30011 })
+		d := bed.DrainAll(r, len(data), func(n int64) int { return 1 + int(n*7919)%30011 })
 		if o := <-done; o.n != large || o.err != nil {
 			t.Fatalf("moved %d, %v, want %d", o.n, o.err, large)
 		}
-		if got, _ := d.wait(); !bytes.Equal(got, data) {
+		if got, _ := d.Wait(); !bytes.Equal(got, data) {
 			t.Errorf("%d bytes arrived that are not the %d sent", len(got), large)
 		}
 		if tr.Stats.WaitDst.Load() == 0 {

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zcp-go/zcp/transfer"
+	"github.com/zcp-go/zcp/transfer/internal/bed"
 )
 
 // TestBeyond4GiB moves a hole with islands, so that a count or an offset of 32 bits shows.
@@ -16,12 +17,12 @@ func TestBeyond4GiB(t *testing.T) {
 	}
 	const size = 4<<30 + 12345
 	islands := []int64{0, 4<<30 - 7, size - 5000}
-	island := noise(5000, 4)
-	fd := must(unix.MemfdCreate("sparse", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING))(t)
+	island := bed.Noise(5000, 4)
+	fd := bed.Must(unix.MemfdCreate("sparse", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING))(t)
 	for _, at := range islands {
-		must(unix.Pwrite(fd, island, at))(t)
+		bed.Must(unix.Pwrite(fd, island, at))(t)
 	}
-	must(unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_WRITE|unix.F_SEAL_SHRINK|unix.F_SEAL_GROW))(t)
+	bed.Must(unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_WRITE|unix.F_SEAL_SHRINK|unix.F_SEAL_GROW))(t)
 	from := own(t, fd)
 	a, b := newTCP(t)
 	to := own(t, a)

@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"runtime"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/zcp-go/zcp/transfer"
+	"github.com/zcp-go/zcp/transfer/internal/bed"
 )
 
 // A stalled is a transfer that waits for a neighbour who does nothing.
@@ -41,13 +41,13 @@ func silentSources(t testing.TB) (all []stalled) {
 				from, w := src.open(t, nil)
 				to, r, _ := dst.open(t)
 				if r != nil {
-					drainAll(r, -1, nil)
+					bed.DrainAll(r, -1, nil)
 				}
-				must(w.Write(noise(1000, 1)))(t)
+				bed.Must(w.Write(bed.Noise(1000, 1)))(t)
 				tr := &transfer.Transfer{NoSplice: memory, PipeSize: pipeSize}
 				name := fmt.Sprintf("silent %s to %s, memory %v", src.name, dst.name, memory)
 				all = append(all, stall(t, name, tr, to, from, transfer.Source))
-				until(t, "the first bytes", func() bool { return tr.Stats.Bytes.Load() == 1000 })
+				bed.Until(t, "the first bytes", func() bool { return tr.Stats.Bytes.Load() == 1000 })
 			}
 		}
 	}
@@ -85,13 +85,13 @@ func oddStalls(t testing.TB) (all []stalled) {
 	}
 	null := func() *transfer.Endpoint { e, _, _ := nullSink(t); return e }
 	r, w := newTCP(t)
-	urge(t, far(t, w))
+	bed.Urge(t, far(t, w))
 	add("urgent byte and nothing else", new(transfer.Transfer), null(), own(t, r), transfer.Source)
 
 	r, w = newTCP(t)
 	writer := far(t, w)
-	must(writer.Write(noise(1000, 1)))(t)
-	urge(t, writer)
+	bed.Must(writer.Write(bed.Noise(1000, 1)))(t)
+	bed.Urge(t, writer)
 	add("urgent byte at the end so far", new(transfer.Transfer), null(), own(t, r), transfer.Source)
 
 	pr, _ := newPipe(t)
@@ -104,13 +104,13 @@ func oddStalls(t testing.TB) (all []stalled) {
 	pr, _ = newPipe(t)
 	add("waiting with a limit of idleness", &transfer.Transfer{Idle: time.Hour}, null(), own(t, pr), transfer.Source)
 
-	file, _ := fileSource(t, noise(large, 2))
+	file, _ := fileSource(t, bed.Noise(large, 2))
 	pr, pw := newPipe(t)
 	far(t, pr)
 	add("file under a lease to a full pipe", &transfer.Transfer{PipeSize: pipeSize}, own(t, pw), file, transfer.Destination)
 
 	slave, master := newTerminal(t)
-	file, _ = fileSource(t, noise(large, 2))
+	file, _ = fileSource(t, bed.Noise(large, 2))
 	hungUp := own(t, master)
 	unix.Close(slave)
 	add("terminal whose other side is closed", new(transfer.Transfer), hungUp, file, transfer.Destination)
@@ -118,7 +118,7 @@ func oddStalls(t testing.TB) (all []stalled) {
 	for _, pair := range []func(testing.TB) (int, int){newPipe, newTCP, newUnix} { // that block, as inherited ones do
 		r, _ := pair(t)
 		_, w := pair(t)
-		from, to := must(transfer.NewEndpoint(r))(t), must(transfer.NewEndpoint(w))(t)
+		from, to := bed.Must(transfer.NewEndpoint(r))(t), bed.Must(transfer.NewEndpoint(w))(t)
 		t.Cleanup(func() { unix.Close(r); unix.Close(w) })
 		file := holeSource(t, 24<<20)
 		add("blocking silent "+from.Kind().String(), new(transfer.Transfer), null(), from, transfer.Source)
@@ -143,39 +143,20 @@ func finishing(t testing.TB) (all []stalled) {
 			smallReceiver(t, p, conn)
 		}
 		tr := &transfer.Transfer{Discard: true}
-		src, _ := fileSource(t, noise(150000, 7))
+		src, _ := fileSource(t, bed.Noise(150000, 7))
 		ctx, cancel := context.WithCancel(bedContext(t))
 		if _, err := tr.Move(ctx, conn.Endpoint, src, -1); err != nil {
 			t.Fatal(err)
 		}
 		done := make(chan outcome, 1)
 		go func() {
-			_, err := tr.Finish(ctx, conn, patience)
+			_, err := tr.Finish(ctx, conn, bed.Patience)
 			done <- outcome{0, err}
 		}()
 		waitsFor(t, tr, transfer.Destination)
 		all = append(all, stalled{"finishing, " + c.name, tr, done, cancel})
 	}
 	return all
-}
-
-// processorTime returns what this process has used so far.
-func processorTime(t testing.TB) time.Duration {
-	t.Helper()
-	var u unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-// whileNothingMoves returns the processor time that passes in d of doing nothing.
-func whileNothingMoves(t testing.TB, d time.Duration) time.Duration {
-	runtime.GC()
-	time.Sleep(20 * time.Millisecond) // the collector's own work
-	before := processorTime(t)
-	time.Sleep(d) // what is measured, not a wait for something
-	return processorTime(t) - before
 }
 
 // TestStalledTransfersCostNothing waits for a second with every kind of neighbour that does
@@ -187,9 +168,9 @@ func TestStalledTransfersCostNothing(t *testing.T) {
 	all = append(all, oddStalls(t)...)
 	all = append(all, finishing(t)...)
 	promised := time.Duration(len(all)) * time.Millisecond
-	spent := whileNothingMoves(t, time.Second)
+	spent := bed.WhileNothingMoves(t, time.Second)
 	if spent > promised { // once may be the machine's doing
-		spent = whileNothingMoves(t, time.Second)
+		spent = bed.WhileNothingMoves(t, time.Second)
 	}
 	t.Logf("%d transfers spent %v in a second of waiting", len(all), spent)
 	for _, s := range all {
@@ -201,12 +182,12 @@ func TestStalledTransfersCostNothing(t *testing.T) {
 	for i := len(all) - 1; i >= 0; i-- {
 		before := time.Duration(0)
 		if spent > promised { // who was it?
-			before = whileNothingMoves(t, 100*time.Millisecond)
+			before = bed.WhileNothingMoves(t, 100*time.Millisecond)
 		}
 		all[i].cancel()
 		<-all[i].done
 		if spent > promised {
-			if saved := before - whileNothingMoves(t, 100*time.Millisecond); saved > worst {
+			if saved := before - bed.WhileNothingMoves(t, 100*time.Millisecond); saved > worst {
 				worst, name = saved, all[i].name
 			}
 		}

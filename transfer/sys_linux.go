@@ -1,22 +1,10 @@
 package transfer
 
 import (
-	"bytes"
-	"os"
-	"strconv"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
-
-func newPipe(p *[2]int) error { return unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK) }
-
-// pollFor is poll(2) with a timeout finer than a millisecond.
-func pollFor(fds []unix.PollFd, d time.Duration) (int, error) {
-	ts := unix.NsecToTimespec(int64(d))
-	return unix.Ppoll(fds, &ts, nil)
-}
 
 // growPipe grows a pipe to size bytes, never shrinks it, and returns what it holds
 // now. A refusal (EPERM beyond pipe-max-size or the user's budget, EBUSY) leaves it as it was.
@@ -34,35 +22,6 @@ func pipeCapacity(fd int) int {
 		return 1 << 16 // pipe(7): the default since Linux 2.6.11
 	}
 	return n
-}
-
-// Unacked returns how many bytes of a socket's stream the peer's kernel has not
-// acknowledged (TCP) or the peer has not read (Unix), as SIOCOUTQ tells. Our FIN counts
-// as one byte in it. It is 0 for everything that is no socket.
-func (e *Endpoint) Unacked() (int64, error) {
-	if !e.kind.Socket() {
-		return 0, nil
-	}
-	n, err := unix.IoctlGetInt(e.fd, unix.SIOCOUTQ)
-	return int64(n), err
-}
-
-// A silence tells a dead peer from one that merely does not read. A living peer
-// answers every window probe and every retransmission, so that both counts go back to
-// 0; the age of the last acknowledgement alone proves nothing (measured; see TCP_INFO in tcp(7)).
-type silence struct{ since time.Time }
-
-func (s *silence) gone(fd int, now time.Time) bool {
-	info, err := unix.GetsockoptTCPInfo(fd, unix.SOL_TCP, unix.TCP_INFO)
-	if err != nil || info.Retransmits == 0 && info.Probes == 0 {
-		s.since = time.Time{}
-		return false
-	}
-	heard := now.Add(-time.Duration(info.Last_ack_recv) * time.Millisecond)
-	if s.since.IsZero() || heard.After(s.since) {
-		s.since = now
-	}
-	return now.Sub(s.since) >= peerLimit
 }
 
 // A lowWater makes the kernel wake a file-writing receiver for large steps only.
@@ -93,7 +52,7 @@ func (l *lowWater) mark(n int) {
 }
 
 // wait is called before a wait for the source and tells whether it is to be a short one.
-func (l *lowWater) wait(want) bool {
+func (l *lowWater) wait(Want) bool {
 	if l.fd < 0 {
 		return false
 	}
@@ -121,63 +80,6 @@ func (l *lowWater) restore() {
 		l.mark(1)
 		l.set = false
 	}
-}
-
-func getLinger(fd int) (unix.Linger, error) {
-	var l unix.Linger
-	n := uint32(unsafe.Sizeof(l))
-	_, _, e := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_LINGER,
-		uintptr(unsafe.Pointer(&l)), uintptr(unsafe.Pointer(&n)), 0)
-	if e != 0 {
-		return l, os.NewSyscallError("getsockopt", e)
-	}
-	return l, nil
-}
-
-// setUserTimeout bounds how long sent bytes may stay unacknowledged (TCP_USER_TIMEOUT, tcp(7)).
-// It also ends a peer that is alive and merely does not read, so it is only set where the user asked for a limit.
-func setUserTimeout(fd int, d time.Duration) error {
-	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds())))
-}
-
-// dissolve ends a TCP connection by connecting to nowhere (AF_UNSPEC, connect(2)), which
-// sends a reset however many processes hold the socket.
-func dissolve(fd int) {
-	var unspec unix.RawSockaddr // family 0
-	// A refusal leaves the connection to its other holders; there is nothing else to try.
-	_, _, _ = unix.Syscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&unspec)), unsafe.Sizeof(unspec))
-}
-
-// keepAliveFD is keepAlive without a net.Conn.
-func keepAliveFD(fd int) error {
-	err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
-	for _, o := range []struct{ name, value int }{
-		{unix.TCP_KEEPIDLE, int(keepAlive.Idle / time.Second)},
-		{unix.TCP_KEEPINTVL, int(keepAlive.Interval / time.Second)},
-		{unix.TCP_KEEPCNT, keepAlive.Count},
-	} {
-		if err == nil {
-			err = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, o.name, o.value)
-		}
-	}
-	return os.NewSyscallError("setsockopt", err)
-}
-
-// bindNoPort lets bind(2) choose the address only, and connect(2) the port, so that as
-// many connections are possible as there are ports for each target (IP_BIND_ADDRESS_NO_PORT, ip(7)).
-func bindNoPort(fd int) {
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1) // refused: fewer are possible
-}
-
-// lowestGivenOut returns the lowest port that the kernel gives to sockets that connect (ip_local_port_range, ip(7)).
-func lowestGivenOut() uint16 {
-	b, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
-	if f := bytes.Fields(b); err == nil && len(f) > 0 {
-		if n, err := strconv.ParseUint(string(f[0]), 10, 16); err == nil {
-			return uint16(n)
-		}
-	}
-	return 1024
 }
 
 // allocatesDelayed tells whether a file lies on ext4.

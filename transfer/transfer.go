@@ -4,31 +4,42 @@ import (
 	"context"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/zcp-go/zcp/pipepool"
+	"github.com/zcp-go/zcp/transfer/internal/sock"
+	"github.com/zcp-go/zcp/transfer/rate"
 )
 
 // A Transfer moves sources to destinations, one after another, and counts. The zero
 // value is ready. Its fields are set before the first Move and not changed during
 // one; Stats may be read by anybody at any time.
 type Transfer struct {
-	PipeSize int           // bytes of the borrowed pipe and of the user's pipes, which only grow; 0: pipepool.DefaultSize
-	NoSplice bool          // read and write through memory only
-	Idle     time.Duration // give up after so long without a byte in either direction; 0: never
-	Limits   []*Limiter    // every byte obeys all of them
-	Discard  bool          // read and drop what a destination socket sends, so that a peer that answers never stalls
-	Trace    func(Event)   // told of what was planned and what changed, from the goroutine that moves
+	PipeSize int             // bytes of the borrowed pipe and of the user's pipes, which only grow; 0: pipepool.DefaultSize
+	NoSplice bool            // read and write through memory only
+	Idle     time.Duration   // give up after so long without a byte in either direction; 0: never
+	Limits   []*rate.Limiter // every byte obeys all of them
+	Discard  bool            // read and drop what a destination socket sends, so that a peer that answers never stalls
+	Trace    func(Event)     // told of what was planned and what changed, from the goroutine that moves
 	Stats    Stats
 
-	pump      pump
-	pool      *pipepool.Pool
-	wake      wake
-	leases    []*Endpoint // sources whose lease is held
-	peerEnded bool        // the destination's peer has ended its own direction
-	moved     time.Time   // when a byte last moved
-	silence   silence
-	vain      int // wake-ups in a row after which no byte moved
+	pump            Pump
+	choice          choice
+	pool            *pipepool.Pool
+	wake            wakeup
+	leases          []*Endpoint // sources whose lease is held
+	peerEnded       bool        // the destination's peer has ended its own direction
+	moved           time.Time   // when a byte last moved
+	silence         sock.Silence
+	spuriousWakeups int // in a row, after which no byte moved
+
+	// In an Exchange.
+	twin       *Transfer                 // the other direction, whose bytes end a silence as well
+	lastWait   atomic.Pointer[time.Time] // when a byte had moved at the wait that is in progress; nil: there is none
+	mindReader bool                      // the end of a pipe's reader ends a wait
 }
 
 // An EventKind says what an Event is about.
@@ -38,6 +49,7 @@ type EventKind uint8
 const (
 	Planned   EventKind = iota // Path is what will be tried first
 	Guarded                    // Guarding says how the source is protected, Err why no lease was granted
+	Borrowed                   // a pipe of Pipe bytes was borrowed
 	Refused                    // Path was refused with Err by Side
 	LeaseLost                  // a writer wanted the file; the rest is copied
 )
@@ -54,6 +66,14 @@ type Event struct {
 	Pipe     int // bytes granted to the user's pipe, or to the borrowed one, where there is one
 }
 
+// A Segment is a stretch of a source: bytes in memory, or what an endpoint gives from where
+// it stands. A source is a sequence of segments: several files, or the members of an archive.
+type Segment struct {
+	Bytes []byte    // in memory; From is not used then
+	From  *Endpoint //
+	N     int64     // bytes of From at the most; below 0: until it ends
+}
+
 // Move moves bytes from src to dst until src ends or, where limit is not negative,
 // limit bytes were moved; a regular file ends where it ended when Move began. It returns
 // how many bytes were delivered, and an *Error, ErrIdle, ErrPeerGone or the context's
@@ -61,65 +81,146 @@ type Event struct {
 //
 // A source file is watched from now on: the caller ends the watch with Endpoint.Verify.
 func (t *Transfer) Move(ctx context.Context, dst, src *Endpoint, limit int64) (int64, error) {
+	return t.MoveSegment(ctx, dst, Segment{From: src, N: limit})
+}
+
+// MoveSegment moves one segment of a source to dst, as Move does.
+func (t *Transfer) MoveSegment(ctx context.Context, dst *Endpoint, s Segment) (int64, error) {
+	if s.From == nil {
+		return t.Write(ctx, dst, s.Bytes)
+	}
 	defer t.wake.on(ctx)()
-	t.aim(dst, src, limit)
+	t.plan(dst, s.From, s.N)
 	defer func() {
-		lost := t.pump.stop()
+		lost := t.pump.Stop()
 		t.Stats.Lost.Add(lost)
-		if src.guard != nil {
-			src.guard.taken += t.pump.Bytes.Load() + lost
+		if g := s.From.guard; g != nil {
+			g.taken += t.pump.Bytes.Load() + lost
 		}
 	}()
-	lw := newLowWater(dst, src)
+	lw := newLowWater(dst, s.From)
 	defer lw.restore()
 	err := t.run(ctx, &lw)
 	return t.pump.Bytes.Load(), err
 }
 
-// aim makes the plan for a pair: the path, the guard over the source, the size of the pipes.
-func (t *Transfer) aim(dst, src *Endpoint, limit int64) {
-	if t.pool == nil {
-		t.pool = poolFor(t.PipeSize)
+// Write moves bytes from memory to dst: all of them, unless it returns an error. Limits, Idle,
+// the back channel and cancellation are as in Move, and so are the errors.
+func (t *Transfer) Write(ctx context.Context, dst *Endpoint, b []byte) (int64, error) {
+	defer t.wake.on(ctx)()
+	t.start(dst, nil)
+	t.pump.hold(b)
+	err := t.run(ctx, &lowWater{fd: -1})
+	t.Stats.Lost.Add(t.pump.Stop())
+	return t.pump.Bytes.Load(), err
+}
+
+// Read reads from src into b what is there, and waits until something is. It returns 0 and no
+// error at the end of src. The bytes do not count as delivered; cancellation, Idle and errors
+// are as in Move.
+func (t *Transfer) Read(ctx context.Context, src *Endpoint, b []byte) (int, error) {
+	defer t.wake.on(ctx)()
+	t.start(nil, src)
+	for {
+		if ctx.Err() != nil {
+			return 0, context.Cause(ctx)
+		}
+		n, err := 0, error(unix.EAGAIN)
+		if t.pump.srcReady || !src.mayBlock() {
+			t.pump.srcReady = false
+			n, err = src.read(b)
+		}
+		switch {
+		case err == nil:
+			return n, nil
+		case err != unix.EAGAIN:
+			return 0, &Error{"read", Source, err}
+		}
+		if err := t.await(ctx, WantSrc, -1); err != nil {
+			return 0, err
+		}
 	}
-	t.meet(dst)
+}
+
+// ReadFull is Read until b is full or src ends.
+func (t *Transfer) ReadFull(ctx context.Context, src *Endpoint, b []byte) (n int, err error) {
+	for n < len(b) {
+		m, err := t.Read(ctx, src, b[n:])
+		n += m
+		if err != nil || m == 0 {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// start points the pump at a pair of ends, one of which may be memory.
+func (t *Transfer) start(dst, src *Endpoint) {
+	if t.pool == nil {
+		t.pool = Pool(t.PipeSize)
+	}
+	t.resetPeer(dst)
 	p := &t.pump
-	p.pool, p.stats = t.pool, &t.Stats
+	p.Pool, p.Choose, p.stats = t.pool, &t.choice, &t.Stats
+	p.onRefuse, p.onPipe = nil, nil
+	if t.Trace != nil {
+		p.onRefuse, p.onPipe = t.traceRefusal, func(n int) { t.Trace(Event{Kind: Borrowed, Pipe: n}) }
+	}
 	p.Bytes.Store(0)
-	p.start(dst, src, t.NoSplice)
+	p.Start(dst, src)
+	t.moved = time.Now()
+}
+
+// plan makes the plan for a pair: the path, the guard over the source, the size of the pipes.
+func (t *Transfer) plan(dst, src *Endpoint, limit int64) {
+	t.start(dst, src)
+	p := &t.pump
+	t.choice.start(dst, src, t.NoSplice)
 	p.left = limit
 	if size := src.Size(); src.kind == File && size >= 0 && (limit < 0 || size < limit) {
 		p.left = size
 	}
-	t.moved = time.Now()
 	grown := t.growPipe(dst, src)
-	byRef := p.plan[0] != ReadWrite
+	byRef := t.choice.left()[0] != ReadWrite
 	src.protect(byRef)
 	if src.guard != nil && src.guard.held {
 		t.leases = append(t.leases, src)
 	}
 	if byRef && !src.byReference(dst.kind) {
-		p.plan = viaMemory
+		t.choice.throughMemory()
 	}
-	if src.kind == File && dst.kind == Pipe && p.plan[0] == Splice && !src.guard.fixed {
-		// What lies in the pipe when we leave must not refer to the file, so the pipe is
-		// filled with copies at the end.
-		if p.lastCopy = true; p.left < 0 || p.referable() <= 0 {
-			p.plan = viaMemory
-		}
-	}
-	// For whoever is told the plan; without a pipe the first step goes through memory.
-	if t.Trace != nil && p.plan[0] == SplicePipe && p.borrow() == nil {
-		grown = p.pipe.Cap()
+	t.keepCopies(dst, src)
+	if t.Trace == nil {
+		return
 	}
 	g, err := src.Guarding()
-	t.trace(Event{Kind: Guarded, Guarding: g, Err: err, Src: src.kind, Dst: dst.kind})
-	t.trace(Event{Kind: Planned, Path: p.plan[0], Plan: p.plan, Src: src.kind, Dst: dst.kind, Pipe: grown})
+	t.Trace(Event{Kind: Guarded, Guarding: g, Err: err, Src: src.kind, Dst: dst.kind})
+	t.tracePlan(grown)
 }
 
-// meet forgets what is known of the last destination's peer if dst is another one.
-func (t *Transfer) meet(dst *Endpoint) {
+// keepCopies has the last pipeful of a file go to a user's pipe through memory: what lies in
+// the pipe when we leave must not refer to the file's pages.
+func (t *Transfer) keepCopies(dst, src *Endpoint) {
+	if src.kind == File && dst.kind == Pipe && t.choice.left()[0] == Splice && !src.guard.fixed {
+		t.choice.refer = t.pump.referable
+		if t.pump.left < 0 {
+			t.choice.refer = func() int64 { return 0 }
+		}
+	}
+}
+
+func (t *Transfer) tracePlan(pipe int) {
+	left := t.choice.left()
+	if t.choice.refer != nil && t.choice.refer() <= 0 {
+		left = viaMemory
+	}
+	t.Trace(Event{Kind: Planned, Path: left[0], Plan: left, Src: t.pump.src.kind, Dst: t.pump.dst.kind, Pipe: pipe})
+}
+
+// resetPeer forgets what is known of the last destination's peer if dst is another one.
+func (t *Transfer) resetPeer(dst *Endpoint) {
 	if t.pump.dst != dst {
-		t.peerEnded, t.silence = false, silence{}
+		t.peerEnded, t.silence = false, sock.Silence{}
 	}
 }
 
@@ -144,12 +245,6 @@ func (t *Transfer) pipeSize() int {
 	return pipepool.DefaultSize
 }
 
-func (t *Transfer) trace(e Event) {
-	if t.Trace != nil {
-		t.Trace(e)
-	}
-}
-
 // run is the driver: it steps the pump and waits for what the pump waits for.
 func (t *Transfer) run(ctx context.Context, lw *lowWater) error {
 	p := &t.pump
@@ -161,34 +256,31 @@ func (t *Transfer) run(ctx context.Context, lw *lowWater) error {
 		if err != nil {
 			return err
 		}
-		before, paths := p.Bytes.Load(), len(p.plan)
-		w, err := p.step(n)
+		before := p.Bytes.Load()
+		w, err := p.Step(n)
 		if moved := p.Bytes.Load() - before; moved > 0 {
 			t.moved = time.Time{} // the clock is only asked when there is a wait
-			t.vain = 0
+			t.spuriousWakeups = 0
 			t.spend(moved)
-		}
-		if len(p.plan) != paths && t.Trace != nil {
-			t.traceRefusal()
 		}
 		if err != nil {
 			return err
 		}
 		t.checkLeases()
-		if now := time.Now(); now.Sub(yielded) >= yieldEvery {
+		if now := time.Now(); now.Sub(yielded) >= YieldEvery {
 			runtime.Gosched()
 			yielded = now
 		}
 		switch w {
-		case ended:
+		case Ended:
 			return nil
-		case wantSrc:
+		case WantSrc:
 			if lw.wait(w) {
 				err = t.awaitBriefly(ctx, w, lw)
 			} else {
 				err = t.await(ctx, w, -1)
 			}
-		case wantDst:
+		case WantDst:
 			err = t.await(ctx, w, -1)
 		}
 		if err != nil {
@@ -198,19 +290,18 @@ func (t *Transfer) run(ctx context.Context, lw *lowWater) error {
 }
 
 // awaitBriefly waits for a full measure of bytes, but takes what is there when the sender pauses.
-func (t *Transfer) awaitBriefly(ctx context.Context, w want, lw *lowWater) error {
+func (t *Transfer) awaitBriefly(ctx context.Context, w Want, lw *lowWater) error {
 	before := time.Now()
 	err := t.await(ctx, w, lowWaterPatience)
 	lw.waited(time.Since(before) >= lowWaterPatience)
 	return err
 }
 
-func (t *Transfer) traceRefusal() {
-	if f := t.Stats.Fallbacks(); len(f) > 0 {
-		last := f[len(f)-1]
-		t.trace(Event{Kind: Refused, Path: last.Path, Side: last.Side, Err: last.Err})
+func (t *Transfer) traceRefusal(f Fallback) {
+	t.Trace(Event{Kind: Refused, Path: f.Path, Side: f.Side, Err: f.Err})
+	if f.Side != Neither {
+		t.tracePlan(0)
 	}
-	t.trace(Event{Kind: Planned, Path: t.pump.plan[0], Plan: t.pump.plan, Src: t.pump.src.kind, Dst: t.pump.dst.kind})
 }
 
 // checkLeases lets writers go on that wait for a file we read; what is left of it is copied.
@@ -223,9 +314,12 @@ func (t *Transfer) checkLeases() {
 		case e.leaseWanted():
 			e.giveUpLease()
 			if t.pump.src == e {
-				t.pump.plan = viaMemory
+				t.choice.refer = nil
+				t.choice.throughMemory()
 			}
-			t.trace(Event{Kind: LeaseLost})
+			if t.Trace != nil {
+				t.Trace(Event{Kind: LeaseLost})
+			}
 		default:
 			kept = append(kept, e)
 		}
@@ -237,7 +331,7 @@ func (t *Transfer) checkLeases() {
 // limit says that it is none.
 func (t *Transfer) allowance(ctx context.Context) (int64, error) {
 	for {
-		n, wait := int64(quantum), time.Duration(0)
+		n, wait := int64(Quantum), time.Duration(0)
 		for _, l := range t.Limits {
 			now := time.Now()
 			m, d := l.Quantum(now)
@@ -263,9 +357,15 @@ func (t *Transfer) spend(n int64) {
 	}
 }
 
-// poolFor returns the process's pool for a size of pipe. All transfers share it, or
+// YieldEvery is how often a goroutine that moves bytes lets go of its processor. After 10 ms on one
+// the runtime's monitor would take it away in each system call that waits, at two futex calls
+// each, and look every 20 us for more (runtime.retake). A Gosched at every turn is worse: it
+// wakes another thread, which takes the goroutine along to another processor.
+const YieldEvery = 5 * time.Millisecond
+
+// Pool returns the process's pool for a size of pipe. All transfers share it, or
 // each would leave its idle pipes open for as long as the pool keeps them.
-func poolFor(size int) *pipepool.Pool {
+func Pool(size int) *pipepool.Pool {
 	if size <= 0 || size == pipepool.DefaultSize {
 		return &defaultPool
 	}

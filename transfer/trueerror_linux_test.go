@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zcp-go/zcp/transfer"
+	"github.com/zcp-go/zcp/transfer/internal/bed"
 )
 
 // threePipes is more than three fillings of the default pipe.
@@ -31,7 +32,7 @@ func TestTrueErrors(t *testing.T) {
 	}
 	strace, err := exec.LookPath("strace")
 	if err != nil {
-		skipLoudly(t, "no strace")
+		bed.SkipLoudly(t, "no strace")
 	}
 	const all = "splice=EPERM,sendfile=EPERM,copy_file_range=EPERM"
 	for _, c := range []struct {
@@ -54,7 +55,7 @@ func TestTrueErrors(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
 			src, dst := filepath.Join(dir, "src"), filepath.Join(dir, "dst")
-			if err := os.WriteFile(src, noise(threePipes, 9), 0o644); err != nil {
+			if err := os.WriteFile(src, bed.Noise(threePipes, 9), 0o644); err != nil {
 				t.Fatal(err)
 			}
 			env := []string{moveEnv + "=" + strings.Join([]string{src, dst, c.side, c.errno, strings.Fields(c.name)[0]}, ":")}
@@ -71,9 +72,9 @@ func TestTrueErrors(t *testing.T) {
 			}
 			rerun(t, env, "^TestMoveOnce$", trace...)
 			var n, held, at int64
-			said := must(os.ReadFile(dst + ".said"))(t)
-			must(fmt.Sscan(string(said), &n, &held, &at))(t)
-			data, got := must(os.ReadFile(src))(t), must(os.ReadFile(dst))(t)
+			said := bed.Must(os.ReadFile(dst + ".said"))(t)
+			bed.Must(fmt.Sscan(string(said), &n, &held, &at))(t)
+			data, got := bed.Must(os.ReadFile(src))(t), bed.Must(os.ReadFile(dst))(t)
 			if n != int64(len(got)) || !bytes.Equal(got, data[:min(len(got), len(data))]) {
 				t.Errorf("%d bytes are said to be delivered, %d are there", n, len(got))
 			}
@@ -94,14 +95,14 @@ func TestMoveOnce(t *testing.T) {
 	from := openFor(t, words[0], unix.O_RDONLY)
 	to := openFor(t, words[1], unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL)
 	if words[4] == "socket" {
-		file := os.NewFile(uintptr(must(unix.Dup(to.FD()))(t)), words[1])
+		file := os.NewFile(uintptr(bed.Must(unix.Dup(to.FD()))(t)), words[1])
 		defer file.Close()
 		socket, r, _ := farSink(newUnix)(t)
 		to = socket
 		copied := make(chan error, 1)
 		defer func() {
 			socket.Close()
-			mustDo(t, <-copied)
+			bed.MustDo(t, <-copied)
 		}()
 		go func() {
 			_, err := io.Copy(file, r)
@@ -120,7 +121,7 @@ func TestMoveOnce(t *testing.T) {
 	case words[2] != "" && (!errors.As(err, &e) || e.Side.String() != words[2] || e.Err != errnos[words[3]]):
 		t.Errorf("error %v, want %s of the %s", err, words[3], words[2])
 	}
-	at := must(unix.Seek(from.FD(), 0, io.SeekCurrent))(t)
+	at := bed.Must(unix.Seek(from.FD(), 0, io.SeekCurrent))(t)
 	said := fmt.Sprintln(n, tr.Stats.Lost.Load(), at)
 	if err := os.WriteFile(words[1]+".said", []byte(said), 0o644); err != nil {
 		t.Error(err)

@@ -4,26 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"syscall"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/zcp-go/zcp/transfer"
+	"github.com/zcp-go/zcp/transfer/internal/bed"
 )
-
-// urge sends one urgent byte. Its reader gets it out of band, so that it is no part of the stream.
-func urge(t testing.TB, w syscall.Conn) {
-	t.Helper()
-	rc := must(w.SyscallConn())(t)
-	var err error
-	if cerr := rc.Write(func(fd uintptr) bool {
-		_, err = unix.SendmsgN(int(fd), []byte{'!'}, nil, nil, unix.MSG_OOB)
-		return err != unix.EAGAIN
-	}); cerr != nil || err != nil {
-		t.Fatal(cerr, err)
-	}
-}
 
 // TestUrgentByte sends an urgent byte at the start, in the middle and at the end of a stream,
 // all at once and in lock step: every other byte goes on, and the end is the end.
@@ -43,13 +28,13 @@ func TestUrgentByte(t *testing.T) {
 }
 
 func urgentByte(t *testing.T, dst sink, size, at int, memory, slow bool) {
-	data := noise(size, 6)
+	data := bed.Noise(size, 6)
 	r, w := newTCP(t)
 	from, writer := own(t, r), far(t, w)
 	to, reader, stored := dst.open(t)
-	var d *drain
+	var d *bed.Drain
 	if reader != nil {
-		d = drainAll(reader, size, nil)
+		d = bed.DrainAll(reader, size, nil)
 	}
 	tr := transfer.Transfer{NoSplice: memory}
 	send := func(piece []byte) {
@@ -59,7 +44,7 @@ func urgentByte(t *testing.T, dst sink, size, at int, memory, slow bool) {
 	}
 	out := func(n int) {
 		if slow {
-			until(t, "what came before the mark to come out", func() bool { return tr.Stats.Bytes.Load() == int64(n) })
+			bed.Until(t, "what came before the mark to come out", func() bool { return tr.Stats.Bytes.Load() == int64(n) })
 		}
 	}
 	var done <-chan outcome
@@ -68,7 +53,7 @@ func urgentByte(t *testing.T, dst sink, size, at int, memory, slow bool) {
 	}
 	send(data[:at])
 	out(at)
-	urge(t, writer)
+	bed.Urge(t, writer)
 	out(at)
 	send(data[at:])
 	out(size)
@@ -81,7 +66,7 @@ func urgentByte(t *testing.T, dst sink, size, at int, memory, slow bool) {
 	}
 	got := data
 	if d != nil {
-		got, _ = d.wait()
+		got, _ = d.Wait()
 	} else if stored != nil {
 		got = stored(size)
 	}
@@ -92,24 +77,24 @@ func urgentByte(t *testing.T, dst sink, size, at int, memory, slow bool) {
 
 // TestManyUrgentBytes goes back to the kernel's path after each mark.
 func TestManyUrgentBytes(t *testing.T) {
-	data := noise(8<<20, 8)
+	data := bed.Noise(8<<20, 8)
 	r, w := newTCP(t)
 	from, writer := own(t, r), far(t, w)
 	to, reader, _ := farSink(newPipe)(t)
-	d := drainAll(reader, len(data), nil)
+	d := bed.DrainAll(reader, len(data), nil)
 	var tr transfer.Transfer
 	done := moving(bedContext(t), &tr, to, from, -1)
 	const step = 2 << 20
 	for at := 0; at < len(data); at += step {
-		must(writer.Write(data[at : at+step]))(t)
-		until(t, "a piece to come out", func() bool { return d.n.Load() == int64(at+step) })
-		urge(t, writer)
+		bed.Must(writer.Write(data[at : at+step]))(t)
+		bed.Until(t, "a piece to come out", func() bool { return d.N.Load() == int64(at+step) })
+		bed.Urge(t, writer)
 	}
 	writer.Close()
 	if o := <-done; o.err != nil || o.n != int64(len(data)) {
 		t.Errorf("moved %d, %v, want %d", o.n, o.err, len(data))
 	}
-	if got, err := d.wait(); !bytes.Equal(got, data) || err != nil && err != io.EOF {
+	if got, err := d.Wait(); !bytes.Equal(got, data) || err != nil && err != io.EOF {
 		t.Errorf("%d bytes arrived that are not the %d sent, %v", len(got), len(data), err)
 	}
 	if n, _ := tr.Stats.Path(transfer.Splice); n < int64(len(data))/2 {

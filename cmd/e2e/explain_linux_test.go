@@ -7,8 +7,9 @@ import (
 	"regexp"
 	"testing"
 
-	"github.com/zcp-go/zcp/cmd/e2e/program"
 	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/cmd/e2e/program"
 )
 
 // explained wants lines on stderr, in this order and whatever stands between them.
@@ -40,7 +41,7 @@ func TestExplain(t *testing.T) {
 		`sent 3.00MiB .*`,
 		`ran: sendfile: 3.00MiB in \d+ calls, \S+ a call`, waited,
 		`ran: limited by: (receiver window \d+ %, send buffer \d+ %, network and sender \d+ %|nothing .*); \d+ retransmits, RTT \S+`)
-	explained(t, r, `plan: TCP to file by splice through a pipe, pipe of \S+, else read and write`,
+	explained(t, r, `plan: TCP to file by splice through a pipe, else read and write`, `plan: borrowed a pipe of \S+`,
 		`received 3.00MiB .*`,
 		`ran: splice through a pipe: 3.00MiB in \d+ calls, \S+ a call`, `ran: pipe of \S+`, waited)
 

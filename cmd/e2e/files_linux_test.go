@@ -11,8 +11,9 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/zcp-go/zcp/cmd/e2e/program"
 	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/cmd/e2e/program"
 )
 
 // stores connects to a recv, sends it content, and wants dst to hold that in the end.

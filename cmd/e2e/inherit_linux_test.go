@@ -9,8 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/zcp-go/zcp/cmd/e2e/program"
 	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/cmd/e2e/program"
 )
 
 // tcpPair returns the two ends of a TCP connection, the first as a blocking file that a

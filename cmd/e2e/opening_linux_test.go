@@ -8,8 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zcp-go/zcp/cmd/e2e/program"
 	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/cmd/e2e/program"
 )
 
 // opensLate starts a send of a file and of a FIFO that has no writer yet, and returns when

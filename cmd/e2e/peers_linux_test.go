@@ -9,8 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/zcp-go/zcp/cmd/e2e/program"
 	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/cmd/e2e/program"
 )
 
 // A meet is zcp at one end and another program at the other. In their commands IN is the

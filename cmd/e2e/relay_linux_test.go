@@ -12,8 +12,9 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/zcp-go/zcp/cmd/e2e/program"
 	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/cmd/e2e/program"
 )
 
 // late answers only when the client has ended: with what it got, turned to upper case.

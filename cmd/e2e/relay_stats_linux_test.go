@@ -15,8 +15,9 @@ import (
 	"time"
 
 	"github.com/creack/pty"
-	"github.com/zcp-go/zcp/cmd/e2e/program"
 	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/cmd/e2e/program"
 )
 
 // The statistics, as JSON and as Prometheus' text, and SIGUSR1's table tell the same connection.

@@ -8,8 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zcp-go/zcp/cmd/e2e/program"
 	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/cmd/e2e/program"
 )
 
 // Standard input and output as one end: files, a pipe, /dev/null, one socket on both.

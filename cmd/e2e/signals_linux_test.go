@@ -7,8 +7,9 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/zcp-go/zcp/cmd/e2e/program"
 	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/cmd/e2e/program"
 )
 
 // Wherever a command waits, a signal that asks for the end ends it by that signal, and its peer

@@ -7,8 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/zcp-go/zcp/cmd/e2e/program"
 	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/cmd/e2e/program"
 )
 
 // TestStatusSignal: SIGUSR1 is answered by a line, also with -q, in every command, while it

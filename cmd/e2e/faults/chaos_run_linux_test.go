@@ -13,8 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zcp-go/zcp/cmd/e2e/program"
 	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/cmd/e2e/program"
 )
 
 // chaosSize is the most bytes that a seed moves.

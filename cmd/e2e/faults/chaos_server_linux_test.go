@@ -12,8 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zcp-go/zcp/cmd/e2e/program"
 	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/cmd/e2e/program"
 )
 
 // A server is one zcp with -k that meets the peers of all seeds, many at once.

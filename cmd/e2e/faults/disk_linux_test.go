@@ -8,9 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/zcp-go/zcp/cmd/e2e/program"
 	"github.com/zcp-go/zcp/cmd/text"
-	"golang.org/x/sys/unix"
 )
 
 // mounted mounts a small file system and returns its folder.

@@ -10,8 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zcp-go/zcp/cmd/e2e/program"
 	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/cmd/e2e/program"
 )
 
 // A cable is a network of two hosts, each a namespace of its own, with a wire between

@@ -9,8 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/zcp-go/zcp/cmd/e2e/program"
 	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/cmd/e2e/program"
 )
 
 // prefix wants got to be what want begins with: nothing doubled, moved or made up.

@@ -1,0 +1,88 @@
+package transfer
+
+// A Chooser decides by which path a Pump's next step goes, and how many bytes it may move. It
+// is asked only while the pump holds no byte, so a path never changes under bytes on their way.
+type Chooser interface {
+	Next(n int64) (Path, int64) // for at most n bytes
+	Refuse(p Path)              // the kernel has refused p
+}
+
+// A pathSet is a set of paths, one bit each.
+type pathSet uint8
+
+const byKernel = pathSet(1<<CopyFileRange | 1<<Sendfile | 1<<Splice | 1<<SplicePipe)
+
+func (s pathSet) has(p Path) bool { return s&(1<<p) != 0 }
+
+// A choice is the Chooser of a Transfer: the cheapest path of the pair that is safe. What is
+// cheap is one table, plans; what is not safe is a mask beside it.
+type choice struct {
+	cheap  []Path       // of the pair, cheapest first
+	barred pathSet      // refused by the kernel, or not safe for these ends or this source
+	refer  func() int64 // bytes that may still be spliced by reference to a user's pipe; nil: all
+}
+
+// start makes the choice for a pair of endpoints.
+func (c *choice) start(dst, src *Endpoint, memory bool) {
+	*c = choice{cheap: plans[src.kind][dst.kind], barred: unsafePaths(dst, src)}
+	if memory {
+		c.throughMemory()
+	}
+}
+
+// throughMemory bars every path on which the kernel moves bytes without showing them to us.
+func (c *choice) throughMemory() { c.barred |= byKernel }
+
+// Next returns the cheapest path that is left.
+func (c *choice) Next(n int64) (Path, int64) {
+	if c.refer != nil {
+		m := c.refer()
+		if m > 0 {
+			return Splice, min(n, m)
+		}
+		// Not a refusal: what follows has to be copied, see Transfer.keepCopies.
+		c.refer = nil
+		c.throughMemory()
+	}
+	return c.left()[0], n
+}
+
+// Refuse bars a path that the kernel has refused.
+func (c *choice) Refuse(p Path) {
+	if p != ReadWrite {
+		c.barred |= 1 << p
+	}
+	if p == Splice {
+		c.refer = nil
+	}
+}
+
+// left returns the paths that may be tried, the next one first. The last is ReadWrite.
+func (c *choice) left() []Path {
+	paths := make([]Path, 0, numPaths)
+	for _, p := range c.cheap {
+		if !c.barred.has(p) {
+			paths = append(paths, p)
+		}
+	}
+	if len(paths) == 0 {
+		paths = append(paths, ReadWrite)
+	}
+	return paths
+}
+
+// unsafePaths returns the paths on which a blocking descriptor would wait inside the kernel:
+// SPLICE_F_NONBLOCK does not make a blocking socket wait any less (splice(2); measured), and an
+// inherited one keeps its flags.
+func unsafePaths(dst, src *Endpoint) pathSet {
+	switch {
+	case !kernelPaths, dst.kind.Socket() && !dst.nonblock:
+		return byKernel
+	case src.kind.Socket() && dst.kind == Pipe:
+		if !src.nonblock {
+			return 1 << Splice // the wait, if there is one, is for a pipe of ours
+		}
+		return 1 << SplicePipe // Splice is cheaper, and what refuses it refuses both
+	}
+	return 0
+}

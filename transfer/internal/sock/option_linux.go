@@ -1,0 +1,69 @@
+package sock
+
+import (
+	"bytes"
+	"os"
+	"strconv"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// GetLinger returns SO_LINGER.
+func GetLinger(fd int) (unix.Linger, error) {
+	var l unix.Linger
+	n := uint32(unsafe.Sizeof(l))
+	_, _, e := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_LINGER,
+		uintptr(unsafe.Pointer(&l)), uintptr(unsafe.Pointer(&n)), 0)
+	if e != 0 {
+		return l, os.NewSyscallError("getsockopt", e)
+	}
+	return l, nil
+}
+
+// SetUserTimeout bounds how long sent bytes may stay unacknowledged (TCP_USER_TIMEOUT, tcp(7)).
+// It also ends a peer that is alive and merely does not read, so it is only set where the user asked for a limit.
+func SetUserTimeout(fd int, d time.Duration) error {
+	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds())))
+}
+
+// Disconnect ends a TCP connection by connecting to nowhere (AF_UNSPEC, connect(2)), which
+// sends a reset however many processes hold the socket.
+func Disconnect(fd int) {
+	var unspec unix.RawSockaddr // family 0
+	// A refusal leaves the connection to its other holders; there is nothing else to try.
+	_, _, _ = unix.Syscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&unspec)), unsafe.Sizeof(unspec))
+}
+
+// SetKeepAlive has the kernel ask a silent peer whether it lives, as KeepAlive says.
+func SetKeepAlive(fd int) error {
+	err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
+	for _, o := range []struct{ name, value int }{
+		{unix.TCP_KEEPIDLE, int(KeepAlive.Idle / time.Second)},
+		{unix.TCP_KEEPINTVL, int(KeepAlive.Interval / time.Second)},
+		{unix.TCP_KEEPCNT, KeepAlive.Count},
+	} {
+		if err == nil {
+			err = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, o.name, o.value)
+		}
+	}
+	return os.NewSyscallError("setsockopt", err)
+}
+
+// BindNoPort lets bind(2) choose the address only, and connect(2) the port, so that as
+// many connections are possible as there are ports for each target (IP_BIND_ADDRESS_NO_PORT, ip(7)).
+func BindNoPort(fd int) {
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1) // refused: fewer are possible
+}
+
+// EphemeralMin returns the lowest port that the kernel gives to sockets that connect (ip_local_port_range, ip(7)).
+func EphemeralMin() uint16 {
+	b, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
+	if f := bytes.Fields(b); err == nil && len(f) > 0 {
+		if n, err := strconv.ParseUint(string(f[0]), 10, 16); err == nil {
+			return uint16(n)
+		}
+	}
+	return 1024
+}

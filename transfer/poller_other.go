@@ -1,5 +1,0 @@
-//go:build !linux
-
-package transfer
-
-func newPoller() (poller, error) { return newPollSet() }

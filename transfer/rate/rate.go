@@ -1,0 +1,216 @@
+package rate
+
+import (
+	"math"
+	"sync"
+	"time"
+)
+
+// The times of a Limiter.
+const (
+	// rateSlot is how much time's worth of bytes may be saved up while idle. A
+	// wait is for less, so that what a source then lets wait for is not lost
+	// (see enough), and for at least half: at most 100 waits a second, at any rate.
+	rateSlot = 20 * time.Millisecond
+
+	// maxRateSlot bounds how long many who share one Limiter wait for their
+	// turn, which comes less often the more they are.
+	maxRateSlot = 500 * time.Millisecond
+
+	// maxOversleep is how much of the time that a wait took too long is made up
+	// for.
+	maxOversleep = 250 * time.Millisecond
+)
+
+// Limiter keeps bytes to a rate. It never sleeps: Quantum says how much may be
+// moved now, or how long to wait before asking again, and Took is told what was
+// moved. The mean is exact, whatever a system call happens to move, because a
+// Limiter counts the moment up to which everything taken is paid for:
+//
+//   - time spent in its own waits is credited, with up to 250 ms by which the
+//     wait was overslept;
+//   - time spent moving bytes is credited;
+//   - of the time between, which is spent waiting for a source or a
+//     destination, at most 20 ms are: a pause never turns into a burst.
+//
+// Quantum and Took are for one pump; many share a Limiter by a [Share] each, on
+// any number of threads. The zero value, and nil, limit nothing.
+type Limiter struct {
+	Rate int64 // bytes a second; 0: no limit. Not to be changed in use.
+
+	mu    sync.Mutex
+	paid  time.Time // everything taken is paid for at this time; credit is the time since
+	seen  time.Time // the last call
+	alone turn
+
+	// Where the rate is not enough for all, it is given out in rounds. Whoever
+	// was refused since a round began is in the next; each of them gets the
+	// same share of the credit, and nobody twice before all had it.
+	round   uint64
+	began   time.Time
+	crowd   int           // for how many the round is
+	claimed int           // how many of them had their share
+	share   time.Duration // of each
+	waiting int           // how many will be in the next
+}
+
+// turn is what a Limiter knows of one pump.
+type turn struct {
+	had   uint64        // the round in which it last got something
+	left  time.Duration // of its share in that round
+	asked uint64        // the round before the one it waits for, plus one
+}
+
+// Share is one pump's part in a [Limiter] that others use as well: when the
+// rate is not enough for all, each gets the same. It may be dropped at any
+// time. The zero value limits nothing.
+type Share struct {
+	Of *Limiter
+
+	turn turn
+}
+
+// Quantum is [Limiter.Quantum] for one of many.
+func (s *Share) Quantum(now time.Time) (n int64, wait time.Duration) {
+	return s.Of.quantum(&s.turn, now)
+}
+
+// Took is [Limiter.Took].
+func (s *Share) Took(n int64, now time.Time) { s.Of.took(&s.turn, n, now) }
+
+// Quantum returns how many bytes may be moved at now. If that is 0, wait says
+// when to ask again; asking early does no harm. Without a limit it is
+// math.MaxInt64.
+func (l *Limiter) Quantum(now time.Time) (n int64, wait time.Duration) {
+	if l == nil {
+		return math.MaxInt64, 0
+	}
+	return l.quantum(&l.alone, now)
+}
+
+// Took tells that n bytes were moved, and that this was done at now. n may be
+// more or less than Quantum allowed.
+func (l *Limiter) Took(n int64, now time.Time) {
+	if l != nil {
+		l.took(&l.alone, n, now)
+	}
+}
+
+func (l *Limiter) took(t *turn, n int64, now time.Time) {
+	if l == nil || l.Rate <= 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	cost := l.cost(n)
+	t.left -= cost
+	l.settle(now, cost)
+}
+
+func (l *Limiter) quantum(t *turn, now time.Time) (n int64, wait time.Duration) {
+	if l == nil || l.Rate <= 0 {
+		return math.MaxInt64, 0
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.settle(now, 0)
+	slot, enough, credit := l.slot(), l.enough(), now.Sub(l.paid)
+	if had := t.had == l.round; !had || t.left < l.cost(1) {
+		if over := l.claimed >= l.crowd || now.Sub(l.began) >= slot; l.waiting > 0 && over {
+			if credit < enough-slot/4 {
+				return l.refuse(t, enough-credit)
+			}
+			l.begin(credit, now)
+		} else if had && !over { // it had its share, others had not
+			return l.refuse(t, max(enough-credit, l.began.Add(slot).Sub(now)))
+		}
+	}
+	if credit < l.least() {
+		return l.refuse(t, enough-credit)
+	}
+	if t.asked == l.round+1 {
+		t.asked = 0
+		l.waiting--
+	}
+	if t.had != l.round || t.left < l.cost(1) { // its share, or another where all had theirs
+		t.had, t.left = l.round, l.share
+		l.claimed++
+	}
+	return l.bytes(min(credit, t.left)), 0
+}
+
+// begin starts a round for everybody who waits.
+func (l *Limiter) begin(credit time.Duration, now time.Time) {
+	l.round++
+	l.began, l.claimed = now, 0
+	l.crowd, l.waiting = l.waiting, 0
+	l.share = max(credit/time.Duration(l.crowd), l.cost(1))
+}
+
+// refuse puts a pump into the next round.
+func (l *Limiter) refuse(t *turn, wait time.Duration) (int64, time.Duration) {
+	t.left = 0
+	if t.asked != l.round+1 {
+		t.asked = l.round + 1
+		l.waiting++
+	}
+	return 0, wait
+}
+
+// settle pays for what was taken, then cuts the credit to what the time since
+// the last call is worth.
+func (l *Limiter) settle(now time.Time, cost time.Duration) {
+	slot := l.slot()
+	if l.paid.IsZero() { // the first bytes go at once, but they are not free
+		l.share, l.seen = slot, now
+		l.paid = now.Add(-l.least())
+	}
+	limit := slot
+	switch idle := now.Sub(l.seen); {
+	case l.waiting > 0:
+		limit = slot + maxOversleep
+	case idle <= slot:
+		limit = max(slot, l.seen.Sub(l.paid)) // overslept time is not lost while bytes move
+	}
+	l.paid = l.paid.Add(cost)
+	if earliest := now.Add(-limit); l.paid.Before(earliest) {
+		l.paid = earliest
+	}
+	if now.After(l.seen) {
+		l.seen = now
+	}
+}
+
+// slot is the time's worth of bytes that a wait is for. A crowd waits longer,
+// so that all together wake up some hundred times a second.
+func (l *Limiter) slot() time.Duration {
+	slot := min(max(rateSlot/8*time.Duration(l.crowd), rateSlot), maxRateSlot)
+	return max(slot, l.cost(1))
+}
+
+// enough is the credit that a wait is for. One pump alone leaves three eighths of
+// the slot for its source, which our wait has held up: a sender whose window was
+// closed has to wake up before its bytes are there.
+func (l *Limiter) enough() time.Duration {
+	if l.crowd > 1 {
+		return l.slot()
+	}
+	return max(l.slot()*5/8, l.cost(1))
+}
+
+// least is the smallest credit that is given out: what is nearly nothing is not
+// worth a system call.
+func (l *Limiter) least() time.Duration {
+	return max(min(l.slot()/8, l.share), l.cost(1))
+}
+
+// cost is the time that pays for n bytes.
+func (l *Limiter) cost(n int64) time.Duration {
+	ns := math.Round(float64(n) / float64(l.Rate) * 1e9)
+	return time.Duration(min(ns, float64(math.MaxInt64/4)))
+}
+
+// bytes is what d pays for.
+func (l *Limiter) bytes(d time.Duration) int64 {
+	return max(1, int64(float64(d)*float64(l.Rate)/1e9))
+}

@@ -1,0 +1,223 @@
+package relay
+
+import (
+	"net/netip"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/transfer"
+	"github.com/zcp-go/zcp/transfer/internal/sock"
+)
+
+// accepts is a loop's side of accepting.
+type accepts struct {
+	listening bool  // the listeners are in the poller
+	full      bool  // they are not, because of MaxConns
+	resumeAt  int64 // they are not until then, because something ran out
+	backoff   time.Duration
+	atOnce    int   // clients to take when the listener is reported of
+	reserved  []int // descriptors held back for the next target; none while they are in use
+	broken    error // why accepting cannot go on
+}
+
+const (
+	acceptAtOnce    = 16 // most clients a turn, so that those who are in are served as well
+	minPause        = 5 * time.Millisecond
+	maxPause        = time.Second
+	starvedInterval = int64(time.Second) // at most this often
+
+	firstListener = -2 // the slot of listener 0; below it are the others
+)
+
+// listen puts the listeners into the poller, unless there is a reason not to.
+func (l *loop) listen() {
+	if l.listening || l.leaving || l.full || l.resumeAt > 0 {
+		return
+	}
+	if l.r.dialsWithoutFD.Load() > 0 {
+		l.pause()
+		return
+	}
+	if len(l.reserved) == 0 {
+		var err error
+		if l.reserved, err = reserveFDs(l.r.forTarget()); err != nil {
+			l.starve(err)
+			return
+		}
+	}
+	for i, s := range l.socks {
+		if err := l.poll.addListener(s.fd, token{slot: firstListener - int32(i)}); err != nil {
+			l.broken = err
+		}
+	}
+	l.listening = true
+}
+
+func (l *loop) stopListening() {
+	if !l.listening {
+		return
+	}
+	l.listening = false
+	for _, s := range l.socks {
+		_ = l.poll.remove(s.fd) // it is in there: listening says so
+	}
+}
+
+// leaveListeners gives the listeners up; the last loop to do so closes them.
+func (l *loop) leaveListeners() {
+	l.stopListening()
+	for i, s := range l.socks {
+		if s.users.Add(-1) > 0 {
+			continue
+		}
+		s.close()
+		if i == len(l.socks)-1 && l.r.draining.Load() {
+			l.r.emit(Event{Kind: Draining, Open: int(l.r.open.Load())})
+		}
+	}
+	l.socks = nil
+}
+
+// accept takes clients that wait: one, and twice as many each time that more did. Those
+// who are left are reported of again in the next turn, so a call in vain is saved when one comes at a time.
+func (l *loop) accept(s *listenSocket) {
+	for n := range max(1, l.atOnce) {
+		if !l.listening {
+			return
+		}
+		if l.r.dialsWithoutFD.Load() > 0 { // what there is is for those who are in
+			l.pause()
+			return
+		}
+		if !l.r.reserve() {
+			l.waitForRoom()
+			return
+		}
+		fd, peer, err := sock.Accept(s.fd)
+		if err == nil {
+			l.backoff = 0
+			l.admit(s, fd, peer)
+			continue
+		}
+		l.release()
+		if l.acceptFailed(err) {
+			l.atOnce = n
+			return
+		}
+	}
+	l.atOnce = min(2*max(1, l.atOnce), acceptAtOnce)
+}
+
+// acceptFailed tells whether it is of no use to accept again at once.
+func (l *loop) acceptFailed(err error) bool {
+	switch err {
+	case unix.EAGAIN:
+	case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
+		l.starve(err)
+	case unix.EBADF, unix.EINVAL, unix.ENOTSOCK, unix.EOPNOTSUPP, unix.EFAULT:
+		l.broken = os.NewSyscallError("accept", err)
+	default:
+		return false // the connection is at fault: ECONNABORTED, and what accept(2) says of network errors
+	}
+	return true
+}
+
+// starve stops accepting for a while: the clients wait in the backlog, unharmed. Pipes
+// that nobody uses are descriptors, too.
+func (l *loop) starve(err error) {
+	l.closeIdlePipes()
+	l.pause()
+	if last := l.r.lastStarved.Load(); last == 0 || l.now-last >= starvedInterval {
+		if l.r.lastStarved.CompareAndSwap(last, max(1, l.now)) {
+			l.r.each((*loop).closeIdlePipes)
+			l.r.emit(Event{Kind: AcceptPaused, Err: err, Open: int(l.r.open.Load())})
+		}
+	}
+}
+
+// pause stops accepting, for longer each time.
+func (l *loop) pause() {
+	l.stopListening()
+	if l.resumeAt > l.now {
+		return // it was said in this turn
+	}
+	l.backoff = min(max(2*l.backoff, minPause), maxPause)
+	l.resumeAt = l.now + int64(l.backoff)
+}
+
+func (l *loop) closeIdlePipes() {
+	l.pipes.Close()
+	l.r.pool.CloseIdle()
+}
+
+// waitForRoom stops accepting until a connection ends.
+func (l *loop) waitForRoom() {
+	l.full = true
+	l.stopListening()
+	l.r.atMaxConns.Store(true)
+	if l.r.open.Load() < int64(l.r.MaxConns) { // the last one ended before it could see atMaxConns
+		l.makeRoom()
+	}
+}
+
+func (l *loop) makeRoom() {
+	l.full = false
+	l.listen()
+}
+
+// reserve counts one more connection as open, unless that is one too many.
+func (r *Relay) reserve() bool {
+	for {
+		n := r.open.Load()
+		if n >= int64(r.MaxConns) {
+			return false
+		}
+		if r.open.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// release takes back one from the connections that are open.
+func (l *loop) release() {
+	if l.r.open.Add(-1) == 0 {
+		l.r.emptied.Store(int64(time.Since(l.r.base)))
+	}
+	if l.r.atMaxConns.Load() && l.r.atMaxConns.CompareAndSwap(true, false) {
+		l.r.each((*loop).makeRoom)
+	}
+}
+
+// admit begins a link with a client that has just been accepted.
+func (l *loop) admit(s *listenSocket, fd int, peer netip.AddrPort) {
+	kind := transfer.Unix
+	if peer.IsValid() {
+		kind = transfer.TCP
+		if !s.ours {
+			err := sock.Arm(fd)
+			if err != nil { // it is gone already
+				unix.Close(fd)
+				l.release()
+				return
+			}
+		}
+	}
+	if !l.r.Gate.Admits(peer.Addr()) {
+		unix.Close(fd) // it is armed: a reset
+		l.release()
+		l.denied.Add(1)
+		l.r.emit(Event{Kind: Denied, Conn: ConnInfo{Peer: addrName(peer)}, Open: int(l.r.open.Load())})
+		return
+	}
+	k := l.newLink()
+	k.id, k.began, k.moved, k.peer = l.r.ids.Add(1), l.now, l.now, peer
+	k.ends[clientEnd].Endpoint = transfer.Socket(fd, kind)
+	k.ends[clientEnd].kept = s.ours
+	k.ends[targetEnd].Endpoint = transfer.Socket(-1, transfer.TCP)
+	l.accepted.Add(1)
+	k.nextCheck = l.now + int64(dialCheck)
+	k.schedule(k.nextCheck)
+	k.startDial()
+}

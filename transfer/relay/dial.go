@@ -1,0 +1,269 @@
+package relay
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/transfer"
+	"github.com/zcp-go/zcp/transfer/internal/sock"
+)
+
+// A dialing is what a link needs until its target is connected. Times are on the loop's clock.
+type dialing struct {
+	addrs  []netip.AddrPort
+	next   int // index of the address to try next
+	left   int // addresses not tried, 1 for a Unix socket
+	giveUp int64
+	retry  int64 // no new round begins after this
+	pause  time.Duration
+	again  int64 // when what is put off is tried again; 0: nothing is
+	until  int64 // when the attempt in progress has taken too long; 0: no limit
+	err    error // of the last attempt
+
+	backoff   time.Duration // how long it was last put off until something passes; 0: it was not
+	withoutFD bool          // it has no descriptors, and is counted in running.dialsWithoutFD
+
+	lookingUp bool // it is being looked up
+	lookupSeq int  // how often it was: whoever answers says what to
+}
+
+const (
+	firstPause = 50 * time.Millisecond
+	longPause  = time.Second
+	leastTry   = 2 * time.Second // for one of several addresses, as package net does it
+
+	minBackoff = 10 * time.Millisecond
+	maxBackoff = 500 * time.Millisecond
+)
+
+// startDial begins to connect a link with the target.
+func (k *link) startDial() {
+	l := k.loop
+	if n := len(l.dialings); n > 0 {
+		k.dial, l.dialings = l.dialings[n-1], l.dialings[:n-1]
+	} else {
+		k.dial = new(dialing)
+	}
+	*k.dial = dialing{pause: firstPause, retry: l.now + int64(l.r.Dialer.RetryFor)}
+	k.round()
+}
+
+// dialed is reported that what dial began has come to its end.
+func (k *link) dialed() {
+	l := k.loop
+	const keep = 64
+	l.hasFD(k.dial)
+	if len(l.dialings) < keep {
+		l.dialings = append(l.dialings, k.dial)
+	}
+	k.dial = nil
+}
+
+// round looks the target up and tries all its addresses.
+func (k *link) round() {
+	l := k.loop
+	d, g := k.dial, &l.r.target
+	d.again, d.giveUp = 0, 0
+	if l.r.Dialer.Wait > 0 {
+		d.giveUp = l.now + int64(l.r.Dialer.Wait)
+	}
+	if g.host == "" {
+		d.addrs, d.next, d.left = g.addrs, 0, max(1, len(g.addrs))
+		k.tryNext()
+		return
+	}
+	k.lookUp()
+}
+
+// tryNext goes on to the next address, or ends the round.
+func (k *link) tryNext() {
+	l := k.loop
+	d := k.dial
+	for d.left > 0 {
+		d.left--
+		err := k.attempt()
+		switch {
+		case err == nil:
+			k.connected()
+			return
+		case errors.Is(err, unix.EINPROGRESS):
+			if err = k.watch(targetEnd, pollOut); err == nil {
+				k.schedule(d.until)
+				return
+			}
+		case passes(err) && (d.giveUp == 0 || l.now < d.giveUp):
+			k.hangUp(targetEnd)
+			d.left++
+			k.backOff(err)
+			return
+		case transfer.IsReset(err):
+			k.brokenOff(err)
+			return
+		}
+		d.err = err
+		k.hangUp(targetEnd)
+		d.next++
+	}
+	k.roundFailed()
+}
+
+// attempt begins to connect to the address that is next. Where the connection does not
+// stand at once, as with transfer.TCP, it returns EINPROGRESS and d.until says how long to wait.
+func (k *link) attempt() error {
+	l := k.loop
+	d, path := k.dial, l.r.target.path
+	family, kind := unix.AF_UNIX, transfer.Unix
+	if path == "" {
+		family, kind, k.to = unix.AF_INET6, transfer.TCP, d.addrs[d.next]
+		if k.to.Addr().Is4() {
+			family = unix.AF_INET
+		}
+	}
+	fd, err := l.socket(family)
+	if err != nil {
+		return os.NewSyscallError("socket", err)
+	}
+	l.hasFD(d)
+	k.ends[targetEnd].Endpoint = transfer.Socket(fd, kind)
+	if kind == transfer.Unix {
+		return os.NewSyscallError("connect", unix.Connect(fd, &unix.SockaddrUnix{Name: path}))
+	}
+	d.until = d.giveUp
+	if d.giveUp > 0 && d.left > 0 {
+		d.until = min(d.giveUp, l.now+max(int64(leastTry), (d.giveUp-l.now)/int64(d.left+1)))
+	}
+	return l.connect(fd, k.to)
+}
+
+func (l *loop) connect(fd int, to netip.AddrPort) error {
+	if err := sock.Arm(fd); err != nil {
+		return err
+	}
+	if err := l.bindTo(fd, to.Addr()); err != nil {
+		return err
+	}
+	err := sock.Connect(fd, to)
+	if err == unix.EINPROGRESS && to.Addr().IsLoopback() {
+		// On this host it stands when connect returns, as a rule, and only the second call says so.
+		if err = sock.Connect(fd, to); err == unix.EALREADY {
+			err = unix.EINPROGRESS
+		} else if err == unix.EISCONN {
+			err = nil
+		}
+	}
+	if err == nil && l.r.selfConnected(fd, to) {
+		err = unix.ECONNREFUSED
+	}
+	return os.NewSyscallError("connect", err)
+}
+
+// bindTo binds a new socket to the source address asked for, if it is of the same family.
+func (l *loop) bindTo(fd int, to netip.Addr) error {
+	from := l.r.bind
+	if !from.IsValid() {
+		return nil
+	}
+	if from.Addr().Unmap().Is4() != to.Is4() {
+		return &net.AddrError{Err: "no source address of this family", Addr: to.String()}
+	}
+	if from.Port() != 0 {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1) // bind says what is wrong
+	} else {
+		sock.BindNoPort(fd)
+	}
+	return os.NewSyscallError("bind", unix.Bind(fd, sock.Sockaddr(netip.AddrPortFrom(from.Addr().Unmap(), from.Port()))))
+}
+
+// attemptEnded is reported that a connect is through, well or badly.
+func (k *link) attemptEnded(events uint32) {
+	l := k.loop
+	fd, err := k.ends[targetEnd].FD(), error(nil)
+	if events != pollOut {
+		err = sock.Error(fd)
+	}
+	if err == nil && k.ends[targetEnd].Kind() == transfer.TCP && l.r.selfConnected(fd, k.to) {
+		err = unix.ECONNREFUSED
+	}
+	switch {
+	case err == nil:
+		k.connected()
+	case transfer.IsReset(err):
+		k.brokenOff(err)
+	default:
+		k.nextAfter(os.NewSyscallError("connect", err))
+	}
+}
+
+// brokenOff is reported that a connect was answered by a reset. A reset of what does not stand
+// yet is a refusal; so it stood, and the target, who may have spoken, broke off before we looked.
+func (k *link) brokenOff(err error) {
+	k.connected()
+	if !k.over {
+		k.drainBroken(targetEnd)
+		k.endBroken(targetEnd, err)
+	}
+}
+
+func (k *link) nextAfter(err error) {
+	k.dial.err = err
+	k.hangUp(targetEnd)
+	k.dial.next++
+	k.tryNext()
+}
+
+// selfConnected tells whether a socket has connected to itself: a port that nobody
+// listens on, among those that are given out, may be given to the very socket that
+// connects to it (RFC 9293, 3.5: simultaneous open).
+func (r *Relay) selfConnected(fd int, to netip.AddrPort) bool {
+	return to.Addr().IsLoopback() && to.Port() >= r.ephemeralMin && sock.LocalAddr(fd) == to
+}
+
+// roundFailed tries again later, as long as it may, or gives the client up.
+func (k *link) roundFailed() {
+	l := k.loop
+	d := k.dial
+	if l.now < d.retry && transfer.WorthRetrying(d.err) {
+		k.putOff(min(d.pause, time.Duration(d.retry-l.now)))
+		d.pause = min(2*d.pause, longPause)
+		return
+	}
+	k.end(TargetUnreachable, d.err)
+}
+
+func (k *link) putOff(d time.Duration) {
+	l := k.loop
+	k.dial.again, k.dial.until = l.now+int64(d), 0
+	k.schedule(k.dial.again)
+}
+
+// dialTimers does what is due while a link is connecting, and returns when to look again.
+func (k *link) dialTimers() (next int64) {
+	l := k.loop
+	d := k.dial
+	switch {
+	case d.again > 0 && l.now >= d.again:
+		d.again = 0
+		switch {
+		case d.lookingUp:
+			k.lookUp()
+		case d.left > 0:
+			k.tryNext()
+		default:
+			k.round()
+		}
+		return 0 // whoever waits has scheduled it
+	case d.until > 0 && l.now >= d.until && d.lookingUp:
+		d.lookingUp, d.err = false, &net.DNSError{Err: "no answer in the time allowed", Name: l.r.target.host, IsTimeout: true}
+		k.roundFailed()
+		return 0
+	case d.until > 0 && l.now >= d.until:
+		k.nextAfter(os.NewSyscallError("connect", unix.ETIMEDOUT))
+		return 0
+	}
+	return sooner(d.again, d.until)
+}

@@ -1,0 +1,48 @@
+package relay
+
+// A Event is something that Relay.OnEvent is reported.
+type Event struct {
+	Kind    EventKind
+	Addr    string   // Listening: where
+	Conn    ConnInfo // the connection that it is about, as it was then
+	Reason  Ending   // Closed, Unreachable: why
+	Err     error    // what went wrong, if anything did
+	Dropped int64    // Closed: bytes that were taken and not delivered
+	Open    int      // connections now
+}
+
+// A EventKind says what a Event is about.
+type EventKind uint8
+
+// The kinds of events.
+const (
+	Listening    EventKind = iota // Serve listens on Addr
+	Opened                        // a client was connected to its target
+	Closed                        // a connection has ended
+	Unreachable                   // a client was reset because its target was not reached
+	Denied                        // the gate has turned a client away
+	AcceptPaused                  // clients wait because descriptors or memory ran out; at most one a second
+	Draining                      // the listeners are closed, Open connections go on
+)
+
+// An Ending says why a connection ended.
+type Ending uint8
+
+// The ways in which a connection ends. After all but the first both peers see a reset.
+const (
+	Ended             Ending = iota // both sides have ended, and everything was delivered
+	ClientReset                     // the client broke off
+	TargetReset                     // the target broke off
+	ClientFailed                    // the client's socket failed: see the error
+	TargetFailed                    // the target's socket failed
+	TargetUnreachable               // the target refused, or did not answer in time
+	IdleTooLong                     // no byte moved for Relay.Idle
+	HalfClosedTooLong               // one side had ended and no byte came from the other for Relay.HalfClose
+	Stopped                         // the relay was stopped
+	Failed                          // something else: see the error
+)
+
+var endingNames = [...]string{"ended", "reset by the client", "reset by the target", "client failed", "target failed",
+	"target unreachable", "idle", "half-closed", "stopped", "failed"}
+
+func (e Ending) String() string { return endingNames[e] }

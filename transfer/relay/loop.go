@@ -1,0 +1,261 @@
+package relay
+
+import (
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/zcp-go/zcp/transfer"
+)
+
+// A loop drives many links on one goroutine. Everything in it but the inbox and the
+// counts belongs to that goroutine. It is not locked to its thread: Gosched would be dear then.
+type loop struct {
+	r        *Relay
+	poll     poller
+	pipes    loopPipes
+	now      int64      // nanoseconds since r.base, read once each turn
+	links    []*link    // by slot
+	free     []int32    // slots
+	spare    []*link    // links that ended, to be used again
+	ended    []*link    // links that ended in this turn: events for them may be in hand
+	dialings []*dialing // to be used again
+	timers   timers
+	socks    []*listenSocket
+	accepts
+	counts
+
+	leaving bool // the loop ends with its last link
+	trimAt  int64
+	yielded int64
+	done    chan struct{}
+
+	mu          sync.Mutex
+	inbox       []func(*loop)
+	wakePending bool // the poller was woken for what is in inbox
+	closed      bool // the poller is no more
+}
+
+const trimEvery = int64(5 * time.Second) // how often pipes that nobody needed leave the loop's list
+
+func newLoop(r *Relay, socks []*listenSocket) (*loop, error) {
+	p, err := r.newPoller()
+	if err != nil {
+		return nil, err
+	}
+	l := &loop{r: r, poll: p, socks: socks, done: make(chan struct{})}
+	l.pipes.Pool, l.pipes.l = r.pool, l
+	if l.reserved, err = reserveFDs(r.forTarget()); err != nil {
+		p.close()
+		return nil, err
+	}
+	for _, s := range socks {
+		s.users.Add(1)
+	}
+	return l, nil
+}
+
+// close leaves nothing behind.
+func (l *loop) close() {
+	l.leaveListeners()
+	l.pipes.Close()
+	l.releaseReserve()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	l.poll.close()
+}
+
+// run drives the loop until it is to leave and its last link has ended, or until something
+// fails without which it cannot go on.
+func (l *loop) run() error {
+	defer close(l.done)
+	defer l.close()
+	l.listen()
+	err := l.turns()
+	if err != nil {
+		l.stop(err)
+	}
+	l.handOver()
+	return err
+}
+
+func (l *loop) turns() error {
+	for !l.leaving || len(l.links) > len(l.free) {
+		n, err := l.poll.wait(l.untilNext())
+		if err != nil {
+			return err
+		}
+		l.now = int64(time.Since(l.r.base))
+		for i := range n {
+			events, who := l.poll.event(i)
+			l.dispatch(events, who)
+		}
+		l.readInbox()
+		l.expire()
+		l.recycle()
+		if l.broken != nil {
+			return l.broken
+		}
+		if l.now-l.yielded >= int64(transfer.YieldEvery) {
+			runtime.Gosched()
+			l.yielded = l.now
+		}
+	}
+	return nil
+}
+
+// dispatch hands an event to whom it concerns, unless that has ended meanwhile.
+func (l *loop) dispatch(events uint32, who token) {
+	switch {
+	case who == wakeToken:
+	case who.slot < 0:
+		l.accept(l.socks[firstListener-who.slot])
+	default:
+		if k := l.links[who.slot>>1]; k != nil && k.generation == who.generation {
+			k.ready(int(who.slot&1), events)
+		}
+	}
+}
+
+// untilNext returns how long the loop may sleep, below 0 for as long as it takes.
+func (l *loop) untilNext() time.Duration {
+	next := sooner(l.timers.next(), l.resumeAt)
+	if l.pipes.Idle() > 0 {
+		next = sooner(next, l.trimAt)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case len(l.inbox) > 0:
+		return 0
+	case next == 0:
+		return -1
+	}
+	return time.Duration(max(0, next-int64(time.Since(l.r.base))))
+}
+
+// sooner returns the earlier of two times; 0 is none.
+func sooner(a, b int64) int64 {
+	if a == 0 || b > 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// post has the loop run f. Any goroutine may call it, also when the loop has ended: then
+// f is never run.
+func (l *loop) post(f func(*loop)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return
+	}
+	l.inbox = append(l.inbox, f)
+	if !l.wakePending {
+		l.wakePending = true
+		l.poll.wake()
+	}
+}
+
+func (l *loop) readInbox() {
+	l.mu.Lock()
+	inbox := l.inbox
+	l.inbox, l.wakePending = nil, false
+	l.mu.Unlock()
+	for _, f := range inbox {
+		f(l)
+	}
+}
+
+// expire does what is due.
+func (l *loop) expire() {
+	for {
+		k := l.timers.due(l.now)
+		if k == nil {
+			break
+		}
+		k.timeout()
+	}
+	if l.resumeAt > 0 && l.now >= l.resumeAt {
+		l.resumeAt = 0
+		l.listen()
+	}
+	if l.now >= l.trimAt {
+		l.pipes.Trim()
+		l.trimAt = l.now + trimEvery
+	}
+}
+
+// schedule has timeout called for k at the time at, or sooner if that was said before.
+func (k *link) schedule(at int64) {
+	l := k.loop
+	if at > 0 && (k.due == 0 || at < k.due) {
+		l.timers.set(k, at)
+	}
+}
+
+// newLink returns a link in a slot of its own.
+func (l *loop) newLink() *link {
+	var k *link
+	if n := len(l.spare); n > 0 {
+		k = l.spare[n-1]
+		l.spare = l.spare[:n-1]
+		generation := k.generation + 1
+		*k = link{generation: generation}
+	} else {
+		k = new(link)
+	}
+	if n := len(l.free); n > 0 {
+		k.slot = l.free[n-1]
+		l.free = l.free[:n-1]
+	} else {
+		k.slot = int32(len(l.links))
+		l.links = append(l.links, nil)
+	}
+	k.loop = l
+	l.links[k.slot] = k
+	return k
+}
+
+// recycle makes the links that ended in this turn available again.
+func (l *loop) recycle() {
+	const keep = 256
+	for i, k := range l.ended {
+		l.free = append(l.free, k.slot)
+		if len(l.spare) < keep {
+			l.spare = append(l.spare, k)
+		}
+		l.ended[i] = nil
+	}
+	l.ended = l.ended[:0]
+}
+
+// drain stops accepting; the loop ends when its links have.
+func (l *loop) drain() {
+	l.leaveListeners()
+	l.leaving = true
+}
+
+// stop resets every link.
+func (l *loop) stop(why error) {
+	l.drain()
+	for _, k := range l.links {
+		if k != nil {
+			k.end(Stopped, why)
+		}
+	}
+}
+
+// handOver leaves the counts of a loop that ends with the relay.
+func (l *loop) handOver() {
+	l.r.mu.Lock()
+	defer l.r.mu.Unlock()
+	l.r.finished.add(&l.counts)
+	for i, x := range l.r.loops {
+		if x == l {
+			l.r.loops = append(append([]*loop(nil), l.r.loops[:i]...), l.r.loops[i+1:]...)
+			return
+		}
+	}
+}

@@ -1,0 +1,49 @@
+package relay
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A poller tells an event loop which of its descriptors can go on. It reports levels:
+// what is asked for and true is said at every wait, so nothing is lost by a step that left
+// something behind. With asked == 0 a descriptor is parked: its death (pollErr, pollHup) is
+// said at least once when it happens, and not again and again.
+//
+// Only the loop's own goroutine may call these, except wake.
+type poller interface {
+	add(fd int, asked uint32, who token) error
+	addListener(fd int, who token) error // asks for pollIn; of several loops one is woken
+	ask(fd int, asked uint32, who token) error
+	remove(fd int) error                      // stop watching a descriptor that stays open
+	closing(fd int)                           // stop watching one that is closed next
+	wait(d time.Duration) (n int, err error)  // d < 0: for as long as it takes
+	event(i int) (reported uint32, who token) // of the last wait
+	wake()                                    // makes the wait of now, or the next one, return
+	close()
+}
+
+// A token is what the loop knows a descriptor by. Slots are used again, so it also has
+// the generation of the slot.
+type token struct{ slot, generation int32 }
+
+// What can be asked and reported. pollErr (an error is pending) and pollHup (both directions
+// are shut) are reported without asking. epoll's bits are the same as poll's.
+const (
+	pollIn  uint32 = unix.POLLIN
+	pollOut uint32 = unix.POLLOUT
+	pollErr uint32 = unix.POLLERR
+	pollHup uint32 = unix.POLLHUP
+)
+
+// wakeToken is the poller's own: there is nothing to do for it.
+var wakeToken = token{slot: -1}
+
+// pollTimeout returns milliseconds, rounded up so that a timer has passed when the wait ends.
+func pollTimeout(d time.Duration) int {
+	if d < 0 {
+		return -1
+	}
+	return int(min((d+time.Millisecond-1)/time.Millisecond, 1<<30))
+}

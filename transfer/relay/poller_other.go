@@ -1,0 +1,5 @@
+//go:build !linux
+
+package relay
+
+func newPoller() (poller, error) { return newPollSet() }
