@@ -36,15 +36,19 @@ func (c *choice) throughMemory() { c.barred |= byKernel }
 // Next returns the cheapest path that is left.
 func (c *choice) Next(n int64) (Path, int64) {
 	if c.refer != nil {
-		m := c.refer()
-		if m > 0 {
+		if m := c.refer(); m > 0 {
 			return Splice, min(n, m)
 		}
 		// Not a refusal: what follows has to be copied, see Transfer.keepCopies.
 		c.refer = nil
 		c.throughMemory()
 	}
-	return c.left()[0], n
+	for _, p := range c.cheap {
+		if !c.barred.has(p) {
+			return p, n
+		}
+	}
+	return ReadWrite, n
 }
 
 // Refuse bars a path that the kernel has refused.
@@ -57,8 +61,12 @@ func (c *choice) Refuse(p Path) {
 	}
 }
 
-// left returns the paths that may be tried, the next one first. The last is ReadWrite.
+// left returns the paths that may be tried, the next one first. The last is ReadWrite. It
+// allocates, so it is for plans that are shown; a step asks Next.
 func (c *choice) left() []Path {
+	if c.refer != nil && c.refer() <= 0 {
+		return viaMemory
+	}
 	paths := make([]Path, 0, numPaths)
 	for _, p := range c.cheap {
 		if !c.barred.has(p) {
@@ -66,7 +74,7 @@ func (c *choice) left() []Path {
 		}
 	}
 	if len(paths) == 0 {
-		paths = append(paths, ReadWrite)
+		return viaMemory
 	}
 	return paths
 }

@@ -181,7 +181,8 @@ func (t *Transfer) plan(dst, src *Endpoint, limit int64) {
 		p.left = size
 	}
 	grown := t.growPipe(dst, src)
-	byRef := t.choice.left()[0] != ReadWrite
+	path, _ := t.choice.Next(1)
+	byRef := path != ReadWrite
 	src.protect(byRef)
 	if src.guard != nil && src.guard.held {
 		t.leases = append(t.leases, src)
@@ -201,19 +202,18 @@ func (t *Transfer) plan(dst, src *Endpoint, limit int64) {
 // keepCopies has the last pipeful of a file go to a user's pipe through memory: what lies in
 // the pipe when we leave must not refer to the file's pages.
 func (t *Transfer) keepCopies(dst, src *Endpoint) {
-	if src.kind == File && dst.kind == Pipe && t.choice.left()[0] == Splice && !src.guard.fixed {
-		t.choice.refer = t.pump.referable
-		if t.pump.left < 0 {
-			t.choice.refer = func() int64 { return 0 }
-		}
+	if path, _ := t.choice.Next(1); src.kind != File || dst.kind != Pipe || path != Splice || src.guard.fixed {
+		return
 	}
+	if t.pump.left < 0 { // where the file ends is not known
+		t.choice.throughMemory()
+		return
+	}
+	t.choice.refer = t.pump.referable
 }
 
 func (t *Transfer) tracePlan(pipe int) {
 	left := t.choice.left()
-	if t.choice.refer != nil && t.choice.refer() <= 0 {
-		left = viaMemory
-	}
 	t.Trace(Event{Kind: Planned, Path: left[0], Plan: left, Src: t.pump.src.kind, Dst: t.pump.dst.kind, Pipe: pipe})
 }
 
