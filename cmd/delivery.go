@@ -55,7 +55,7 @@ func (d *delivery) acked() int64 {
 
 // snapshot reads the counters, for Progress.
 func (d *delivery) snapshot() show.Snapshot {
-	s := show.Snapshot{Bytes: d.bytes(), Phase: show.Phase(d.phase.Load())}
+	s := show.Snapshot{Bytes: d.bytes(), Offset: d.t.Stats.Offset.Load(), Phase: show.Phase(d.phase.Load())}
 	if s.Phase == show.Connecting || s.Phase == show.Opening { // there is no peer yet whose acknowledgements could be asked for
 		return s
 	}

@@ -193,7 +193,7 @@ func (j *job) end(verb, where, note string, to show.Audience, err error) {
 	if j.progress != nil {
 		took = max(0, took-j.progress.Stopped())
 	}
-	e := show.Done(verb, show.Snapshot{Bytes: j.d.bytes(), Acked: j.d.acked()}, took)
+	e := show.Done(verb, show.Snapshot{Bytes: j.d.bytes(), Acked: j.d.acked(), Offset: j.d.t.Stats.Offset.Load()}, took)
 	e.Path, e.Calls, e.Fallbacks = j.ran(), j.d.t.Stats.Calls.Load(), int64(len(j.d.t.Stats.Fallbacks()))
 	e.Where, e.Note, e.To = where, note, to
 	if err != nil {

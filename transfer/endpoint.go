@@ -182,8 +182,30 @@ func (e *Endpoint) Close() error {
 }
 
 // Size returns how many bytes a regular file or block device holds from its
-// current offset on, or -1 where nothing can be known before reading.
+// current offset on (lseek(2), fstat(2)), or -1 where nothing can be known before reading.
 func (e *Endpoint) Size() int64 {
+	at := e.offset()
+	if at < 0 {
+		return -1
+	}
+	end := int64(-1)
+	switch e.kind {
+	case File:
+		// A file system that computes its files may say 0 and have bytes (FUSE with direct_io).
+		if end = e.FileSize(); end == 0 {
+			return -1
+		}
+	case Block:
+		end = deviceSize(e.fd, at)
+	}
+	if end < 0 {
+		return -1
+	}
+	return max(0, end-at)
+}
+
+// offset returns where the next read of a regular file or block device begins, or -1.
+func (e *Endpoint) offset() int64 {
 	if e.kind != File && e.kind != Block {
 		return -1
 	}
@@ -191,23 +213,19 @@ func (e *Endpoint) Size() int64 {
 	if err != nil {
 		return -1
 	}
-	end := int64(-1)
-	if e.kind == File {
-		var st unix.Stat_t
-		if unix.Fstat(e.fd, &st) == nil {
-			end = st.Size
-		}
-		// A file system that computes its files may say 0 and have bytes (FUSE with direct_io).
-		if end == 0 {
-			return -1
-		}
-	} else {
-		end = deviceSize(e.fd)
+	return at
+}
+
+// skip moves the offset of a regular file or block device n bytes on. Others have none (ESPIPE).
+func (e *Endpoint) skip(n int64) error {
+	if e.kind != File && e.kind != Block {
+		return unix.ESPIPE
 	}
-	if end < 0 {
-		return -1
+	_, err := unix.Seek(e.fd, n, unix.SEEK_CUR)
+	if e.guard != nil && err == nil {
+		e.guard.taken += n // what was copied is not all in one piece now, see sameAsSent
 	}
-	return max(0, end-at)
+	return err
 }
 
 func (e *Endpoint) String() string { return fmt.Sprintf("%s fd %d", e.kind, e.fd) }
@@ -230,10 +248,10 @@ func socketKind(fd int) Kind {
 	return Other
 }
 
-// FileSize returns the bytes in a regular file, 0 for everything else.
+// FileSize returns the bytes in a regular file (fstat(2)), 0 for everything else.
 func (e *Endpoint) FileSize() int64 {
 	var st unix.Stat_t
-	if e.kind != File || unix.Fstat(e.fd, &st) != nil {
+	if e.kind != File || sock.Retry(func() error { return unix.Fstat(e.fd, &st) }) != nil {
 		return 0
 	}
 	return st.Size

@@ -27,12 +27,9 @@ func isTerminal(fd int) bool {
 	return err == nil
 }
 
-// deviceSize returns the bytes of a block device: lseek knows where it ends, fstat says 0.
-func deviceSize(fd int) int64 {
-	at, err := unix.Seek(fd, 0, unix.SEEK_CUR)
-	if err != nil {
-		return -1
-	}
+// deviceSize returns the bytes of a block device whose offset is at: lseek knows where it
+// ends, fstat says 0.
+func deviceSize(fd int, at int64) int64 {
 	end, err := unix.Seek(fd, 0, unix.SEEK_END)
 	if err != nil {
 		return -1

@@ -11,4 +11,4 @@ func isTerminal(fd int) bool {
 	return err == nil
 }
 
-func deviceSize(int) int64 { return -1 }
+func deviceSize(int, int64) int64 { return -1 }

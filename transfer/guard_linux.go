@@ -42,8 +42,7 @@ func (e *Endpoint) protect(lease bool) {
 		return
 	}
 	g.before, g.watch = before, true
-	g.start, err = unix.Seek(e.fd, 0, unix.SEEK_CUR)
-	if err == nil && !g.held && !g.fixed {
+	if g.start = e.offset(); g.start >= 0 && !g.held && !g.fixed {
 		g.sum = new(maphash.Hash)
 	}
 }

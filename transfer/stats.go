@@ -18,6 +18,7 @@ type Counters struct {
 // Stats is what can be told of a transfer while it runs and after it.
 type Stats struct {
 	Counters
+	Offset   atomic.Int64 // bytes of the sources that segments skipped, because the destination has them; not in Bytes
 	Dropped  atomic.Int64 // bytes that the peer of a destination socket sent and that were thrown away
 	Lost     atomic.Int64 // bytes taken from the source that could not be delivered any more
 	AllAcked atomic.Int64 // when the peer had acknowledged everything, nanoseconds since the epoch; 0: not yet

@@ -66,11 +66,12 @@ type Event struct {
 	Pipe     int // bytes granted to the user's pipe, or to the borrowed one, where there is one
 }
 
-// A Segment is a stretch of a source: bytes in memory, or what an endpoint gives from where
-// it stands. A source is a sequence of segments: several files, or the members of an archive.
+// A Segment is a stretch of a source: bytes in memory, or a range of what an endpoint holds.
+// A source is a sequence of segments: several files, or the members of an archive.
 type Segment struct {
-	Bytes []byte    // in memory; From is not used then
-	From  *Endpoint //
+	Bytes []byte    // in memory; used where From is nil
+	From  *Endpoint // a file, or a stream
+	Skip  int64     // bytes of From to leave out first, from where it stands; only a file or block device can
 	N     int64     // bytes of From at the most; below 0: until it ends
 }
 
@@ -84,10 +85,17 @@ func (t *Transfer) Move(ctx context.Context, dst, src *Endpoint, limit int64) (i
 	return t.MoveSegment(ctx, dst, Segment{From: src, N: limit})
 }
 
-// MoveSegment moves one segment of a source to dst, as Move does.
+// MoveSegment moves one segment of a source to dst, as Move does. What it skips is added to
+// Stats.Offset; a source that cannot skip is an *Error with ESPIPE, before any byte moved.
 func (t *Transfer) MoveSegment(ctx context.Context, dst *Endpoint, s Segment) (int64, error) {
 	if s.From == nil {
 		return t.Write(ctx, dst, s.Bytes)
+	}
+	if s.Skip > 0 {
+		if err := s.From.skip(s.Skip); err != nil {
+			return 0, &Error{"lseek", Source, err}
+		}
+		t.Stats.Offset.Add(s.Skip)
 	}
 	defer t.wake.on(ctx)()
 	t.plan(dst, s.From, s.N)
