@@ -22,7 +22,7 @@ func (j *job) trace(e transfer.Event) {
 			return
 		}
 		msg = "source guarded: " + e.Guarding.String()
-		if e.Guarding == transfer.LookedAt && e.Err != nil {
+		if e.Guarding == transfer.ComparedOnly && e.Err != nil {
 			msg += " (no lease: " + leaseRefusal(e.Err) + ")"
 		}
 	case transfer.Planned:

@@ -148,7 +148,7 @@ func (j *job) complete(from string) error {
 
 // closeOrderly ends a connection on which everything was said.
 func (j *job) closeOrderly() error {
-	if err := j.d.conn.CloseOrderly(); err != nil {
+	if err := j.d.conn.CloseGracefully(); err != nil {
 		return fmt.Errorf("%s to %s: everything was moved, but the connection cannot be closed: %w", j.from, j.to, exit.Cause(err))
 	}
 	return nil
@@ -294,7 +294,7 @@ func sourceChanged(out *show.Printer, e *transfer.Endpoint, name string) error {
 			Hint: "send a snapshot, or replace files by renaming new ones over them"}
 	case transfer.Grew:
 		out.Say("%s has grown while it was being sent: what was sent is what it held at the start", name)
-	case transfer.Touched:
+	case transfer.MetadataChanged:
 		out.Detail("%s: its mode, owner or links changed while it was being sent, its contents did not", name)
 	}
 	return nil

@@ -60,7 +60,7 @@ func relayStdio(ctx context.Context, out *show.Printer, c *conf.Relay) error {
 		conn.Close()
 		return err
 	}
-	return conn.CloseOrderly()
+	return conn.CloseGracefully()
 }
 
 // status is the answer to SIGUSR1.

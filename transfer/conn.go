@@ -19,8 +19,8 @@ import (
 //
 // A TCP socket that was opened here is armed: it carries SO_LINGER {1, 0} from the
 // start, so that if this process dies in any way the peer gets a reset instead of an
-// end of file that looks like success. CloseOrderly disarms it; Close does not. Unix
-// sockets know no reset, so only the expected size protects there.
+// end of file that looks like success. CloseGracefully disarms it; Close does not. Unix
+// sockets have no reset, so only the expected size protects there.
 type Conn struct {
 	*Endpoint
 	Local, Remote string // addresses for people; Remote is empty where the peer has no name
@@ -30,7 +30,7 @@ type Conn struct {
 	linger        unix.Linger // what an inherited socket had
 }
 
-// arm makes every close but the orderly one a reset.
+// arm makes every close but CloseGracefully a reset.
 func (c *Conn) arm() error {
 	if c.kind != TCP {
 		return nil
@@ -55,9 +55,9 @@ func (c *Conn) disarm() error {
 	return sock.Disarm(c.fd, c.linger)
 }
 
-// CloseOrderly ends a connection on which everything that was to be said was said:
-// the peer reads an end of file. It returns the error of close(2).
-func (c *Conn) CloseOrderly() error {
+// CloseGracefully ends a connection on which all bytes were moved: the peer reads an end of
+// file. It returns the error of setsockopt(2) or close(2).
+func (c *Conn) CloseGracefully() error {
 	if err := c.disarm(); err != nil {
 		return err
 	}
@@ -69,12 +69,12 @@ func (c *Conn) CloseOrderly() error {
 }
 
 // Close breaks the connection off: a TCP peer gets a reset. An inherited socket, which
-// others may hold open, is reset by dissolving its connection, and gets the SO_LINGER back
+// others may hold open, is reset by disconnecting it (connect(2) to AF_UNSPEC), and gets the SO_LINGER back
 // that it came with; one that is standard input or output is left to its other holders.
 func (c *Conn) Close() error {
 	if c.inherited && c.armed {
 		sock.Disconnect(c.fd)
-		// The error is of no use to anybody: the socket is beyond our care.
+		// Not reported: the connection is reset already and the descriptor is closed next.
 		_ = c.disarm()
 	}
 	return c.Endpoint.Close()
@@ -198,7 +198,7 @@ func takeOver(nc net.Conn, idle time.Duration) (*Conn, error) {
 	}
 	c := &Conn{Endpoint: e}
 	c.name()
-	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok && c.Remote == "" { // reset already: the kernel has forgotten who it was
+	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok && c.Remote == "" { // reset already: the kernel no longer has the address
 		ap := a.AddrPort()
 		c.Remote = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()).String()
 	}

@@ -15,7 +15,7 @@ func Copy(ctx context.Context, dst, src syscall.Conn) (int64, error) {
 }
 
 // CopyN copies n bytes, or fewer where src ends before, as io.Copy of an
-// io.LimitedReader does: fewer is no error.
+// io.LimitedReader does: fewer is not an error.
 func CopyN(ctx context.Context, dst, src syscall.Conn, n int64) (int64, error) {
 	return new(Transfer).CopyN(ctx, dst, src, n)
 }

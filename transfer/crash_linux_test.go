@@ -138,7 +138,7 @@ func TestInheritedConn(t *testing.T) {
 				t.Errorf("SO_LINGER %v", g)
 			}
 			if c.orderly {
-				bed.MustDo(t, conn.CloseOrderly())
+				bed.MustDo(t, conn.CloseGracefully())
 			} else {
 				bed.MustDo(t, conn.Close())
 			}

@@ -135,7 +135,7 @@ func TestPlainTCP(t *testing.T) {
 			}
 		}
 		if orderly {
-			bed.MustDo(t, a.CloseOrderly())
+			bed.MustDo(t, a.CloseGracefully())
 		} else {
 			bed.MustDo(t, a.Close())
 		}

@@ -21,7 +21,7 @@ const (
 	Pipe                 // a pipe or FIFO
 	TCP                  // a TCP socket
 	Unix                 // a Unix stream socket
-	Char                 // a character device that is no terminal
+	Char                 // a character device that is not a terminal
 	Terminal             // a terminal
 	Block                // a block device
 	numKinds
@@ -48,8 +48,8 @@ type Endpoint struct {
 	raw      bool // a socket of ours that never waits: read and write as rawcall_linux.go says
 	dev, ino uint64
 	rdev     uint64
-	guard    *guard // while the source is watched over
-	ahead    *ahead // where the destination's blocks are allocated first
+	guard    *guard         // while the source is watched over
+	prealloc *preallocation // where the destination's blocks are allocated first
 }
 
 // NewEndpoint describes an open descriptor and takes no ownership of it. It
@@ -90,7 +90,7 @@ func NewEndpoint(fd int) (*Endpoint, error) {
 
 // Own returns an endpoint for a descriptor that the caller opened and now gives
 // away: Close closes it, and where it can block it is made non-blocking, which is
-// safe only because its open file description is nobody else's.
+// safe only because no other process has its open file description.
 func Own(fd int) (*Endpoint, error) {
 	e, err := NewEndpoint(fd)
 	if err != nil {

@@ -276,7 +276,7 @@ func TestFinishIsCancelled(t *testing.T) {
 			if got, err := tr.Finish(ctx, conn, bed.Patience); err != why {
 				t.Errorf("got %v, %v", got, err)
 			}
-			conn.CloseOrderly() // or the peer hears of a reset
+			conn.CloseGracefully() // or the peer hears of a reset
 		})
 	}
 }

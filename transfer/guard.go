@@ -4,14 +4,13 @@ import "hash/maphash"
 
 // A guard watches over a source file while its pages travel by reference.
 //
-// splice and sendfile do not copy a file's bytes, they pass its pages on, and
-// whoever writes to the file before the reader has taken them changes what arrives
-// (sendfile(2), NOTES). A read lease (fcntl(2), F_SETLEASE) makes such a writer wait
-// until we let go. Where none is to be had the file is looked at before and after.
+// splice and sendfile do not copy a file's bytes, they pass its pages on. A write to the file
+// before the reader has taken them changes what arrives (sendfile(2), NOTES). A read lease (fcntl(2), F_SETLEASE) makes such a writer wait
+// until we let go. Where none is granted, the file is compared before and after.
 type guard struct {
 	watch  bool  // the file is one whose change can be seen
 	held   bool  // the lease is ours now
-	fixed  bool  // nobody can write to it: sealed memfd, read-only file system
+	fixed  bool  // it cannot be written: sealed memfd, read-only file system
 	lost   bool  // the lease was ours and a writer asked for it
 	err    error // why no lease was granted
 	fd     int   // the description that holds the lease, where it is not the endpoint's
@@ -27,11 +26,11 @@ type SourceState uint8
 
 // What can become of a source.
 const (
-	NotWatched SourceState = iota // pipes, devices, sockets, computed files: nothing to compare
-	Unchanged                     // held by a lease, sealed, or not changed by its times and size
-	Touched                       // only its inode changed (chmod, link)
-	Grew                          // bytes came after the ones that were sent, which are the old ones
-	Changed                       // the bytes that were sent may be a mixture
+	NotWatched      SourceState = iota // pipes, devices, sockets, computed files: nothing to compare
+	Unchanged                          // held by a lease, sealed, or not changed by its times and size
+	MetadataChanged                    // only its inode changed (chmod, link)
+	Grew                               // bytes came after the ones that were sent, which are the old ones
+	Changed                            // the bytes that were sent may be a mixture
 )
 
 // Guarding says how a source was protected, for people.
@@ -39,11 +38,11 @@ type Guarding uint8
 
 // The ways to protect a source.
 const (
-	NoGuard     Guarding = iota // nothing to protect
-	Lease                       // a read lease was granted
-	Fixed                       // sealed, or on a read-only file system
-	LookedAt                    // no lease: compared before and after
-	LeaseBroken                 // a lease was granted and given up to a writer
+	NoGuard      Guarding = iota // nothing to protect
+	Lease                        // a read lease was granted
+	Fixed                        // sealed, or on a read-only file system
+	ComparedOnly                 // no lease: compared before and after
+	LeaseBroken                  // a lease was granted and given up to a writer
 )
 
 var guardingNames = [...]string{"none", "read lease", "cannot change", "compared before and after", "lease given up to a writer"}
@@ -63,7 +62,7 @@ func (e *Endpoint) Guarding() (Guarding, error) {
 	case g.lost:
 		return LeaseBroken, nil
 	}
-	return LookedAt, g.err
+	return ComparedOnly, g.err
 }
 
 // copied notes bytes that were sent through memory. If the file turns out to have grown,

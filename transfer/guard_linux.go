@@ -24,7 +24,7 @@ func (e *Endpoint) stamp() (stamp, error) {
 }
 
 // protect begins to watch a regular file, with a lease where one is asked for and
-// granted: EAGAIN means that somebody has it open for writing, EACCES that it is not ours.
+// granted: EAGAIN means that a process has it open for writing, EACCES that another user owns it.
 func (e *Endpoint) protect(lease bool) {
 	if e.kind != File || e.guard != nil && e.guard.watch {
 		return
@@ -71,9 +71,9 @@ func (e *Endpoint) takeLease() error {
 	return nil
 }
 
-// anonymousMemory tells whether fd is a memfd or its like. A lease on one is granted although
-// whoever made it can still write: the kernel counts as writers only those who opened
-// a file by its name (measured: Linux 6.18 grants it on the writable descriptor itself).
+// anonymousMemory reports whether fd is a memfd or the like. A lease on one is granted although
+// its maker can still write: the kernel counts as writers only descriptors that were opened
+// by a file's name (measured: Linux 6.18 grants it on the writable descriptor itself).
 func anonymousMemory(fd int) bool {
 	if _, err := unix.FcntlInt(uintptr(fd), unix.F_GET_SEALS, 0); err != nil {
 		return false // not in memory; an unlinked file on a disk counts its writers
@@ -99,9 +99,9 @@ func cannotChange(fd int) bool {
 }
 
 // byReference tells whether the kernel may move e's bytes without showing them to us.
-// In a user's pipe the file's own pages lie until somebody reads, for hours perhaps, so
-// only a file that cannot change goes there. Elsewhere they lie shortly: there the refusal
-// for lack of ownership (EACCES) is made up for by comparing, but a file that somebody has
+// In a user's pipe the file's own pages lie until they are read, for hours perhaps, so only a
+// file that cannot change goes there. Elsewhere they lie shortly: there the refusal
+// for lack of ownership (EACCES) is made up for by comparing, but a file that a process has
 // open for writing (EAGAIN) is copied, so that growth can be told from change.
 func (e *Endpoint) byReference(dst Kind) bool {
 	g := e.guard
@@ -166,7 +166,7 @@ func (e *Endpoint) Verify() SourceState {
 	case after == g.before:
 		return Unchanged
 	case after.size == g.before.size && after.mtime == g.before.mtime:
-		return Touched
+		return MetadataChanged
 	case after.size > g.before.size && g.taken <= g.before.size-g.start && e.sameAsSent():
 		return Grew
 	}

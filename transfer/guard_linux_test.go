@@ -80,7 +80,7 @@ func TestNothingOfTheFileStaysInThePipe(t *testing.T) {
 			tr := transfer.Transfer{PipeSize: pipeSize}
 			got := readUntilMoved(t, &tr, r, moving(bedContext(t), &tr, dst, src, -1))
 			guarding, _ := src.Guarding()
-			if want := map[bool]transfer.Guarding{false: transfer.Lease, true: transfer.LookedAt}[c.writer]; guarding != want {
+			if want := map[bool]transfer.Guarding{false: transfer.Lease, true: transfer.ComparedOnly}[c.writer]; guarding != want {
 				t.Errorf("guarded by %v, want %v", guarding, want)
 			}
 			if s := src.Verify(); s != transfer.Unchanged {
@@ -136,9 +136,9 @@ func TestSealed(t *testing.T) {
 		want   transfer.Guarding
 	}{
 		{"sealed", unix.F_SEAL_WRITE | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW, false, transfer.Fixed},
-		{"sealed against writing only", unix.F_SEAL_WRITE, false, transfer.LookedAt},
-		{"open", 0, false, transfer.LookedAt},
-		{"open, passed on for reading", 0, true, transfer.LookedAt},
+		{"sealed against writing only", unix.F_SEAL_WRITE, false, transfer.ComparedOnly},
+		{"open", 0, false, transfer.ComparedOnly},
+		{"open, passed on for reading", 0, true, transfer.ComparedOnly},
 	} {
 		for _, sink := range []func(testing.TB) (*transfer.Endpoint, *os.File, func(int) []byte){farSink(newPipe), farSink(newTCP)} {
 			dst, r, _ := sink(t)
@@ -201,7 +201,7 @@ func TestNotTheOwner(t *testing.T) {
 				t.Fatal(n, err)
 			}
 			<-d.Done
-			if g, err := src.Guarding(); g != transfer.LookedAt || !errors.Is(err, unix.EACCES) {
+			if g, err := src.Guarding(); g != transfer.ComparedOnly || !errors.Is(err, unix.EACCES) {
 				t.Errorf("guarded by %v, %v", g, err)
 			}
 			if kernel, memory := wrote(&tr); (kernel != 0) != dst.Kind().Socket() || kernel != 0 && memory != 0 {

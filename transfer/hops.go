@@ -212,8 +212,8 @@ func (p *Pump) deliver() (Want, error) {
 // emptyPipe is the second hop. A refusal leaves every byte in the pipe, from where
 // readBack gets them: write will then succeed, or tell the true error.
 func (p *Pump) emptyPipe(ready bool) (Want, error) {
-	if p.dst.ahead != nil {
-		p.dst.ahead.make(p.dst.fd, p.pipe.Len)
+	if p.dst.prealloc != nil {
+		p.dst.prealloc.make(p.dst.fd, p.pipe.Len)
 	}
 	m, err := p.splice(p.dst.fd, p.pipe.R(), p.pipe.Len)
 	p.tried(SplicePipe)

@@ -101,7 +101,7 @@ var leasedWaits = []struct {
 		return waiting{tr, src, guarded, func() error {
 			opened()
 			err := <-done
-			conn.CloseOrderly()
+			conn.CloseGracefully()
 			return err
 		}}
 	}},
@@ -233,9 +233,9 @@ func TestVerify(t *testing.T) {
 		want   transfer.SourceState
 	}{
 		{"nothing", func(testing.TB, string) {}, -1, transfer.Unchanged},
-		{"chmod", func(t testing.TB, path string) { bed.MustDo(t, os.Chmod(path, 0o600)) }, -1, transfer.Touched},
-		{"link", func(t testing.TB, path string) { bed.MustDo(t, os.Link(path, path+".link")) }, -1, transfer.Touched},
-		{"replaced by name", func(t testing.TB, path string) { bed.MustDo(t, os.Rename(fileWith(t, nil), path)) }, -1, transfer.Touched},
+		{"chmod", func(t testing.TB, path string) { bed.MustDo(t, os.Chmod(path, 0o600)) }, -1, transfer.MetadataChanged},
+		{"link", func(t testing.TB, path string) { bed.MustDo(t, os.Link(path, path+".link")) }, -1, transfer.MetadataChanged},
+		{"replaced by name", func(t testing.TB, path string) { bed.MustDo(t, os.Rename(fileWith(t, nil), path)) }, -1, transfer.MetadataChanged},
 		{"append", add, -1, transfer.Grew},
 		{"append behind what is wanted", add, large - 300000, transfer.Grew},
 		{"write in place", inPlace, -1, transfer.Changed},

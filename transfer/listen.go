@@ -15,7 +15,7 @@ import (
 	"github.com/zcp-go/zcp/transfer/internal/sock"
 )
 
-// A Gate says who may connect. Deny is asked first; an empty Allow allows everybody.
+// A Gate says who may connect. Deny is asked first; an empty Allow allows every peer.
 // Peers without an IP address (Unix sockets) always pass.
 type Gate struct {
 	Allow, Deny []netip.Prefix
@@ -34,7 +34,7 @@ func (g *Gate) Admits(a netip.Addr) bool {
 		slices.ContainsFunc(g.Allow, func(p netip.Prefix) bool { return unmapped(p).Contains(a) })
 }
 
-// unmapped takes ::ffff:10.0.0.0/104 for the 10.0.0.0/8 that it means, or it would match nobody.
+// unmapped takes ::ffff:10.0.0.0/104 for the 10.0.0.0/8 that it means, or it would match no peer.
 func unmapped(p netip.Prefix) netip.Prefix {
 	if p.Addr().Is4In6() && p.Bits() >= 96 {
 		return netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
@@ -46,14 +46,14 @@ func unmapped(p netip.Prefix) netip.Prefix {
 type Listener struct {
 	Gate      Gate
 	Idle      time.Duration     // see Dialer.Idle
-	Refused   func(peer string) // told of a peer that the gate turned away
+	Refused   func(peer string) // called with a peer that Gate refused
 	ln        net.Listener
 	inherited bool
 	restore   func()
 }
 
 // Listen opens a listening socket: "tcp" on both IP versions, "tcp4", "tcp6", or "unix",
-// where a socket file that nobody answers on is replaced. It is plain TCP, not MPTCP.
+// where the socket file of a listener that is gone is replaced. It is plain TCP, not MPTCP.
 func Listen(ctx context.Context, network, address string) (*Listener, error) {
 	ln, err := listen(ctx, network, address, armListener)
 	if err != nil {
@@ -91,8 +91,8 @@ func armListener(network, _ string, rc syscall.RawConn) error {
 }
 
 // removeStale removes the socket file of a listener that died, and tells whether it did.
-// It asks with a datagram socket: who is there is of the wrong type (EPROTOTYPE) and is
-// not disturbed, while a stream would be taken for the one connection that is waited for.
+// It asks with a datagram socket: a live stream listener refuses that (EPROTOTYPE) and is not
+// disturbed, while a stream would be taken for the one connection that it waits for.
 func removeStale(path string) bool {
 	fi, err := os.Lstat(path)
 	if err != nil || fi.Mode().Type() != os.ModeSocket {
@@ -124,7 +124,7 @@ func InheritListener(fd int) (*Listener, error) {
 		return nil, err
 	}
 	if u, ok := ln.(*net.UnixListener); ok {
-		u.SetUnlinkOnClose(false) // whoever made the file removes it
+		u.SetUnlinkOnClose(false) // the process that made the file removes it
 	}
 	return &Listener{ln: ln, inherited: true, restore: func() {
 		if fl&unix.O_NONBLOCK == 0 {

@@ -180,7 +180,7 @@ func TestLivingListenerIsLeftAlone(t *testing.T) {
 	bed.Must(unix.Write(c.FD(), []byte("mine")))(t)
 	got := bed.Must(l.Accept(bedContext(t)))(t)
 	defer got.Close()
-	c.CloseOrderly()
+	c.CloseGracefully()
 	b := bed.Must(io.ReadAll(far(t, bed.Must(unix.FcntlInt(uintptr(got.FD()), unix.F_DUPFD_CLOEXEC, 0))(t))))(t)
 	if string(b) != "mine" {
 		t.Errorf("the first one to be accepted says %q", b)

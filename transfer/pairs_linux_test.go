@@ -150,7 +150,7 @@ func movePair(t *testing.T, src source, dst sink, n int) {
 	if !dst.swallow && !bytes.Equal(got, data) {
 		t.Errorf("%d bytes arrived that are not the %d sent", len(got), len(data))
 	}
-	if s := from.Verify(); s == transfer.Changed || s == transfer.Touched || s == transfer.Grew {
+	if s := from.Verify(); s == transfer.Changed || s == transfer.MetadataChanged || s == transfer.Grew {
 		t.Errorf("the source that nobody changed is called %v", s)
 	}
 	lookAtPaths(t, &tr, ways(src, dst, len(data)), int64(len(data)))

@@ -159,8 +159,8 @@ func (p *Pump) gave(path Path, n int64) {
 		p.spurious = 0
 	}
 	p.Bytes.Add(n)
-	if p.dst.ahead != nil {
-		p.dst.ahead.written += n
+	if p.dst.prealloc != nil {
+		p.dst.prealloc.written += n
 	}
 	if p.stats != nil {
 		p.stats.Bytes.Add(n)

@@ -95,5 +95,5 @@ func allocate(fd int, off, n int64) error {
 
 // writeOut has everything of a file begun to be written to its disk, and waits for nothing.
 func writeOut(fd int) {
-	_ = unix.SyncFileRange(fd, 0, 0, unix.SYNC_FILE_RANGE_WRITE) // whoever must know uses fsync
+	_ = unix.SyncFileRange(fd, 0, 0, unix.SYNC_FILE_RANGE_WRITE) // a caller that needs the error uses fsync
 }

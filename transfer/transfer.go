@@ -16,14 +16,14 @@ import (
 
 // A Transfer moves sources to destinations, one after another, and counts. The zero
 // value is ready. Its fields are set before the first Move and not changed during
-// one; Stats may be read by anybody at any time.
+// one; any goroutine may read Stats at any time.
 type Transfer struct {
 	PipeSize int             // bytes of the borrowed pipe and of the user's pipes, which only grow; 0: pipepool.DefaultSize
 	NoSplice bool            // read and write through memory only
 	Idle     time.Duration   // give up after so long without a byte in either direction; 0: never
 	Limits   []*rate.Limiter // every byte obeys all of them
 	Discard  bool            // read and drop what a destination socket sends, so that a peer that answers never stalls
-	Trace    func(Event)     // told of what was planned and what changed, from the goroutine that moves
+	Trace    func(Event)     // called with what was planned and what changed, by the goroutine that moves; it changes nothing
 	Stats    Stats
 
 	pump            Pump
@@ -54,7 +54,7 @@ const (
 	LeaseLost                  // a writer wanted the file; the rest is copied
 )
 
-// An Event is something that Transfer.Trace is told.
+// An Event is what Transfer.Trace is called with.
 type Event struct {
 	Kind     EventKind
 	Path     Path

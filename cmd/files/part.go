@@ -89,7 +89,7 @@ func (p *Plan) openPart() (*Output, error) {
 	}
 	e, err := transfer.Own(fd)
 	if err == nil && p.old == nil {
-		e.AllocateFirst()
+		e.Preallocate()
 	}
 	return p.output(e, part, err)
 }
@@ -188,7 +188,7 @@ func (o *Output) rename() error {
 	p := o.plan
 	p.refresh()
 	if p.old != nil {
-		o.End.Replaces()
+		o.End.StartWriteback()
 	}
 	if err := p.carryOver(o.End.FD()); err != nil {
 		return err

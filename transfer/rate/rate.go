@@ -8,7 +8,7 @@ import (
 
 // The times of a Limiter.
 const (
-	// rateSlot is how much time's worth of bytes may be saved up while idle. A
+	// rateSlot is the time whose bytes may be saved up while idle. A
 	// wait is for less, so that what a source then lets wait for is not lost
 	// (see enough), and for at least half: at most 100 waits a second, at any rate.
 	rateSlot = 20 * time.Millisecond
@@ -22,10 +22,10 @@ const (
 	maxOversleep = 250 * time.Millisecond
 )
 
-// Limiter keeps bytes to a rate. It never sleeps: Quantum says how much may be
-// moved now, or how long to wait before asking again, and Took is told what was
-// moved. The mean is exact, whatever a system call happens to move, because a
-// Limiter counts the moment up to which everything taken is paid for:
+// A Limiter keeps bytes to a rate, by the generic cell rate algorithm (GCRA, ITU-T I.371). It
+// never sleeps: Quantum returns how much may be moved now, or how long to wait before asking
+// again, and Took takes the bytes that were moved. The mean is exact, whatever a system call
+// moves, because a Limiter keeps the theoretical arrival time of the next byte:
 //
 //   - time spent in its own waits is credited, with up to 250 ms by which the
 //     wait was overslept;
@@ -38,27 +38,27 @@ const (
 type Limiter struct {
 	Rate int64 // bytes a second; 0: no limit. Not to be changed in use.
 
-	mu    sync.Mutex
-	paid  time.Time // everything taken is paid for at this time; credit is the time since
-	seen  time.Time // the last call
-	alone turn
+	mu      sync.Mutex
+	arrival time.Time // the theoretical arrival time of the next byte (GCRA); credit is the time since
+	seen    time.Time // the last call
+	own     flow
 
-	// Where the rate is not enough for all, it is given out in rounds. Whoever
+	// Where the rate is not enough for all, it is shared by deficit round robin. A limiter that
 	// was refused since a round began is in the next; each of them gets the
-	// same share of the credit, and nobody twice before all had it.
+	// same share of the credit, and none gets two before all had one.
 	round   uint64
 	began   time.Time
-	crowd   int           // for how many the round is
-	claimed int           // how many of them had their share
+	active  int           // flows that the round is for
+	claimed int           // flows of these that had their share
 	share   time.Duration // of each
-	waiting int           // how many will be in the next
+	waiting int           // flows in the next round
 }
 
-// turn is what a Limiter knows of one pump.
-type turn struct {
-	had   uint64        // the round in which it last got something
-	left  time.Duration // of its share in that round
-	asked uint64        // the round before the one it waits for, plus one
+// A flow is what a Limiter knows of one pump, in the sense of deficit round robin.
+type flow struct {
+	served  uint64        // the round in which it last got something
+	deficit time.Duration // what is left of its share in that round
+	queued  uint64        // the round before the one it waits for, plus one
 }
 
 // Share is one pump's part in a [Limiter] that others use as well: when the
@@ -67,16 +67,16 @@ type turn struct {
 type Share struct {
 	Of *Limiter
 
-	turn turn
+	flow flow
 }
 
 // Quantum is [Limiter.Quantum] for one of many.
 func (s *Share) Quantum(now time.Time) (n int64, wait time.Duration) {
-	return s.Of.quantum(&s.turn, now)
+	return s.Of.quantum(&s.flow, now)
 }
 
 // Took is [Limiter.Took].
-func (s *Share) Took(n int64, now time.Time) { s.Of.took(&s.turn, n, now) }
+func (s *Share) Took(n int64, now time.Time) { s.Of.took(&s.flow, n, now) }
 
 // Quantum returns how many bytes may be moved at now. If that is 0, wait says
 // when to ask again; asking early does no harm. Without a limit it is
@@ -85,73 +85,73 @@ func (l *Limiter) Quantum(now time.Time) (n int64, wait time.Duration) {
 	if l == nil {
 		return math.MaxInt64, 0
 	}
-	return l.quantum(&l.alone, now)
+	return l.quantum(&l.own, now)
 }
 
 // Took tells that n bytes were moved, and that this was done at now. n may be
 // more or less than Quantum allowed.
 func (l *Limiter) Took(n int64, now time.Time) {
 	if l != nil {
-		l.took(&l.alone, n, now)
+		l.took(&l.own, n, now)
 	}
 }
 
-func (l *Limiter) took(t *turn, n int64, now time.Time) {
+func (l *Limiter) took(f *flow, n int64, now time.Time) {
 	if l == nil || l.Rate <= 0 {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	cost := l.cost(n)
-	t.left -= cost
+	f.deficit -= cost
 	l.settle(now, cost)
 }
 
-func (l *Limiter) quantum(t *turn, now time.Time) (n int64, wait time.Duration) {
+func (l *Limiter) quantum(f *flow, now time.Time) (n int64, wait time.Duration) {
 	if l == nil || l.Rate <= 0 {
 		return math.MaxInt64, 0
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.settle(now, 0)
-	slot, enough, credit := l.slot(), l.enough(), now.Sub(l.paid)
-	if had := t.had == l.round; !had || t.left < l.cost(1) {
-		if over := l.claimed >= l.crowd || now.Sub(l.began) >= slot; l.waiting > 0 && over {
+	slot, enough, credit := l.slot(), l.enough(), now.Sub(l.arrival)
+	if had := f.served == l.round; !had || f.deficit < l.cost(1) {
+		if over := l.claimed >= l.active || now.Sub(l.began) >= slot; l.waiting > 0 && over {
 			if credit < enough-slot/4 {
-				return l.refuse(t, enough-credit)
+				return l.refuse(f, enough-credit)
 			}
 			l.begin(credit, now)
-		} else if had && !over { // it had its share, others had not
-			return l.refuse(t, max(enough-credit, l.began.Add(slot).Sub(now)))
+		} else if had && !over { // it had its share, others have not
+			return l.refuse(f, max(enough-credit, l.began.Add(slot).Sub(now)))
 		}
 	}
 	if credit < l.least() {
-		return l.refuse(t, enough-credit)
+		return l.refuse(f, enough-credit)
 	}
-	if t.asked == l.round+1 {
-		t.asked = 0
+	if f.queued == l.round+1 {
+		f.queued = 0
 		l.waiting--
 	}
-	if t.had != l.round || t.left < l.cost(1) { // its share, or another where all had theirs
-		t.had, t.left = l.round, l.share
+	if f.served != l.round || f.deficit < l.cost(1) { // its share, or another where all had theirs
+		f.served, f.deficit = l.round, l.share
 		l.claimed++
 	}
-	return l.bytes(min(credit, t.left)), 0
+	return l.bytes(min(credit, f.deficit)), 0
 }
 
-// begin starts a round for everybody who waits.
+// begin starts a round for all that wait.
 func (l *Limiter) begin(credit time.Duration, now time.Time) {
 	l.round++
 	l.began, l.claimed = now, 0
-	l.crowd, l.waiting = l.waiting, 0
-	l.share = max(credit/time.Duration(l.crowd), l.cost(1))
+	l.active, l.waiting = l.waiting, 0
+	l.share = max(credit/time.Duration(l.active), l.cost(1))
 }
 
 // refuse puts a pump into the next round.
-func (l *Limiter) refuse(t *turn, wait time.Duration) (int64, time.Duration) {
-	t.left = 0
-	if t.asked != l.round+1 {
-		t.asked = l.round + 1
+func (l *Limiter) refuse(f *flow, wait time.Duration) (int64, time.Duration) {
+	f.deficit = 0
+	if f.queued != l.round+1 {
+		f.queued = l.round + 1
 		l.waiting++
 	}
 	return 0, wait
@@ -161,30 +161,30 @@ func (l *Limiter) refuse(t *turn, wait time.Duration) (int64, time.Duration) {
 // the last call is worth.
 func (l *Limiter) settle(now time.Time, cost time.Duration) {
 	slot := l.slot()
-	if l.paid.IsZero() { // the first bytes go at once, but they are not free
+	if l.arrival.IsZero() { // the first bytes go at once, but they are not free
 		l.share, l.seen = slot, now
-		l.paid = now.Add(-l.least())
+		l.arrival = now.Add(-l.least())
 	}
 	limit := slot
 	switch idle := now.Sub(l.seen); {
 	case l.waiting > 0:
 		limit = slot + maxOversleep
 	case idle <= slot:
-		limit = max(slot, l.seen.Sub(l.paid)) // overslept time is not lost while bytes move
+		limit = max(slot, l.seen.Sub(l.arrival)) // overslept time is not lost while bytes move
 	}
-	l.paid = l.paid.Add(cost)
-	if earliest := now.Add(-limit); l.paid.Before(earliest) {
-		l.paid = earliest
+	l.arrival = l.arrival.Add(cost)
+	if earliest := now.Add(-limit); l.arrival.Before(earliest) {
+		l.arrival = earliest
 	}
 	if now.After(l.seen) {
 		l.seen = now
 	}
 }
 
-// slot is the time's worth of bytes that a wait is for. A crowd waits longer,
+// slot is the time's worth of bytes that a wait is for. Many flows wait longer,
 // so that all together wake up some hundred times a second.
 func (l *Limiter) slot() time.Duration {
-	slot := min(max(rateSlot/8*time.Duration(l.crowd), rateSlot), maxRateSlot)
+	slot := min(max(rateSlot/8*time.Duration(l.active), rateSlot), maxRateSlot)
 	return max(slot, l.cost(1))
 }
 
@@ -192,14 +192,13 @@ func (l *Limiter) slot() time.Duration {
 // the slot for its source, which our wait has held up: a sender whose window was
 // closed has to wake up before its bytes are there.
 func (l *Limiter) enough() time.Duration {
-	if l.crowd > 1 {
+	if l.active > 1 {
 		return l.slot()
 	}
 	return max(l.slot()*5/8, l.cost(1))
 }
 
-// least is the smallest credit that is given out: what is nearly nothing is not
-// worth a system call.
+// least is the smallest credit that is given out: less is not worth a system call.
 func (l *Limiter) least() time.Duration {
 	return max(min(l.slot()/8, l.share), l.cost(1))
 }

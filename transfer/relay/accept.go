@@ -15,15 +15,15 @@ import (
 type accepts struct {
 	listening bool  // the listeners are in the poller
 	full      bool  // they are not, because of MaxConns
-	resumeAt  int64 // they are not until then, because something ran out
+	resumeAt  int64 // they are not until then: descriptors or memory ran out
 	backoff   time.Duration
-	atOnce    int   // clients to take when the listener is reported of
-	reserved  []int // descriptors held back for the next target; none while they are in use
+	atOnce    int   // connections to accept at the next report of a listener
+	reserved  []int // descriptors held in reserve for the next target; none while in use
 	broken    error // why accepting cannot go on
 }
 
 const (
-	acceptAtOnce    = 16 // most clients a turn, so that those who are in are served as well
+	acceptAtOnce    = 16 // most connections accepted a turn, so that open ones are served as well
 	minPause        = 5 * time.Millisecond
 	maxPause        = time.Second
 	starvedInterval = int64(time.Second) // at most this often
@@ -80,14 +80,15 @@ func (l *loop) leaveListeners() {
 	l.socks = nil
 }
 
-// accept takes clients that wait: one, and twice as many each time that more did. Those
-// who are left are reported of again in the next turn, so a call in vain is saved when one comes at a time.
+// accept accepts 1 connection a turn, doubling to acceptAtOnce while the backlog is not empty.
+// Polling is level-triggered, so the rest is reported again; when connections come one at a time,
+// no accept is wasted on EAGAIN.
 func (l *loop) accept(s *listenSocket) {
 	for n := range max(1, l.atOnce) {
 		if !l.listening {
 			return
 		}
-		if l.r.dialsWithoutFD.Load() > 0 { // what there is is for those who are in
+		if l.r.dialsWithoutFD.Load() > 0 { // descriptors are for the targets of accepted clients first
 			l.pause()
 			return
 		}
@@ -110,7 +111,7 @@ func (l *loop) accept(s *listenSocket) {
 	l.atOnce = min(2*max(1, l.atOnce), acceptAtOnce)
 }
 
-// acceptFailed tells whether it is of no use to accept again at once.
+// acceptFailed reports whether to stop accepting for this turn.
 func (l *loop) acceptFailed(err error) bool {
 	switch err {
 	case unix.EAGAIN:
@@ -124,8 +125,8 @@ func (l *loop) acceptFailed(err error) bool {
 	return true
 }
 
-// starve stops accepting for a while: the clients wait in the backlog, unharmed. Pipes
-// that nobody uses are descriptors, too.
+// starve stops accepting for a while; clients wait in the backlog, unharmed. Idle pipes are
+// closed, because they are descriptors too.
 func (l *loop) starve(err error) {
 	l.closeIdlePipes()
 	l.pause()
@@ -141,7 +142,7 @@ func (l *loop) starve(err error) {
 func (l *loop) pause() {
 	l.stopListening()
 	if l.resumeAt > l.now {
-		return // it was said in this turn
+		return // already paused in this turn
 	}
 	l.backoff = min(max(2*l.backoff, minPause), maxPause)
 	l.resumeAt = l.now + int64(l.backoff)
@@ -167,7 +168,7 @@ func (l *loop) makeRoom() {
 	l.listen()
 }
 
-// reserve counts one more connection as open, unless that is one too many.
+// reserve counts one more connection as open and reports true, unless MaxConns are.
 func (r *Relay) reserve() bool {
 	for {
 		n := r.open.Load()
@@ -197,7 +198,7 @@ func (l *loop) admit(s *listenSocket, fd int, peer netip.AddrPort) {
 		kind = transfer.TCP
 		if !s.ours {
 			err := sock.Arm(fd)
-			if err != nil { // it is gone already
+			if err != nil { // the client has reset it already
 				unix.Close(fd)
 				l.release()
 				return

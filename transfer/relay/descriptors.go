@@ -10,8 +10,8 @@ import (
 )
 
 // budget shares out the descriptors that are left: two for each connection, and pipes for a
-// quarter of the connections, which is what HAProxy plans with; a few stay for lookups. Who
-// asks for more connections gets as many as leave a tenth for pipes.
+// quarter of the connections, which is what HAProxy plans with; a few stay for lookups. A
+// larger MaxConns is granted as far as a tenth is left for pipes.
 func budget(asked, loops, held int) (pipes, most int) {
 	const poller = 2
 	free := descriptorLimit() - lowestFree() - mostLookups*eachLookup - (poller+held)*loops
@@ -57,8 +57,8 @@ func (r *Relay) forTarget() int {
 	return 1
 }
 
-// reserveFDs takes descriptors that are for nothing, so that a client that was accepted can
-// have its target even when the others have run out.
+// reserveFDs opens descriptors to hold in reserve, so that an accepted client can have its
+// target even when all others are in use.
 func reserveFDs(n int) (fds []int, err error) {
 	for range n {
 		fd, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
@@ -71,7 +71,7 @@ func reserveFDs(n int) (fds []int, err error) {
 	return fds, nil
 }
 
-// fdsFree tells why n descriptors are not to be had.
+// fdsFree returns an error if n descriptors cannot be opened now.
 func fdsFree(n int) error {
 	fds, err := reserveFDs(n)
 	closeFDs(fds)
@@ -84,7 +84,7 @@ func closeFDs(fds []int) {
 	}
 }
 
-// releaseReserve lets those be used who need descriptors, and tells whether there were any.
+// releaseReserve closes the reserve for use by a target, and reports whether there was one.
 func (l *loop) releaseReserve() bool {
 	had := len(l.reserved) > 0
 	closeFDs(l.reserved)
@@ -92,23 +92,23 @@ func (l *loop) releaseReserve() bool {
 	return had
 }
 
-// socket opens a socket for a target, with a descriptor held back if there is no other.
+// socket opens a socket for a target, from the reserve if there is no other descriptor.
 func (l *loop) socket(family int) (int, error) {
 	fd, err := sock.Stream(family)
 	if (errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)) && l.releaseReserve() {
-		l.starve(err) // until as many can be held back again
+		l.starve(err) // until the reserve can be filled again
 		fd, err = sock.Stream(family)
 	}
 	return fd, err
 }
 
-// passes tells whether an error will pass by itself, while nothing tells when: the backlog
-// of a Unix socket is full, or the descriptors have run out.
+// passes reports whether an error will pass by itself at a time that no event reports: the
+// backlog of a Unix socket is full (EAGAIN), or descriptors have run out.
 func passes(err error) bool {
 	return errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
 }
 
-// backOff puts off what passes by itself, each time for longer: there may be thousands.
+// backOff tries again later, each time after twice as long: thousands of links may wait.
 func (k *link) backOff(err error) {
 	l := k.loop
 	d := k.dial

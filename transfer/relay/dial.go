@@ -21,15 +21,15 @@ type dialing struct {
 	giveUp int64
 	retry  int64 // no new round begins after this
 	pause  time.Duration
-	again  int64 // when what is put off is tried again; 0: nothing is
+	again  int64 // when to try again; 0: not waiting for that
 	until  int64 // when the attempt in progress has taken too long; 0: no limit
 	err    error // of the last attempt
 
-	backoff   time.Duration // how long it was last put off until something passes; 0: it was not
-	withoutFD bool          // it has no descriptors, and is counted in running.dialsWithoutFD
+	backoff   time.Duration // the last wait for a full backlog or for descriptors; 0: none
+	withoutFD bool          // it has no descriptor for the target; counted in running.dialsWithoutFD
 
-	lookingUp bool // it is being looked up
-	lookupSeq int  // how often it was: whoever answers says what to
+	lookingUp bool // a lookup of the target is in progress
+	lookupSeq int  // number of the last lookup: an answer to an older one is dropped
 }
 
 const (
@@ -53,7 +53,7 @@ func (k *link) startDial() {
 	k.round()
 }
 
-// dialed is reported that what dial began has come to its end.
+// dialed frees what connecting needed: it has succeeded, failed or been given up.
 func (k *link) dialed() {
 	l := k.loop
 	const keep = 64
@@ -112,8 +112,8 @@ func (k *link) tryNext() {
 	k.roundFailed()
 }
 
-// attempt begins to connect to the address that is next. Where the connection does not
-// stand at once, as with transfer.TCP, it returns EINPROGRESS and d.until says how long to wait.
+// attempt begins to connect to the address that is next. Where the connect does not
+// complete at once, as with TCP, it returns EINPROGRESS, and d.until is when it has taken too long.
 func (k *link) attempt() error {
 	l := k.loop
 	d, path := k.dial, l.r.target.path
@@ -149,7 +149,7 @@ func (l *loop) connect(fd int, to netip.AddrPort) error {
 	}
 	err := sock.Connect(fd, to)
 	if err == unix.EINPROGRESS && to.Addr().IsLoopback() {
-		// On this host it stands when connect returns, as a rule, and only the second call says so.
+		// On this host the handshake is usually complete when connect returns; only a second call reports it.
 		if err = sock.Connect(fd, to); err == unix.EALREADY {
 			err = unix.EINPROGRESS
 		} else if err == unix.EISCONN {
@@ -162,7 +162,7 @@ func (l *loop) connect(fd int, to netip.AddrPort) error {
 	return os.NewSyscallError("connect", err)
 }
 
-// bindTo binds a new socket to the source address asked for, if it is of the same family.
+// bindTo binds a new socket to Dialer.Bind, if that is of the target's family.
 func (l *loop) bindTo(fd int, to netip.Addr) error {
 	from := l.r.bind
 	if !from.IsValid() {
@@ -179,7 +179,7 @@ func (l *loop) bindTo(fd int, to netip.Addr) error {
 	return os.NewSyscallError("bind", unix.Bind(fd, sock.Sockaddr(netip.AddrPortFrom(from.Addr().Unmap(), from.Port()))))
 }
 
-// attemptEnded is reported that a connect is through, well or badly.
+// attemptEnded handles the poller's report that a connect has succeeded or failed.
 func (k *link) attemptEnded(events uint32) {
 	l := k.loop
 	fd, err := k.ends[targetEnd].FD(), error(nil)
@@ -199,8 +199,9 @@ func (k *link) attemptEnded(events uint32) {
 	}
 }
 
-// brokenOff is reported that a connect was answered by a reset. A reset of what does not stand
-// yet is a refusal; so it stood, and the target, who may have spoken, broke off before we looked.
+// brokenOff handles a reset that was found instead of a connection. A reset before the handshake is
+// a refusal (ECONNREFUSED); so the handshake was complete, and the target, which may have sent
+// bytes, reset the connection before the loop looked.
 func (k *link) brokenOff(err error) {
 	k.connected()
 	if !k.over {
@@ -216,14 +217,14 @@ func (k *link) nextAfter(err error) {
 	k.tryNext()
 }
 
-// selfConnected tells whether a socket has connected to itself: a port that nobody
-// listens on, among those that are given out, may be given to the very socket that
-// connects to it (RFC 9293, 3.5: simultaneous open).
+// selfConnected reports whether a socket has connected to itself: an ephemeral port on which
+// nothing listens may be given to the very socket that connects to it (RFC 9293, 3.5:
+// simultaneous open).
 func (r *Relay) selfConnected(fd int, to netip.AddrPort) bool {
 	return to.Addr().IsLoopback() && to.Port() >= r.ephemeralMin && sock.LocalAddr(fd) == to
 }
 
-// roundFailed tries again later, as long as it may, or gives the client up.
+// roundFailed tries again later, within Dialer.RetryFor, or resets the client.
 func (k *link) roundFailed() {
 	l := k.loop
 	d := k.dial
@@ -241,7 +242,7 @@ func (k *link) putOff(d time.Duration) {
 	k.schedule(k.dial.again)
 }
 
-// dialTimers does what is due while a link is connecting, and returns when to look again.
+// dialTimers does what is due while a link is connecting, and returns when it is due next.
 func (k *link) dialTimers() (next int64) {
 	l := k.loop
 	d := k.dial
@@ -256,7 +257,7 @@ func (k *link) dialTimers() (next int64) {
 		default:
 			k.round()
 		}
-		return 0 // whoever waits has scheduled it
+		return 0 // what was begun here has scheduled its own end
 	case d.until > 0 && l.now >= d.until && d.lookingUp:
 		d.lookingUp, d.err = false, &net.DNSError{Err: "no answer in the time allowed", Name: l.r.target.host, IsTimeout: true}
 		k.roundFailed()

@@ -37,15 +37,15 @@ func (k *link) flowEnded(i int) {
 	k.setTimers()
 }
 
-// closedWhole tells whether an end that has ended its direction has also closed the other.
-// Only a Unix socket says so; a transfer.TCP peer must be written to before it is known.
+// closedWhole reports whether an end that has shut its direction has also closed the other.
+// Only a Unix socket says so; with a TCP peer only a write tells.
 func (k *link) closedWhole(end int) bool {
 	return k.ends[end].Kind() == transfer.Unix && sock.PollNow(k.ends[end].FD(), 0)&pollHup != 0
 }
 
 // finish closes both ends in order, or waits for that until the peers' kernels have
-// everything: a peer that reads slowly is not cut off by a socket nobody owns any more,
-// which the kernel gives up after some minutes (tcp_orphan_retries in tcp(7)).
+// everything: a peer that reads slowly would be cut off by an orphaned socket, which the
+// kernel gives up after some minutes (tcp_orphan_retries in tcp(7)).
 func (k *link) finish() {
 	l := k.loop
 	if !k.acknowledged() {
@@ -60,7 +60,7 @@ func (k *link) finish() {
 		k.moved = l.now
 		k.nextCheck = k.flushCheck()
 		k.schedule(k.nextCheck)
-		k.ask() // nothing but their death: on Linux a socket whose last segment is acknowledged hangs up
+		k.ask() // for nothing: on Linux a socket whose last segment is acknowledged reports POLLHUP
 		return
 	}
 	for i := range k.ends {
@@ -71,7 +71,7 @@ func (k *link) finish() {
 	k.end(Ended, nil)
 }
 
-// acknowledged tells whether the transfer.TCP peers have everything that was sent to them.
+// acknowledged tells whether the TCP peers have everything that was sent to them.
 func (k *link) acknowledged() bool {
 	for i := range k.ends {
 		e := &k.ends[i]
@@ -85,20 +85,20 @@ func (k *link) acknowledged() bool {
 	return true
 }
 
-// flushCheck returns when to ask again whether everything is acknowledged, where nothing tells.
+// flushCheck returns when to ask again whether everything is acknowledged: no event reports it.
 func (k *link) flushCheck() int64 {
 	l := k.loop
 	return l.now + min(max(l.now-k.moved, int64(minFlushCheck)), int64(maxFlushCheck))
 }
 
-// tryFlush closes a link of which everything is acknowledged, or one of whose peers broke off.
+// tryFlush closes a link if everything is acknowledged, or if a peer has reset its connection.
 func (k *link) tryFlush() {
 	for i := range k.ends {
 		e := &k.ends[i]
 		if e.Kind() != transfer.TCP {
 			continue
 		}
-		if err := sock.Error(e.FD()); err != nil { // nobody reads from it any more, who could miss the error
+		if err := sock.Error(e.FD()); err != nil { // its bytes have all been read: the error is not needed to end them
 			k.endBroken(i, err)
 			return
 		}
@@ -147,7 +147,7 @@ func (k *link) endBroken(end int, err error) {
 	k.end(reason, err)
 }
 
-// end ends a link at once: transfer.TCP peers that were not disarmed see a reset, Unix peers a close.
+// end ends a link at once: TCP peers that were not disarmed see a reset, Unix peers a close.
 func (k *link) end(reason Ending, err error) {
 	l := k.loop
 	if k.over {
@@ -171,7 +171,7 @@ func (k *link) end(reason Ending, err error) {
 	l.links[k.slot] = nil
 	l.ended = append(l.ended, k)
 	l.count(&e)
-	l.release() // when nobody is open any more, everybody is counted
+	l.release() // after count: when the last connection is closed, the totals hold all of them
 	if reported {
 		e.Open = int(l.r.open.Load())
 		l.r.OnEvent(e)

@@ -1,6 +1,6 @@
 package relay
 
-// A Event is something that Relay.OnEvent is reported.
+// An Event is what Relay.OnEvent is called with.
 type Event struct {
 	Kind    EventKind
 	Addr    string   // Listening: where
@@ -11,7 +11,7 @@ type Event struct {
 	Open    int      // connections now
 }
 
-// A EventKind says what a Event is about.
+// An EventKind says what an Event is about.
 type EventKind uint8
 
 // The kinds of events.
@@ -20,7 +20,7 @@ const (
 	Opened                        // a client was connected to its target
 	Closed                        // a connection has ended
 	Unreachable                   // a client was reset because its target was not reached
-	Denied                        // the gate has turned a client away
+	Denied                        // Gate refused a client
 	AcceptPaused                  // clients wait because descriptors or memory ran out; at most one a second
 	Draining                      // the listeners are closed, Open connections go on
 )
@@ -31,8 +31,8 @@ type Ending uint8
 // The ways in which a connection ends. After all but the first both peers see a reset.
 const (
 	Ended             Ending = iota // both sides have ended, and everything was delivered
-	ClientReset                     // the client broke off
-	TargetReset                     // the target broke off
+	ClientReset                     // the client reset its connection
+	TargetReset                     // the target reset its connection
 	ClientFailed                    // the client's socket failed: see the error
 	TargetFailed                    // the target's socket failed
 	TargetUnreachable               // the target refused, or did not answer in time

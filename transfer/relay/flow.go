@@ -10,10 +10,10 @@ const (
 	memoryRead = 64 << 10 // most bytes of a large step where there is no pipe
 	drained    = 32 << 10 // a large step that moves less has probably left nothing
 	calmAfter  = 16       // so many large steps in a row below smallRead, and they are small again
-	stepsATurn = 4        // steps before others have their turn
+	stepsATurn = 4        // steps before the loop goes on to the next event
 )
 
-// ready is reported what the poller says of one end.
+// ready handles what the poller reports of one end.
 func (k *link) ready(end int, events uint32) {
 	if k.dial != nil {
 		k.readyWhileDialing(end, events)
@@ -49,9 +49,9 @@ func (k *link) readyWhileDialing(end int, events uint32) {
 	}
 }
 
-// drive steps one flow until it waits, or others should have their turn. The poller reports
-// levels, so a step that moved little is taken to have emptied the source: if it
-// has not, the next wait says so, and one call in vain is saved each time.
+// drive steps one flow until it waits, or for stepsATurn. The poller is level-triggered, so a
+// step that moved little is taken to have emptied the source: if it has not, the next wait
+// reports it, and a call that would return EAGAIN is saved each time.
 func (k *link) drive(i int) {
 	l := k.loop
 	f := &k.flows[i]
@@ -112,7 +112,8 @@ func (f *flow) Next(n int64) (transfer.Path, int64) {
 // Refuse keeps to memory after the kernel has refused splice.
 func (f *flow) Refuse(transfer.Path) { f.memory = true }
 
-// updateMode looks at what a step has moved and tells whether it is time to wait.
+// updateMode switches between small and large steps by what a step has moved, and reports
+// whether to wait now.
 func (f *flow) updateMode(moved int64) bool {
 	if f.need != transfer.WantMore {
 		return true
@@ -129,7 +130,7 @@ func (f *flow) updateMode(moved int64) bool {
 	return moved < drained
 }
 
-// account adds to the totals what a flow has moved since it stood at before.
+// account adds to the totals what a flow has moved since its count was before.
 func (k *link) account(i int, before int64) {
 	l := k.loop
 	f := &k.flows[i]

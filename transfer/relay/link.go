@@ -20,10 +20,10 @@ type link struct {
 	id           uint64
 	began        int64
 	moved        int64 // when a byte last moved
-	nextCheck    int64 // when the slow questions are asked next, see check; 0: not before a byte moves
-	due          int64 // when timeout is called next; 0: never. at is its place in the timers
+	nextCheck    int64 // when check is due; 0: not before a byte moves
+	due          int64 // when timeout is called; 0: never
 	bytesAtCheck int64 // bytes that had moved at the last check
-	at           int32
+	at           int32 // index in loop.timers, while due is not 0
 	slot         int32
 	generation   int32 // of the slot
 	flush        bool  // both directions have ended, and a peer has not acknowledged everything
@@ -68,10 +68,10 @@ const (
 	dialCheck     = 250 * time.Millisecond
 )
 
-// who returns the token of one end.
-func (k *link) who(end int) token { return token{k.slot<<1 | int32(end), k.generation} }
+// token returns the token of one end.
+func (k *link) token(end int) token { return token{k.slot<<1 | int32(end), k.generation} }
 
-// watch has the poller emit of an end, asking for what is given.
+// watch has the poller report on one end: what is asked for, and its death.
 func (k *link) watch(end int, asked uint32) error {
 	l := k.loop
 	e := &k.ends[end]
@@ -82,14 +82,14 @@ func (k *link) watch(end int, asked uint32) error {
 	if !e.watched {
 		f = l.poll.add
 	}
-	if err := f(e.FD(), asked, k.who(end)); err != nil {
+	if err := f(e.FD(), asked, k.token(end)); err != nil {
 		return err
 	}
 	e.watched, e.interest = true, asked
 	return nil
 }
 
-// hangUp closes one end. A transfer.TCP peer sees a reset, unless the end was disarmed.
+// hangUp closes one end. A TCP peer sees a reset, unless the end was disarmed.
 func (k *link) hangUp(end int) {
 	l := k.loop
 	e := &k.ends[end]
@@ -122,8 +122,8 @@ func (k *link) connected() {
 	k.ask()
 }
 
-// ask tells the poller what the flows wait for, and only that: whoever waits for one side
-// is not to be woken by the other.
+// ask asks the poller for what the flows wait for, and for nothing else: a flow that waits for
+// one side is not woken by the other.
 func (k *link) ask() {
 	for i := range k.ends {
 		asked := uint32(0)

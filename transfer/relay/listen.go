@@ -9,8 +9,8 @@ import (
 	"github.com/zcp-go/zcp/transfer"
 )
 
-// A listenSocket is a listening socket that left the runtime's poller, which would be
-// woken for each client beside the loop.
+// A listenSocket is a listening socket outside the runtime's poller, which would be woken
+// for each client beside the loop.
 type listenSocket struct {
 	fd      int
 	addr    string
@@ -61,7 +61,7 @@ func (s *listenSocket) close() {
 	s.fd = -1
 	if s.path != "" {
 		if now, err := os.Lstat(s.path); err == nil && s.file != nil && os.SameFile(now, s.file) {
-			_ = os.Remove(s.path) // somebody was faster
+			_ = os.Remove(s.path) // refused where it is gone already
 		}
 	}
 	s.restore()

@@ -56,8 +56,8 @@ func (g *target) lookUp(ctx context.Context) ([]netip.AddrPort, error) {
 }
 
 // lookups finds the target's addresses for the links that ask. Each lookup takes
-// descriptors that no link has, so a few run at once, however many ask: who comes later
-// shares the next one. That begins after they asked, so no answer is older than its question.
+// descriptors that no link has, so at most mostLookups run at once; links that ask later
+// share the next one. It begins after they asked, so no answer is older than its question.
 type lookups struct {
 	ctx     context.Context // ends with the relay
 	mu      sync.Mutex
@@ -70,7 +70,7 @@ const (
 	eachLookup  = 2 // descriptors: it asks for the addresses of both families at once
 )
 
-// findTarget has ready reported where the target is, on another goroutine.
+// findTarget calls ready with the target's addresses, on another goroutine.
 func (r *Relay) findTarget(ready func([]netip.AddrPort, error)) {
 	u := &r.lookups
 	u.mu.Lock()
@@ -82,7 +82,7 @@ func (r *Relay) findTarget(ready func([]netip.AddrPort, error)) {
 	}
 }
 
-// lookUpForAll looks up until nobody waits for it.
+// lookUpForAll looks up until no link waits for an answer.
 func (r *Relay) lookUpForAll() {
 	u := &r.lookups
 	for {
@@ -102,8 +102,8 @@ func (r *Relay) lookUpForAll() {
 	}
 }
 
-// lookUpOnce looks up unless the descriptors have run out, or do so meanwhile, which the
-// resolver would take for the answer that there is no such name.
+// lookUpOnce looks up. Descriptors that have run out, or do so meanwhile, are an error of their
+// own: the resolver would report them as a name that does not exist.
 func (r *Relay) lookUpOnce() ([]netip.AddrPort, error) {
 	if err := fdsFree(eachLookup); err != nil {
 		return nil, err
@@ -111,7 +111,7 @@ func (r *Relay) lookUpOnce() ([]netip.AddrPort, error) {
 	ctx := r.lookups.ctx
 	if r.Dialer.Wait > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, r.Dialer.Wait) // nobody waits any longer
+		ctx, cancel = context.WithTimeout(ctx, r.Dialer.Wait) // no link waits longer
 		defer cancel()
 	}
 	addrs, err := r.lookUp(ctx)
@@ -135,24 +135,24 @@ func (k *link) lookUp() {
 	d, generation := k.dial, k.generation
 	d.lookingUp, d.until = true, d.giveUp
 	d.lookupSeq++
-	asked := d.lookupSeq
+	seq := d.lookupSeq
 	k.schedule(d.until)
 	l.r.findTarget(func(addrs []netip.AddrPort, err error) {
 		l.post(func(l *loop) {
-			if d := k.dial; k.generation == generation && d != nil && d.lookingUp && d.lookupSeq == asked {
+			if d := k.dial; k.generation == generation && d != nil && d.lookingUp && d.lookupSeq == seq {
 				k.lookedUp(addrs, err)
 			} // otherwise the client went away meanwhile, or has waited too long
 		})
 	})
 }
 
-// lookedUp is reported what was found.
+// lookedUp handles the answer of a lookup.
 func (k *link) lookedUp(addrs []netip.AddrPort, err error) {
 	l := k.loop
 	d := k.dial
 	if passes(err) && (d.giveUp == 0 || l.now < d.giveUp) {
 		l.releaseReserve()
-		l.starve(err) // until as many can be held back again
+		l.starve(err) // until the reserve can be filled again
 		k.backOff(err)
 		return
 	}

@@ -18,7 +18,7 @@ type loop struct {
 	links    []*link    // by slot
 	free     []int32    // slots
 	spare    []*link    // links that ended, to be used again
-	ended    []*link    // links that ended in this turn: events for them may be in hand
+	ended    []*link    // links that ended in this turn: this turn's events may still name them
 	dialings []*dialing // to be used again
 	timers   timers
 	socks    []*listenSocket
@@ -33,10 +33,10 @@ type loop struct {
 	mu          sync.Mutex
 	inbox       []func(*loop)
 	wakePending bool // the poller was woken for what is in inbox
-	closed      bool // the poller is no more
+	closed      bool // the poller is closed
 }
 
-const trimEvery = int64(5 * time.Second) // how often pipes that nobody needed leave the loop's list
+const trimEvery = int64(5 * time.Second) // how often pipes that were not needed leave the loop's list
 
 func newLoop(r *Relay, socks []*listenSocket) (*loop, error) {
 	p, err := r.newPoller()
@@ -55,7 +55,7 @@ func newLoop(r *Relay, socks []*listenSocket) (*loop, error) {
 	return l, nil
 }
 
-// close leaves nothing behind.
+// close closes what the loop holds, and gives its listeners up.
 func (l *loop) close() {
 	l.leaveListeners()
 	l.pipes.Close()
@@ -66,8 +66,8 @@ func (l *loop) close() {
 	l.poll.close()
 }
 
-// run drives the loop until it is to leave and its last link has ended, or until something
-// fails without which it cannot go on.
+// run drives the loop until it leaves and its last link has ended, or until the poller or a
+// listener fails.
 func (l *loop) run() error {
 	defer close(l.done)
 	defer l.close()
@@ -105,7 +105,7 @@ func (l *loop) turns() error {
 	return nil
 }
 
-// dispatch hands an event to whom it concerns, unless that has ended meanwhile.
+// dispatch handles one event; one for a link that has ended meanwhile is dropped.
 func (l *loop) dispatch(events uint32, who token) {
 	switch {
 	case who == wakeToken:
@@ -187,7 +187,7 @@ func (l *loop) expire() {
 	}
 }
 
-// schedule has timeout called for k at the time at, or sooner if that was said before.
+// schedule has timeout called for k at the time at, or sooner if an earlier time is set.
 func (k *link) schedule(at int64) {
 	l := k.loop
 	if at > 0 && (k.due == 0 || at < k.due) {

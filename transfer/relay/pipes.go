@@ -23,7 +23,7 @@ const leastPipe = 64 << 10
 // askAgain is how long a refusal stands, for it costs ten times as much as a step through memory.
 const askAgain = int64(100 * time.Millisecond)
 
-// Get lends a pipe or says why there is none: the bytes go on through memory then.
+// Get returns a pipe, or why there is none: the bytes go on through memory then.
 func (p *loopPipes) Get() (*pipepool.Pipe, error) {
 	if p.Idle() == 0 {
 		if s := p.Pool.Stats(); s.Idle == 0 && (s.Open >= p.l.r.mostPipes || p.refused > 0 && p.l.now-p.refused < askAgain) {
@@ -37,7 +37,7 @@ func (p *loopPipes) Get() (*pipepool.Pipe, error) {
 	}
 	if pipe.Cap() < leastPipe {
 		p.refused = p.l.now
-		pipe.Len = -1 // so that Put closes it: others shall not be offered it either
+		pipe.Len = -1 // so that Put closes it: other loops would be no better off
 		p.Put(pipe)
 		return nil, unix.EPERM
 	}

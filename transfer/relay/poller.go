@@ -6,21 +6,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A poller tells an event loop which of its descriptors can go on. It reports levels:
-// what is asked for and true is said at every wait, so nothing is lost by a step that left
-// something behind. With asked == 0 a descriptor is parked: its death (pollErr, pollHup) is
-// said at least once when it happens, and not again and again.
+// A poller reports which descriptors of an event loop are ready. It is level-triggered: what is
+// asked for and true is reported by every wait, so a step may leave bytes behind. With asked
+// == 0 a descriptor is parked: its death (pollErr, pollHup) is reported at least once when it
+// happens, and not at every wait.
 //
 // Only the loop's own goroutine may call these, except wake.
 type poller interface {
-	add(fd int, asked uint32, who token) error
-	addListener(fd int, who token) error // asks for pollIn; of several loops one is woken
-	ask(fd int, asked uint32, who token) error
-	remove(fd int) error                      // stop watching a descriptor that stays open
-	closing(fd int)                           // stop watching one that is closed next
-	wait(d time.Duration) (n int, err error)  // d < 0: for as long as it takes
-	event(i int) (reported uint32, who token) // of the last wait
-	wake()                                    // makes the wait of now, or the next one, return
+	add(fd int, asked uint32, t token) error
+	addListener(fd int, t token) error // asks for pollIn; of several loops one is woken
+	ask(fd int, asked uint32, t token) error
+	remove(fd int) error                     // stop watching a descriptor that stays open
+	closing(fd int)                          // stop watching one that is closed next
+	wait(d time.Duration) (n int, err error) // d < 0: for as long as it takes
+	event(i int) (reported uint32, t token)  // of the last wait
+	wake()                                   // makes the wait of now, or the next one, return
 	close()
 }
 

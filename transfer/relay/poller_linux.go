@@ -12,7 +12,7 @@ import (
 // epoll is the poller of Linux.
 type epoll struct {
 	fd, wakeup int
-	noBrief    bool // epoll_pwait2 is not to be had
+	noBrief    bool // epoll_pwait2 is refused
 	events     [128]unix.EpollEvent
 }
 
@@ -27,7 +27,7 @@ func newPoller() (poller, error) {
 		return nil, os.NewSyscallError("eventfd", err)
 	}
 	p := &epoll{fd: fd, wakeup: wakeup}
-	// On edges: each write rings once and nobody has to read the counter back.
+	// Edge-triggered: each write wakes once and the counter need not be read back.
 	if err := p.ctl(unix.EPOLL_CTL_ADD, wakeup, unix.EPOLLIN|unix.EPOLLET, wakeToken); err != nil {
 		p.close()
 		return nil, err
@@ -79,7 +79,7 @@ func (p *epoll) closing(int) {}
 // instead of 4625). The garbage collector waits as long at the most.
 const briefWait = 200_000
 
-// wait waits briefly, and where that was in vain as one who may be gone for long.
+// wait waits briefly without telling the scheduler, and then for as long as it takes.
 func (p *epoll) wait(d time.Duration) (int, error) {
 	n, err := p.waitBriefly(d)
 	if n > 0 || err != nil || d >= 0 && d <= briefWait {
@@ -122,7 +122,7 @@ func (p *epoll) event(i int) (uint32, token) {
 }
 
 func (p *epoll) wake() {
-	_, _ = unix.Write(p.wakeup, binary.NativeEndian.AppendUint64(nil, 1)) // refused only after 2^64-2 rings
+	_, _ = unix.Write(p.wakeup, binary.NativeEndian.AppendUint64(nil, 1)) // refused only after 2^64-2 writes
 }
 
 func (p *epoll) close() {

@@ -67,7 +67,7 @@ func (p *pollSet) remove(fd int) error {
 	return nil
 }
 
-func (p *pollSet) closing(fd int) { _ = p.remove(fd) } // one that was never watched is no loss
+func (p *pollSet) closing(fd int) { _ = p.remove(fd) } // ENOENT: it was never watched
 
 // key returns the descriptor of an entry, which is hidden from poll while it is quiet.
 func (p *pollSet) key(i int) int {

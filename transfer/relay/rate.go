@@ -6,8 +6,8 @@ import (
 	"github.com/zcp-go/zcp/transfer/rate"
 )
 
-// limits are what holds for one direction of one connection. There are none where nobody
-// asked, as memory is what an idle connection is made of.
+// limits are what holds for one direction of one connection. It is nil without
+// limits, because the memory of an idle connection counts.
 type limits struct {
 	own *rate.Limiter
 	all rate.Share // of Relay.Total

@@ -42,8 +42,8 @@ type Relay struct {
 	Total    *rate.Limiter        // holds for all bytes together; nil: none
 	Loops    int                  // event loops; 0: defaultLoops
 
-	// OnEvent is reported what happens, where it is not nil. It is called by the loops, which
-	// do nothing else meanwhile: it must not wait.
+	// OnEvent is called with what happens, where it is not nil. The loops call it and do
+	// nothing else meanwhile: it must not wait.
 	OnEvent func(Event)
 	// Brief keeps Opened and Closed from OnEvent. They come with every connection,
 	// and to emit them costs a short one a tenth of its processor time.
@@ -64,7 +64,7 @@ type running struct {
 	open           atomic.Int64 // connections now
 	emptied        atomic.Int64 // when open last became 0, on the loops' clock
 	atMaxConns     atomic.Bool  // a loop waits for a connection to end
-	dialsWithoutFD atomic.Int64 // clients that were let in and have no descriptors to reach the target with
+	dialsWithoutFD atomic.Int64 // accepted clients without a descriptor to reach the target with
 	lastStarved    atomic.Int64 // when it was last reported that descriptors ran out, on the loops' clock
 	draining       atomic.Bool  // Drain was called
 	newPoller      func() (poller, error)
@@ -76,7 +76,7 @@ type running struct {
 	loops    []*loop
 	finished counts // of loops that have ended
 	began    time.Time
-	drains   chan time.Duration // made by whoever comes first, Drain or Serve
+	drains   chan time.Duration // made by the first of Drain and Serve
 }
 
 // Errors with which a relay ends a connection, or itself.
@@ -85,7 +85,7 @@ var (
 	ErrDrain     = errors.New("connections were still open when the time to drain had passed")
 )
 
-// defaultLoops is how many event loops serve where nobody said how many.
+// defaultLoops is how many event loops serve where Relay.Loops is 0.
 func defaultLoops() int { return max(1, min(runtime.GOMAXPROCS(0), 8)) }
 
 // Serve takes the listeners over and relays until ctx ends, which resets what is open and
@@ -107,16 +107,16 @@ func (r *Relay) Serve(ctx context.Context, lns ...*transfer.Listener) error {
 	if err != nil {
 		return err
 	}
-	var running sync.WaitGroup
+	var group sync.WaitGroup
 	failed := make(chan error, len(loops))
 	for _, l := range loops {
-		running.Go(func() { failed <- l.run() })
+		group.Go(func() { failed <- l.run() })
 	}
 	for _, s := range socks {
 		r.emit(Event{Kind: Listening, Addr: s.addr})
 	}
 	err = r.supervise(ctx, len(loops), failed)
-	running.Wait()
+	group.Wait()
 	return err
 }
 
@@ -236,16 +236,16 @@ func (r *Relay) sinceEmpty() time.Duration {
 }
 
 // Drain closes the listeners at once and lets the connections that are open go on until
-// they end, or are reset when limit has passed; a negative limit never passes. Serve obeys
-// also where it is yet to begin.
+// they end, or are reset when limit has passed; a negative limit never passes. A Drain
+// before Serve holds when Serve begins.
 func (r *Relay) Drain(limit time.Duration) {
 	select {
 	case r.drainings() <- limit:
-	default: // it was said before
+	default: // already draining
 	}
 }
 
-// drainings is where Drain leaves word for Serve.
+// drainings is how Drain reaches Serve.
 func (r *Relay) drainings() chan time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()

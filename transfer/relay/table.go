@@ -8,7 +8,7 @@ import (
 	"github.com/zcp-go/zcp/transfer"
 )
 
-// counts are what a loop has seen. Only the loop adds to them; anybody may read them.
+// counts are what a loop has seen. Only the loop adds to them; any goroutine may read them.
 type counts struct {
 	accepted, denied, opened, closed, unreachable, cut atomic.Int64
 	bytes                                              [2]atomic.Int64 // up, down
@@ -95,7 +95,7 @@ type Wait uint8
 
 // What a connection can wait for.
 const (
-	WaitsForBytes   Wait = iota // somebody to send
+	WaitsForBytes   Wait = iota // a side to send
 	WaitsForClient              // the client to take bytes that are ready
 	WaitsForTarget              // the target to take bytes that are ready
 	WaitsForBoth                // both to take bytes
@@ -197,7 +197,7 @@ func (m *meter) moved(now, count int64) {
 	}
 }
 
-// at returns the rate: of the second in progress if it is long enough to emit.
+// at returns the rate: of the second in progress if it is long enough to tell.
 func (m *meter) at(now, count int64) int64 {
 	d := now - m.began
 	if d < int64(time.Second)/4 {

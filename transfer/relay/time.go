@@ -7,7 +7,7 @@ import (
 	"github.com/zcp-go/zcp/transfer/internal/sock"
 )
 
-// timeout is called when the first of a link's times has come, and looks at all of them.
+// timeout is called when the first of a link's deadlines has come, and checks all of them.
 func (k *link) timeout() {
 	l := k.loop
 	next := int64(0)
@@ -39,7 +39,7 @@ func (k *link) timeout() {
 	}
 }
 
-// tooLong ends a link that was silent for as long as it may be, and returns when it will have been.
+// tooLong ends a link that has been silent for Idle or HalfClose; otherwise it returns when it will have been.
 func (k *link) tooLong() (next int64) {
 	l := k.loop
 	half := k.flows[upFlow].over != k.flows[downFlow].over
@@ -62,11 +62,11 @@ func (k *link) tooLong() (next int64) {
 	return next
 }
 
-// setTimers schedules the limits on sock.Silence.
+// setTimers schedules the limits on silence.
 func (k *link) setTimers() { k.schedule(k.tooLong()) }
 
-// check asks what costs a system call each, and is therefore asked seldom: it sets the
-// options that a short connection can do without, and finds peers that are gone.
+// check asks the questions that cost a system call each, so it is called seldom. It sets the
+// options that a short connection does not need, and finds peers that are gone.
 func (k *link) check() {
 	l := k.loop
 	k.nextCheck = 0

@@ -1,7 +1,7 @@
 package relay
 
 // timers is a heap of links by when they are due, on the loop's clock. A link is in it at
-// most once. Times that move into the future are not moved here: the link is looked at
+// most once. Times that move into the future are not moved here: the link is taken out
 // when it was due first, and then put back.
 type timers []*link
 

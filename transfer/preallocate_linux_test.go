@@ -26,7 +26,7 @@ func TestAllocateFirst(t *testing.T) {
 	for _, size := range []int{20<<20 + 5, 100005, 0} {
 		f := bed.Must(os.Create(filepath.Join(dir, "f")))(t)
 		dst := bed.Must(transfer.Own(bed.Must(unix.Dup(int(f.Fd())))(t)))(t)
-		dst.AllocateFirst()
+		dst.Preallocate()
 		src, w := newTCP(t)
 		data := bed.Noise(size, 3)
 		peer := far(t, w)
@@ -41,7 +41,7 @@ func TestAllocateFirst(t *testing.T) {
 		if n := flagged(t, f, extentDelayed); n > first {
 			t.Errorf("the allocation of %d bytes of %d is delayed", n, size)
 		}
-		dst.Replaces()
+		dst.StartWriteback()
 		if size > first {
 			bed.Until(t, "the file to be written out", func() bool { return flagged(t, f, extentUnwritten) == 0 })
 		}

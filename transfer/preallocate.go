@@ -2,42 +2,42 @@ package transfer
 
 import "github.com/zcp-go/zcp/transfer/internal/sock"
 
-// An ahead has the blocks of a new file allocated just before they are written.
-type ahead struct {
+// A preallocation has the blocks of a new file allocated just before they are written.
+type preallocation struct {
 	written, allocated int64 // bytes from the file's beginning
 	refused            bool  // a full disk, a quota, no extents: the writes themselves will tell
 }
 
-// aheadFrom is how much a file holds before its blocks are allocated first.
-const aheadFrom = 1 << 20
+// preallocateFrom is how much a file holds before its blocks are allocated first.
+const preallocateFrom = 1 << 20
 
-// AllocateFirst has the blocks of each step allocated before they are written to e, a new
+// Preallocate has the blocks of each step allocated before they are written to e, a new
 // and empty regular file, where that is known to help: ext4 otherwise delays the allocation
 // block by block, which takes a quarter of a receiver's processor time (measured). No more is
-// allocated than is written, for to give the rest back is to tell the disk the new size: then a
+// allocated than is written, because giving the rest back commits the new size to disk: then a
 // power cut would leave zeros where it now leaves an empty file (measured).
 //
 // It is not for a file that is to replace another. What ext4 has delayed it begins to write
 // when a file is renamed over another, so that a power cut leaves the old or the new one
 // (auto_da_alloc, ext4(5)); blocks that are allocated are not delayed.
-func (e *Endpoint) AllocateFirst() {
+func (e *Endpoint) Preallocate() {
 	if e.kind == File && allocatesDelayed(e.fd) {
-		e.ahead = new(ahead)
+		e.prealloc = new(preallocation)
 	}
 }
 
-// Replaces is called before the file replaces another after all: it begins to be written to
+// StartWriteback is called before the file replaces another after all: it begins to be written to
 // the disk, as ext4 would have had it.
-func (e *Endpoint) Replaces() {
-	if e.ahead != nil && e.ahead.allocated > 0 {
+func (e *Endpoint) StartWriteback() {
+	if e.prealloc != nil && e.prealloc.allocated > 0 {
 		writeOut(e.fd)
 	}
 }
 
 // make allocates what n bytes more will need.
-func (a *ahead) make(fd int, n int64) {
+func (a *preallocation) make(fd int, n int64) {
 	end := a.written + n
-	if a.refused || a.written < aheadFrom || end <= a.allocated {
+	if a.refused || a.written < preallocateFrom || end <= a.allocated {
 		return
 	}
 	from := max(a.written, a.allocated)
