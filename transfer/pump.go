@@ -10,15 +10,20 @@ import (
 )
 
 const (
-	// Quantum is the most bytes one step moves, so that progress, limits and
-	// cancellation are looked at often enough even on a slow disk (BenchmarkQuantum).
+	// Quantum is the most bytes one step moves, so that progress, limits and cancellation are
+	// checked often enough even on a slow disk. From 256 KiB on larger steps are not faster (1.9 GB/s
+	// file to file; 64 KiB: 1.7), but the longest takes 0.5 ms at 1 MiB, 2 at 4 and 14 at 64
+	// (BenchmarkQuantum, 2 shared cores, page cache).
 	Quantum = 1 << 20
 	// maxCall keeps a length inside the int of a 32-bit system and below the
 	// kernel's own cap of 0x7ffff000 bytes a call.
 	maxCall = 1 << 30
-	// copyBuffer is the size of the memory that ReadWrite moves bytes through.
-	copyBuffer = 256 << 10
 )
+
+// copyBuffer is the bytes of memory that ReadWrite moves bytes through: 0.83 s of processor time a GB
+// for both ends of a connection, 1.6 at 16 KiB, 0.95 at 64, 0.62 at 1 MiB, which would be four times
+// the memory (BenchmarkCopyBuffer, 2 shared cores).
+var copyBuffer int64 = 256 << 10
 
 var buffers = sync.Pool{New: func() any { b := make([]byte, copyBuffer); return &b }}
 

@@ -32,3 +32,27 @@ var Linger = sock.GetLinger
 
 // MostLookups is how many lookups a relay has under way at once.
 const MostLookups = mostLookups
+
+// The sizes of steps, for the benchmarks that chose them.
+var SmallRead, MemoryRead, Drained, CalmAfter = &smallRead, &memoryRead, &drained, &calmAfter
+
+// Calls returns how many system calls the connections that are open have made to move bytes.
+func Calls(r *Relay) (n int64) {
+	r.mu.Lock()
+	loops := r.loops
+	r.mu.Unlock()
+	for _, l := range loops {
+		calls := make(chan int64, 1)
+		l.post(func(l *loop) {
+			sum := int64(0)
+			for _, k := range l.links {
+				if k != nil {
+					sum += k.flows[upFlow].Calls.Load() + k.flows[downFlow].Calls.Load()
+				}
+			}
+			calls <- sum
+		})
+		n += <-calls
+	}
+	return n
+}
