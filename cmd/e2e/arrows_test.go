@@ -32,6 +32,7 @@ var arrows = map[string][]string{
 	"transfer":               {"transfer/rate", "transfer/internal/sock", "pipepool"},
 	"transfer/rate":          {},
 	"transfer/internal/sock": {},
+	"transfer/internal/bed":  {}, // what the tests of transfer and relay have in common
 	"pipepool":               {},
 	"cmd/e2e/program":        {"cmd"}, // the harness, which only tests import
 }
