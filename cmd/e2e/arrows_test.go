@@ -22,7 +22,7 @@ var arrows = map[string][]string{
 		"cmd/conf", "cmd/show", "cmd/files", "cmd/exit", "cmd/text", "completions",
 		"transfer", "transfer/relay", "transfer/rate",
 	},
-	"cmd/conf":               {"cmd/exit", "cmd/text"},
+	"cmd/conf":               {"cmd/exit", "cmd/text", "completions"},
 	"cmd/show":               {"cmd/exit", "cmd/text"},
 	"cmd/files":              {"cmd/exit", "cmd/text", "transfer"},
 	"cmd/exit":               {"cmd/text"},
