@@ -148,6 +148,9 @@ func TestInheritedConn(t *testing.T) {
 			if now := bed.Must(unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0))(t); now != flags {
 				t.Errorf("flags %#x afterwards, were %#x", now, flags)
 			}
+			if now := bed.Must(unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY))(t); now != 0 {
+				t.Error("TCP_NODELAY was set on a socket that others hold")
+			}
 			if c.peer == os.ErrDeadlineExceeded { // nothing happened to the connection
 				bed.Must(peer.Write([]byte("x")))(t)
 				bed.Must(unix.Read(fd, make([]byte, 1)))(t)

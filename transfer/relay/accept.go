@@ -197,7 +197,7 @@ func (l *loop) admit(s *listenSocket, fd int, peer netip.AddrPort) {
 	if peer.IsValid() {
 		kind = transfer.TCP
 		if !s.ours {
-			err := sock.Arm(fd)
+			err := sock.ArmNew(fd)
 			if err != nil { // the client has reset it already
 				unix.Close(fd)
 				l.release()

@@ -141,7 +141,7 @@ func (k *link) attempt() error {
 }
 
 func (l *loop) connect(fd int, to netip.AddrPort) error {
-	if err := sock.Arm(fd); err != nil {
+	if err := sock.ArmNew(fd); err != nil {
 		return err
 	}
 	if err := l.bindTo(fd, to.Addr()); err != nil {

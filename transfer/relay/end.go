@@ -65,7 +65,7 @@ func (k *link) finish() {
 	}
 	for i := range k.ends {
 		if e := &k.ends[i]; e.Kind() == transfer.TCP && !(e.shut && !k.flush) {
-			_ = unix.SetsockoptLinger(e.FD(), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{}) // does not fail on a socket
+			_ = sock.Disarm(e.FD(), unix.Linger{}) // does not fail on a socket
 		}
 	}
 	k.end(Ended, nil)

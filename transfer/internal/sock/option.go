@@ -12,11 +12,16 @@ import (
 // KeepAlive finds a peer gone within two minutes.
 var KeepAlive = net.KeepAliveConfig{Enable: true, Idle: 60 * time.Second, Interval: 10 * time.Second, Count: 6}
 
-// Arm makes every close of a TCP socket a reset until it is disarmed, and sends small
-// segments at once.
+// Arm makes every close of a TCP socket a reset until it is disarmed (SO_LINGER {1, 0}).
 func Arm(fd int) error {
-	if err := unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {
-		return os.NewSyscallError("setsockopt", err)
+	return os.NewSyscallError("setsockopt", unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}))
+}
+
+// ArmNew arms a socket that was opened by a system call of ours, and sends small segments at once
+// (TCP_NODELAY), as package net has it for those that it opens. An inherited socket keeps its own.
+func ArmNew(fd int) error {
+	if err := Arm(fd); err != nil {
+		return err
 	}
 	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1))
 }
@@ -30,7 +35,7 @@ func Disarm(fd int, linger unix.Linger) error {
 // the BSDs, so that none of it is a system call for each connection: SO_LINGER {1, 0}, no
 // delay, keepalive.
 func ArmListener(fd int) error {
-	if err := Arm(fd); err != nil {
+	if err := ArmNew(fd); err != nil {
 		return err
 	}
 	return SetKeepAlive(fd)
