@@ -38,21 +38,21 @@ func run(ctx context.Context, argv []string, env environment) error {
 	case conf.Version:
 		return env.print(env.build.String() + "\n")
 	case *conf.Send:
-		out.Configure(show.Options(c.Display))
+		out.Options = show.Options(c.Display)
 		<-env.listening
 		return runSend(ctx, out, c)
 	case *conf.Recv:
-		out.Configure(show.Options(c.Display))
+		out.Options = show.Options(c.Display)
 		<-env.listening
 		return runRecv(ctx, out, c)
 	case *conf.Cat:
-		out.Configure(show.Options(c.Display))
+		out.Options = show.Options(c.Display)
 		if !isStdout(c.Dest) {
 			<-env.listening
 		}
 		return runCat(ctx, out, c)
 	case *conf.Relay:
-		out.Configure(show.Options(c.Display))
+		out.Options = show.Options(c.Display)
 		<-env.listening
 		return runRelay(ctx, out, c)
 	}

@@ -31,7 +31,6 @@ type delivery struct {
 
 	how transfer.Delivery // of a send that ended well
 	tcp transfer.TCPInfo  // taken before the connection was closed
-	err error             // what it ended with
 }
 
 func (d *delivery) enter(p show.Phase) { d.phase.Store(int32(p)) }

@@ -37,7 +37,7 @@ func rewrite(argv []string) ([]string, error) {
 	if len(argv) == 0 {
 		return []string{"zcp"}, nil
 	}
-	w := rewriter{rest: argv[1:]}
+	w := rewriter{rest: argv[1:], options: newTable(new(values))}
 	words, err := w.rewrite()
 	if err != nil {
 		return nil, err
@@ -46,6 +46,7 @@ func rewrite(argv []string) ([]string, error) {
 }
 
 type rewriter struct {
+	options  table
 	rest     []string // what was not looked at yet
 	named    bool     // a command was named; it may be the empty word
 	command  string
@@ -121,7 +122,7 @@ func (w *rewriter) operand(word string) {
 // long takes a flag that starts with two dashes.
 func (w *rewriter) long(word string) {
 	name, value, joined := strings.Cut(word[2:], "=")
-	o := find(name)
+	o := w.options.find(name)
 	switch {
 	case o == nil:
 		w.unknown("--"+name, name)
@@ -140,9 +141,9 @@ func (w *rewriter) letters(word string) {
 		_, size := utf8.DecodeRuneInString(word[i:])
 		letter, tail := word[i:i+size], word[i+size:]
 		i += size
-		o := findLetter(letter)
+		o := w.options.findLetter(letter)
 		switch {
-		case o == nil && find(word[1:]) != nil: // -quiet
+		case o == nil && w.options.find(word[1:]) != nil: // -quiet
 			w.unknown(word, word[1:])
 			return
 		case o == nil:
@@ -194,7 +195,7 @@ func (w *rewriter) wrong(e *exit.Usage) {
 // unknown notes a flag that no command has, and the one it is close to.
 func (w *rewriter) unknown(typed, name string) {
 	e := exit.Usagef("unknown flag %s", text.Quote(typed))
-	if near := nearest(name, optionNames()); near != "" {
+	if near := nearest(name, w.options.longNames()); near != "" {
 		e.Text += ", did you mean --" + near + "?"
 	}
 	w.wrong(e)

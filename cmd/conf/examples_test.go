@@ -17,8 +17,8 @@ var exampleCommand = regexp.MustCompile(`(?:^|[ (/$])zcp ([^|&;>()#\\,]*)`)
 func TestExamples(t *testing.T) {
 	_, examples, _ := strings.Cut(Help(), "\nExamples\n")
 	texts := map[string]string{"zcp --help": examples[:strings.Index(examples, "\n\n")]}
-	for name, p := range pages {
-		texts["zcp help "+name] = p.examples
+	for _, p := range pages {
+		texts["zcp help "+p.name] = p.examples
 	}
 	for _, name := range []string{"README.md", filepath.Join("man", "zcp.1")} {
 		word, err := os.ReadFile(filepath.Join("..", "..", name))

@@ -55,9 +55,9 @@ type option struct {
 	def    string // what holds when it is not given, where that is not obvious
 	list   bool   // given twice it adds up; otherwise the last one counts
 
-	// Where the value goes: a field whose type says how the word is read, or a function for
+	// Where the value goes: a pointer whose type says how the word is read, or a function for
 	// what needs more. Neither: only whether it was given matters.
-	to  func(*values) any
+	to  any
 	set func(*values, string) error
 }
 
@@ -79,120 +79,126 @@ var (
 	versionOption = option{name: "version", letter: "V", in: every}
 )
 
-var options = []option{
-	{name: "quiet", letter: "q", in: every, group: groupDisplay, usage: "errors only",
-		to: func(v *values) any { return &v.Quiet }},
-	{name: "verbose", letter: "v", in: every, group: groupDisplay,
-		usage: "say what is happening: connected, path chosen, fallbacks",
-		to:    func(v *values) any { return &v.Verbose }},
-	{name: "force", letter: "f", in: oneWay, group: groupDisplay,
-		usage: "show the progress line even if stderr is not a terminal, or stdout is one",
-		to:    func(v *values) any { return &v.Force }},
-	{name: "numeric", letter: "n", in: oneWay, group: groupDisplay,
-		usage: "print one number per update: percent, or bytes where the size is unknown",
-		to:    func(v *values) any { return &v.Numeric }},
-	{name: "interval", letter: "i", arg: "DUR", in: oneWay, group: groupDisplay,
-		usage: "time between updates", def: "100ms on a terminal, else 1s", set: setInterval},
-	{name: "json", in: every, group: groupDisplay, usage: "events as one JSON object per line instead of text",
-		to: func(v *values) any { return &v.JSON }},
-	{name: "explain", in: every, group: groupDisplay,
-		usage: "before: the path planned and why; after: what really ran",
-		to:    func(v *values) any { return &v.Explain }},
+// A table is all options, bound to the values that they write to.
+type table []option
 
-	{name: "size", letter: "s", arg: "SIZE", in: oneWay, group: groupTransfer,
-		usage: "the size to expect, @FILE for that of FILE: gives percent and ETA; fewer bytes are exit 3", set: setSize},
-	{name: "stop-at-size", letter: "S", in: oneWay, group: groupTransfer, usage: "stop after --size bytes",
-		to: func(v *values) any { return &v.StopAtSize }},
-	{name: "rate-limit", letter: "L", arg: "SIZE", in: every, group: groupTransfer,
-		usage: "limit in bytes per second; in relay for each connection and direction",
-		to:    func(v *values) any { return &v.RateLimit }},
-	{name: "rate-total", arg: "SIZE", in: relay, group: groupTransfer,
-		usage: "limit in bytes per second for all connections together",
-		to:    func(v *values) any { return &v.RateTotal }},
-	{name: "buffer-size", letter: "B", arg: "SIZE", in: every, group: groupTransfer,
-		usage: "pipe size, as far as the kernel grants it", def: "1M", set: setBufferSize},
-	{name: "no-splice", letter: "C", in: every, group: groupTransfer, usage: "read and write through memory",
-		to: func(v *values) any { return &v.NoSplice }},
+func newTable(v *values) table {
+	return table{
+		{name: "quiet", letter: "q", in: every, group: groupDisplay, usage: "errors only",
+			to: &v.Quiet},
+		{name: "verbose", letter: "v", in: every, group: groupDisplay,
+			usage: "say what is happening: connected, path chosen, fallbacks",
+			to:    &v.Verbose},
+		{name: "force", letter: "f", in: oneWay, group: groupDisplay,
+			usage: "show the progress line even if stderr is not a terminal, or stdout is one",
+			to:    &v.Force},
+		{name: "numeric", letter: "n", in: oneWay, group: groupDisplay,
+			usage: "print one number per update: percent, or bytes where the size is unknown",
+			to:    &v.Numeric},
+		{name: "interval", letter: "i", arg: "DUR", in: oneWay, group: groupDisplay,
+			usage: "time between updates", def: "100ms on a terminal, else 1s", set: setInterval},
+		{name: "json", in: every, group: groupDisplay, usage: "events as one JSON object per line instead of text",
+			to: &v.JSON},
+		{name: "explain", in: every, group: groupDisplay,
+			usage: "before: the path planned and why; after: what really ran",
+			to:    &v.Explain},
 
-	{name: "output", letter: "o", arg: "FILE", in: cat, group: groupFiles, usage: "write to FILE instead of stdout", set: setOutput},
-	{name: "append", letter: "a", in: recv | cat, group: groupFiles, usage: "append to the file",
-		to: func(v *values) any { return &v.Append }},
-	{name: "no-clobber", in: recv | cat, group: groupFiles, usage: "refuse to overwrite",
-		to: func(v *values) any { return &v.NoClobber }},
-	{name: "sync", in: recv | cat, group: groupFiles, usage: "fsync before saying done",
-		to: func(v *values) any { return &v.Sync }},
+		{name: "size", letter: "s", arg: "SIZE", in: oneWay, group: groupTransfer,
+			usage: "the size to expect, @FILE for that of FILE: gives percent and ETA; fewer bytes are exit 3", set: setSize},
+		{name: "stop-at-size", letter: "S", in: oneWay, group: groupTransfer, usage: "stop after --size bytes",
+			to: &v.StopAtSize},
+		{name: "rate-limit", letter: "L", arg: "SIZE", in: every, group: groupTransfer,
+			usage: "limit in bytes per second; in relay for each connection and direction",
+			to:    &v.RateLimit},
+		{name: "rate-total", arg: "SIZE", in: relay, group: groupTransfer,
+			usage: "limit in bytes per second for all connections together",
+			to:    &v.RateTotal},
+		{name: "buffer-size", letter: "B", arg: "SIZE", in: every, group: groupTransfer,
+			usage: "pipe size, as far as the kernel grants it", def: "1M", set: setBufferSize},
+		{name: "no-splice", letter: "C", in: every, group: groupTransfer, usage: "read and write through memory",
+			to: &v.NoSplice},
 
-	{name: "listen", letter: "l", in: send | recv, group: groupNetwork,
-		usage: "listen on HOST:PORT or unix:PATH instead of connecting to it"},
-	{name: "keep-open", letter: "k", in: send | recv, group: groupNetwork,
-		usage: "serve every client; recv writes one file each, its name holds %d",
-		to:    func(v *values) any { return &v.KeepOpen }},
-	{name: "max-conns", letter: "m", arg: "N", in: network, group: groupNetwork,
-		usage: "maximum number of connections", def: "from the descriptor limit", set: setMaxConns},
-	{name: "allow", arg: "CIDR,...", in: network, group: groupNetwork, list: true,
-		usage: "addresses that may connect", def: "all", to: func(v *values) any { return &v.Allow }},
-	{name: "deny", arg: "CIDR,...", in: network, group: groupNetwork, list: true,
-		usage: "addresses that may not connect", to: func(v *values) any { return &v.Deny }},
-	{name: "bind", arg: "ADDR[:PORT]", in: network, group: groupNetwork, usage: "source address when connecting", set: setBind},
-	{name: "4", letter: "4", in: network, group: groupNetwork, usage: "IPv4 only",
-		set: func(v *values, _ string) error { v.Family = 4; return nil }},
-	{name: "6", letter: "6", in: network, group: groupNetwork, usage: "IPv6 only",
-		set: func(v *values, _ string) error { v.Family = 6; return nil }},
-	{name: "N", letter: "N", in: send | recv, group: groupNetwork,
-		usage: "accepted for compatibility with nc: closing at the end is the default"},
-	{name: "stats", arg: "unix:PATH|[HOST]:PORT", in: relay, group: groupNetwork,
-		usage: "serve totals and connections as JSON (/) and for Prometheus (/metrics)", set: setStats},
+		{name: "output", letter: "o", arg: "FILE", in: cat, group: groupFiles, usage: "write to FILE instead of stdout", set: setOutput},
+		{name: "append", letter: "a", in: recv | cat, group: groupFiles, usage: "append to the file",
+			to: &v.Append},
+		{name: "no-clobber", in: recv | cat, group: groupFiles, usage: "refuse to overwrite",
+			to: &v.NoClobber},
+		{name: "sync", in: recv | cat, group: groupFiles, usage: "fsync before saying done",
+			to: &v.Sync},
 
-	{name: "wait", letter: "w", arg: "DUR", in: network, group: groupTimes,
-		usage: "limit for connecting, or for a client to connect", def: "10s, or for ever",
-		to: func(v *values) any { return &v.Wait }},
-	{name: "retry-for", arg: "DUR", in: network, group: groupTimes, usage: "keep trying to connect this long",
-		to: func(v *values) any { return &v.RetryFor }},
-	{name: "idle", arg: "DUR", in: network, group: groupTimes, usage: "give up after this long without a byte either way",
-		to: func(v *values) any { return &v.Idle }},
-	{name: "linger", arg: "DUR", in: send, group: groupTimes,
-		usage: "when all is acknowledged, wait this long for the peer to close", def: "10s",
-		to: func(v *values) any { return &v.Linger }},
-	{name: "half-close", arg: "DUR", in: relay, group: groupTimes,
-		usage: "how long a half-closed connection may stay silent", def: "5m",
-		to: func(v *values) any { return &v.HalfClose }},
-	{name: "drain", arg: "DUR", in: relay, group: groupTimes,
-		usage: "on SIGTERM, how long connections may go on", def: "until they end",
-		to: func(v *values) any { return &v.Drain }},
-	{name: "exit-idle", arg: "DUR", in: relay, group: groupTimes,
-		usage: "exit after this long without a connection",
-		to:    func(v *values) any { return &v.ExitIdle }},
+		{name: "listen", letter: "l", in: send | recv, group: groupNetwork,
+			usage: "listen on HOST:PORT or unix:PATH instead of connecting to it"},
+		{name: "keep-open", letter: "k", in: send | recv, group: groupNetwork,
+			usage: "serve every client; recv writes one file each, its name holds %d",
+			to:    &v.KeepOpen},
+		{name: "max-conns", letter: "m", arg: "N", in: network, group: groupNetwork,
+			usage: "maximum number of connections", def: "from the descriptor limit", set: setMaxConns},
+		{name: "allow", arg: "CIDR,...", in: network, group: groupNetwork, list: true,
+			usage: "addresses that may connect", def: "all", to: &v.Allow},
+		{name: "deny", arg: "CIDR,...", in: network, group: groupNetwork, list: true,
+			usage: "addresses that may not connect", to: &v.Deny},
+		{name: "bind", arg: "ADDR[:PORT]", in: network, group: groupNetwork, usage: "source address when connecting", set: setBind},
+		{name: "4", letter: "4", in: network, group: groupNetwork, usage: "IPv4 only",
+			set: setIPv4},
+		{name: "6", letter: "6", in: network, group: groupNetwork, usage: "IPv6 only",
+			set: setIPv6},
+		{name: "N", letter: "N", in: send | recv, group: groupNetwork,
+			usage: "accepted for compatibility with nc: closing at the end is the default"},
+		{name: "stats", arg: "unix:PATH|[HOST]:PORT", in: relay, group: groupNetwork,
+			usage: "serve totals and connections as JSON (/) and for Prometheus (/metrics)", set: setStats},
+
+		{name: "wait", letter: "w", arg: "DUR", in: network, group: groupTimes,
+			usage: "limit for connecting, or for a client to connect", def: "10s, or for ever",
+			to: &v.Wait},
+		{name: "retry-for", arg: "DUR", in: network, group: groupTimes, usage: "keep trying to connect this long",
+			to: &v.RetryFor},
+		{name: "idle", arg: "DUR", in: network, group: groupTimes, usage: "give up after this long without a byte either way",
+			to: &v.Idle},
+		{name: "linger", arg: "DUR", in: send, group: groupTimes,
+			usage: "when all is acknowledged, wait this long for the peer to close", def: "10s",
+			to: &v.Linger},
+		{name: "half-close", arg: "DUR", in: relay, group: groupTimes,
+			usage: "how long a half-closed connection may stay silent", def: "5m",
+			to: &v.HalfClose},
+		{name: "drain", arg: "DUR", in: relay, group: groupTimes,
+			usage: "on SIGTERM, how long connections may go on", def: "until they end",
+			to: &v.Drain},
+		{name: "exit-idle", arg: "DUR", in: relay, group: groupTimes,
+			usage: "exit after this long without a connection",
+			to:    &v.ExitIdle},
+	}
 }
 
 // find returns the option of that long name, nil where there is none.
-func find(name string) *option {
-	return first(func(o *option) bool { return len(name) > 1 && o.name == name })
+func (t table) find(name string) *option {
+	return t.first(func(o *option) bool { return len(name) > 1 && o.name == name })
 }
 
 // findLetter returns the option of that letter, nil where there is none.
-func findLetter(letter string) *option {
-	return first(func(o *option) bool { return letter != "" && o.letter == letter })
+func (t table) findLetter(letter string) *option {
+	return t.first(func(o *option) bool { return letter != "" && o.letter == letter })
 }
 
-func first(match func(*option) bool) *option {
+func (t table) first(match func(*option) bool) *option {
 	for _, o := range []*option{&helpOption, &versionOption} {
 		if match(o) {
 			return o
 		}
 	}
-	for i := range options {
-		if match(&options[i]) {
-			return &options[i]
+	for i := range t {
+		if match(&t[i]) {
+			return &t[i]
 		}
 	}
 	return nil
 }
 
-func optionNames() []string {
+// longNames are what a mistyped flag may have meant.
+func (t table) longNames() []string {
 	names := []string{helpOption.name, versionOption.name}
-	for i := range options {
-		if name := options[i].name; len(name) > 1 {
-			names = append(names, name)
+	for _, o := range t {
+		if len(o.name) > 1 {
+			names = append(names, o.name)
 		}
 	}
 	return names

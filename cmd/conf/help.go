@@ -12,14 +12,16 @@ const helpWidth = 80
 
 // page is what the help of one command says beside its flags.
 type page struct {
+	name     string
 	summary  string
 	usage    string
 	operands string
 	examples string
 }
 
-var pages = map[string]page{
-	"send": {
+var pages = []page{
+	{
+		name:    "send",
 		summary: "bytes from files or stdin to the network",
 		usage:   "zcp send [flags] SRC... NET",
 		operands: `
@@ -33,7 +35,8 @@ var pages = map[string]page{
   tar c dir | zcp send - host:9000    from a pipe
   zcp send -L 10M big.iso host:9000   at most 10 MiB per second`,
 	},
-	"recv": {
+	{
+		name:    "recv",
 		summary: "bytes from the network to a file or stdout",
 		usage:   "zcp recv [flags] NET [DST]",
 		operands: `
@@ -46,7 +49,8 @@ var pages = map[string]page{
   zcp recv :9000 | tar x              to a pipe
   zcp recv -k :9000 in-%d.log         one file for each connection`,
 	},
-	"cat": {
+	{
+		name:    "cat",
 		summary: "bytes from files or stdin to stdout, watched",
 		usage:   "zcp cat [flags] [SRC...]",
 		operands: `
@@ -57,7 +61,8 @@ var pages = map[string]page{
   ssh h cat f | zcp cat -s 3120M > f  a pipe of known size: percent and ETA
   zcp cat -qL 1M log | consumer       only to slow it down`,
 	},
-	"relay": {
+	{
+		name:    "relay",
 		summary: "both ways between two network ends",
 		usage:   "zcp relay [flags] LISTEN TARGET",
 		operands: `
@@ -71,7 +76,8 @@ var pages = map[string]page{
   zcp relay - host:22                 as nc -N host 22, or ssh's ProxyCommand
   zcp relay --stats :9100 :80 app:80  totals for Prometheus`,
 	},
-	"completion": {
+	{
+		name:    "completion",
 		summary: "the completion file of a shell, on stdout",
 		usage:   "zcp completion bash|zsh|fish",
 		examples: `
@@ -86,8 +92,8 @@ The packages install these files.`,
 func Help() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "zcp %s\n\nUsage\n", summary)
-	for _, name := range commandNames[:5] {
-		fmt.Fprintf(&b, "  %-33s %s\n", pages[name].usage, pages[name].summary)
+	for _, p := range pages {
+		fmt.Fprintf(&b, "  %-33s %s\n", p.usage, p.summary)
 	}
 	b.WriteString(`  zcp help COMMAND                  its operands and flags, with examples
   zcp --version
@@ -113,7 +119,12 @@ Data is the only thing on stdout; what zcp says is on stderr. More: man zcp
 
 // commandHelp is the text of zcp help COMMAND.
 func commandHelp(name string) string {
-	p := pages[name]
+	var p page
+	for _, p = range pages {
+		if p.name == name {
+			break
+		}
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "zcp %s: %s\n\nUsage: %s\n", name, p.summary, p.usage)
 	if p.operands != "" {
@@ -141,8 +152,7 @@ Exit status: 0 done, 1 I/O error, 2 usage, 3 incomplete, 5 timeout,
 // groupHelp lists the flags of one group that a command has.
 func groupHelp(group string, in command) string {
 	var b strings.Builder
-	for i := range options {
-		o := &options[i]
+	for _, o := range newTable(new(values)) {
 		if o.group != group || o.in&in == 0 {
 			continue
 		}

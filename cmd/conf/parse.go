@@ -21,7 +21,8 @@ func Parse(argv []string, lookupEnv func(name string) (string, bool)) (any, erro
 	if err != nil {
 		return nil, err
 	}
-	p := parser{lookupEnv: lookupEnv, settings: settings{values: defaults(), given: make(map[*option]given)}}
+	p := parser{lookupEnv: lookupEnv}
+	p.reset()
 	if len(words) > 1 {
 		p.name = words[1]
 	}
@@ -43,7 +44,7 @@ func Parse(argv []string, lookupEnv func(name string) (string, bool)) (any, erro
 
 // NoCommand is what [Parse] returns for zcp alone, and its text what it says as an event.
 // On a terminal [Help] says it better.
-var NoCommand = &exit.Usage{Text: "no command (" + strings.Join(commandNames, ", ") + ")"}
+var NoCommand = &exit.Usage{Text: "no command (send, recv, cat, relay, completion, help)"}
 
 // AsksJSON looks for --json before anything else is understood, so that a mistake in the
 // rest is an event too.
@@ -92,9 +93,9 @@ func (p *parser) command() *cli.Command {
 			return err
 		},
 	}
-	for i := range options {
-		if options[i].in&commandOf(p.name) != 0 {
-			c.Flags = append(c.Flags, &cliFlag{option: &options[i], parser: p})
+	for i := range p.options {
+		if o := &p.options[i]; o.in&commandOf(p.name) != 0 {
+			c.Flags = append(c.Flags, &cliFlag{option: o, parser: p})
 		}
 	}
 	return c

@@ -59,7 +59,7 @@ func TestContract(t *testing.T) {
 		"stats  unix:PATH|[HOST]:PORT": relay, "bind  ADDR[:PORT]": network, "4 4": network, "6 6": network, "explain ": every,
 	}
 	letters := map[string]string{"h": "help", "V": "version"}
-	for _, o := range options {
+	for _, o := range newTable(new(values)) {
 		key := strings.TrimRight(o.name+" "+o.letter+" "+o.arg, " ")
 		if o.arg == "" {
 			key = o.name + " " + o.letter
@@ -188,10 +188,10 @@ func TestEnvironment(t *testing.T) {
 			t.Errorf("%s=%q zcp %s: %s, want %s", tc.name, tc.value, tc.line, r.stderr, tc.want)
 		}
 	}
-	if o := find("rate-limit"); o.env() != "ZCP_RATE_LIMIT" {
+	if o := newTable(new(values)).find("rate-limit"); o.env() != "ZCP_RATE_LIMIT" {
 		t.Errorf("env = %s", o.env())
 	}
-	if o := findLetter("4"); o.env() != "" {
+	if o := newTable(new(values)).findLetter("4"); o.env() != "" {
 		t.Errorf("-4 has the variable %s", o.env())
 	}
 }
@@ -205,7 +205,7 @@ func TestHelp(t *testing.T) {
 			if r.err != nil || r.stderr != "" || r.config != nil || !strings.HasPrefix(r.stdout, "zcp") {
 				t.Fatalf("zcp %s: %v, stderr %q, stdout %q", line, r.err, r.stderr, r.stdout)
 			}
-			for _, o := range options {
+			for _, o := range newTable(new(values)) {
 				if has := strings.Contains(r.stdout, o.help()); has != (o.in&commandOf(name) != 0) {
 					t.Errorf("zcp %s: %s is in it: %v", line, o.String(), has)
 				}
@@ -244,7 +244,7 @@ func TestCompletion(t *testing.T) {
 // TestFlagNamesAsOperands sends files called like flags, commands and help: the
 // library would like to take them for its own.
 func TestFlagNamesAsOperands(t *testing.T) {
-	for _, name := range append(append(optionNames(), commandNames...), "h", "-h", "--help", "--", "-q") {
+	for _, name := range append(append(newTable(new(values)).longNames(), commandNames...), "h", "-h", "--help", "--", "-q") {
 		r := runWords([]string{"send", "--quiet", "--size=5", "--", name, "help:1"}, nil)
 		c, ok := r.config.(*Send)
 		if !ok || r.err != nil || len(c.Sources) != 1 || c.Sources[0].Text != name || c.Net.Host != "help" || !c.Quiet || c.Size != 5 {

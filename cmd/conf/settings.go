@@ -1,14 +1,7 @@
 package conf
 
 import (
-	"errors"
-	"fmt"
-	"io"
-	"io/fs"
 	"net/netip"
-	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/zcp-go/zcp/cmd/exit"
@@ -18,7 +11,13 @@ import (
 // settings are the options of one command line, read but not yet weighed against each other.
 type settings struct {
 	values
-	given map[*option]given // a switch is on when it is here
+	options table
+	given   map[*option]given // a switch is on when it is here
+}
+
+func (s *settings) reset() {
+	s.values, s.given = defaults(), make(map[*option]given)
+	s.options = newTable(&s.values)
 }
 
 // given is how a value came: its text, and whether from the environment.
@@ -68,10 +67,7 @@ func (o *option) store(v *values, word string) (err error) {
 	if o.set != nil {
 		return o.set(v, word)
 	}
-	if o.to == nil {
-		return nil
-	}
-	switch p := o.to(v).(type) {
+	switch p := o.to.(type) {
 	case *bool:
 		*p = true
 	case *int64:
@@ -85,13 +81,13 @@ func (o *option) store(v *values, word string) (err error) {
 }
 
 func (s *settings) has(name string) bool {
-	_, ok := s.given[row(name)]
+	_, ok := s.given[s.row(name)]
 	return ok
 }
 
-// row returns the option of that name in the table.
-func row(name string) *option {
-	return first(func(o *option) bool { return o.name == name })
+// row returns the option of that name, also where it is only a letter.
+func (s *settings) row(name string) *option {
+	return s.options.first(func(o *option) bool { return o.name == name })
 }
 
 // called is the flag or the variable by which an option was given.
@@ -105,7 +101,7 @@ func (o *option) called(env bool) string {
 // exclusive refuses two options together. Where one of them is only in the environment,
 // what was typed wins.
 func (s *settings) exclusive(a, b string) error {
-	one, other := row(a), row(b)
+	one, other := s.row(a), s.row(b)
 	x, hasX := s.given[one]
 	y, hasY := s.given[other]
 	switch {
@@ -123,7 +119,7 @@ func (s *settings) exclusive(a, b string) error {
 // require refuses an option that makes no sense here. One from the environment is dropped
 // without a message: it was set for other transfers.
 func (s *settings) require(name string, sense bool, why string) error {
-	o := row(name)
+	o := s.row(name)
 	g, ok := s.given[o]
 	switch {
 	case sense || !ok:
@@ -133,150 +129,4 @@ func (s *settings) require(name string, sense bool, why string) error {
 		return nil
 	}
 	return exit.Usagef("%s %s", o.called(g.env), why)
-}
-
-// parseSwitch reads the value of a switch, which only the environment and
-// --quiet=false have.
-func parseSwitch(word string) (bool, error) {
-	switch strings.ToLower(word) {
-	case "1", "true", "yes", "on":
-		return true, nil
-	case "0", "false", "no", "off":
-		return false, nil
-	}
-	return false, fmt.Errorf("%q is neither true nor false", word)
-}
-
-func setSize(v *values, word string) (err error) {
-	if name, ok := strings.CutPrefix(word, "@"); ok {
-		v.Size, err = fileSize(name)
-		return err
-	}
-	v.Size, err = text.ParseSize(word)
-	return err
-}
-
-// fileSize returns the size of a regular file or a block device. Nothing else
-// is opened: a FIFO would wait.
-func fileSize(name string) (int64, error) {
-	size, err := sizeOf(name)
-	if err != nil {
-		return 0, fmt.Errorf("%s: %w", text.Quote(name), exit.Cause(err))
-	}
-	return size, nil
-}
-
-func sizeOf(name string) (int64, error) {
-	info, err := os.Stat(name)
-	if err != nil {
-		return 0, err
-	}
-	switch mode := info.Mode(); {
-	case mode.IsRegular():
-		return info.Size(), nil
-	case mode.Type() != fs.ModeDevice:
-		return 0, errors.New("neither a file nor a block device")
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		return 0, err
-	}
-	// It was only read from: nothing can be lost by closing it.
-	defer f.Close()
-	return f.Seek(0, io.SeekEnd)
-}
-
-// The pipe sizes that -B takes: a page, and the largest that a int32 argument of
-// F_SETPIPE_SZ (fcntl(2)) rounds up to a power of two.
-const (
-	minBuffer = 4 << 10
-	maxBuffer = 1 << 30
-)
-
-func setBufferSize(v *values, word string) error {
-	n, err := text.ParseSize(word)
-	if err == nil && (n < minBuffer || n > maxBuffer) {
-		err = fmt.Errorf("%q is not between %s and %s", word, text.Size(minBuffer), text.Size(maxBuffer))
-	}
-	v.BufferSize = int(n)
-	return err
-}
-
-func setOutput(v *values, word string) error {
-	if word == "" {
-		return errors.New("a file name cannot be empty")
-	}
-	v.output = word
-	return nil
-}
-
-func setMaxConns(v *values, word string) (err error) {
-	v.MaxConns, err = strconv.Atoi(word)
-	if err != nil || v.MaxConns < 1 {
-		return fmt.Errorf("invalid number of connections %q", word)
-	}
-	return nil
-}
-
-// minInterval keeps the line from costing more than it shows.
-const minInterval = 10 * time.Millisecond
-
-func setInterval(v *values, word string) (err error) {
-	v.Interval, err = text.ParseDuration(word)
-	if err == nil && v.Interval < minInterval {
-		err = fmt.Errorf("%q is less than %v", word, minInterval)
-	}
-	return err
-}
-
-func setBind(v *values, word string) (err error) {
-	if v.Bind, err = netip.ParseAddrPort(word); err == nil {
-		return nil
-	}
-	alone := word
-	if strings.HasPrefix(word, "[") && strings.HasSuffix(word, "]") {
-		alone = word[1 : len(word)-1]
-	}
-	addr, err := netip.ParseAddr(alone)
-	if err != nil {
-		return fmt.Errorf("invalid address %q (use 10.0.0.1, 10.0.0.1:9000, fe80::1%%eth0, [::1]:9000)", word)
-	}
-	v.Bind = netip.AddrPortFrom(addr, 0)
-	return nil
-}
-
-func setStats(v *values, word string) error {
-	o, err := parseNet(word, true)
-	if err != nil {
-		return err
-	}
-	if o.Kind != TCP && o.Kind != Unix {
-		return fmt.Errorf("%q: want unix:PATH or [HOST]:PORT", word)
-	}
-	if o.Kind == TCP && o.Host == "" {
-		o.Host = "127.0.0.1" // totals are not for the whole world unless that is said
-	}
-	v.Stats = &o
-	return nil
-}
-
-// parseNetworks reads a list of networks and single addresses. Bits beyond the
-// prefix are dropped, IPv4 in IPv6 becomes IPv4.
-func parseNetworks(words string) ([]netip.Prefix, error) {
-	var list []netip.Prefix
-	for _, word := range strings.Split(words, ",") {
-		word = strings.TrimSpace(word)
-		p, err := netip.ParsePrefix(word)
-		if addr, alone := netip.ParseAddr(word); alone == nil && addr.Zone() == "" {
-			p, err = addr.Prefix(addr.BitLen())
-		}
-		if err != nil {
-			return nil, fmt.Errorf("invalid network %q (use 10.0.0.0/8, 2001:db8::/32, 192.168.1.5)", word)
-		}
-		if p.Addr().Is4In6() && p.Bits() >= 96 {
-			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
-		}
-		list = append(list, p.Masked())
-	}
-	return list, nil
 }

@@ -46,7 +46,7 @@ func Classify(err error, at Where) error {
 		return settled
 	}
 	f := &Failure{}
-	f.Err, f.Status, f.Hint = judge(err, at)
+	f.Status, f.Hint, f.Err = judge(err, at)
 	if f.Err == error(StdoutClosed) {
 		return StdoutClosed
 	}
@@ -78,31 +78,31 @@ func Reason(err error, place Place) string {
 	if settled := settle(err); settled != nil {
 		return settled.Error()
 	}
-	cause, _, _ := judge(err, Where{Place: place})
+	_, _, cause := judge(err, Where{Place: place})
 	return cause.Error()
 }
 
 // judge is the table.
-func judge(err error, at Where) (cause error, status int, hint string) {
+func judge(err error, at Where) (status int, hint string, cause error) {
 	peer := at.Place == Connected || at.Place == Connecting
 	switch is := func(errno syscall.Errno) bool { return errors.Is(err, errno) }; {
 	case at.Place == Stdout && is(unix.EPIPE):
-		return StdoutClosed, StdoutClosed.ExitStatus(), ""
+		return StdoutClosed.ExitStatus(), "", StdoutClosed
 	case notFound(err) != nil:
-		return notFound(err), Failed, ""
+		return Failed, "", notFound(err)
 	case timeout(err) && at.Place == Connecting:
-		return noAnswer(at.Patience), TimedOut, ""
+		return TimedOut, "", noAnswer(at.Patience)
 	case timeout(err):
-		return Cause(err), TimedOut, ""
+		return TimedOut, "", Cause(err)
 	case peer && (is(unix.ECONNRESET) || is(unix.EPIPE)):
-		return unix.ECONNRESET, Incomplete, "" // EPIPE is what a write after the reset says
+		return Incomplete, "", unix.ECONNRESET // EPIPE is what a write after the reset says
 	case peer && (is(unix.EHOSTUNREACH) || is(unix.EHOSTDOWN)),
 		at.Place == Connected && (is(unix.ENETUNREACH) || is(unix.ENETDOWN)):
-		return Cause(err), TimedOut, ""
+		return TimedOut, "", Cause(err)
 	case at.Place == Listening && is(unix.EACCES):
-		return unix.EACCES, Failed, "ports below 1024 are for root (or CAP_NET_BIND_SERVICE)"
+		return Failed, "ports below 1024 are for root (or CAP_NET_BIND_SERVICE)", unix.EACCES
 	}
-	return Cause(err), Failed, ""
+	return Failed, "", Cause(err)
 }
 
 // notFound returns the words for a name that does not exist, or nil.

@@ -68,12 +68,12 @@ func (e *Signaled) Error() string {
 	switch e.Signal {
 	case unix.SIGINT:
 		return "interrupted"
-	case unix.SIGTERM:
-		return "terminated"
-	case unix.SIGPIPE:
-		return "broken pipe"
+	case unix.SIGQUIT:
+		return "stopped by SIGQUIT"
+	case unix.SIGHUP:
+		return "stopped by SIGHUP"
 	}
-	return "stopped by " + unix.SignalName(e.Signal)
+	return e.Signal.String() // terminated, broken pipe
 }
 
 // ExitStatus is what a shell makes of a process that died of the signal.
@@ -84,15 +84,15 @@ func (e *Signaled) ExitStatus() int { return 128 + int(e.Signal) }
 var StdoutClosed = &Signaled{unix.SIGPIPE}
 
 // Reported marks an error that was shown already: it only counts for the exit status.
-func Reported(err error) error { return reported{err} }
+func Reported(err error) error { return &reported{err} }
 
 type reported struct{ error }
 
-func (r reported) Unwrap() error { return r.error }
+func (r *reported) Unwrap() error { return r.error }
 
 // IsReported tells whether err was shown already.
 func IsReported(err error) bool {
-	_, ok := errors.AsType[reported](err)
+	_, ok := errors.AsType[*reported](err)
 	return ok
 }
 

@@ -21,8 +21,8 @@ import (
 // its row with the progress line. It is safe for concurrent use; a message is
 // one write.
 type Printer struct {
-	W io.Writer
-	Options
+	W       io.Writer
+	Options // set before anything runs beside the caller
 
 	mu     sync.Mutex
 	asking sync.Mutex // not mu: asking must not wait for a slow reader of W
@@ -31,13 +31,6 @@ type Printer struct {
 	drawn int              // columns of the progress line on the screen now
 	on    screen           // that screen
 	now   func() time.Time // nil: time.Now
-}
-
-// Configure takes over what the user wants to see.
-func (p *Printer) Configure(o Options) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.Options = o
 }
 
 // Say prints a remark, unless -q.

@@ -26,7 +26,7 @@ func newBench(m mode, d Options, s Snapshot) *bench {
 	b := &bench{cont: make(chan os.Signal, 1), release: make(chan bool)}
 	b.set(s)
 	p := &Printer{W: &b.out}
-	p.Configure(d)
+	p.Options = d
 	b.Progress = &Progress{
 		Printer: p, Read: b.read,
 		Meter: Meter{From: "the sender", To: "the receiver"}, continued: b.cont,

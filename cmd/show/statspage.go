@@ -5,17 +5,20 @@ import (
 	"time"
 )
 
+// totals are Totals without their methods, which the page would have to wrap.
+type totals Totals
+
 // StatsPage is the JSON of --stats: the totals and the table of connections.
-func StatsPage(totals *Totals, rows []*Row) []byte {
+func StatsPage(t *Totals, rows []*Row) []byte {
 	now := time.Now()
-	totals.stamp(now)
+	t.stamp(now)
 	for _, row := range rows {
 		row.stamp(now)
 	}
 	page := struct {
-		*Totals
+		totals
 		Connections []*Row `json:"connections"`
-	}{totals, append([]*Row{}, rows...)}
+	}{totals(*t), append([]*Row{}, rows...)}
 	b, err := json.MarshalIndent(page, "", " ")
 	if err != nil { // there is nothing in it that JSON cannot hold
 		return []byte("{}\n")

@@ -1,0 +1,165 @@
+package conf
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/zcp-go/zcp/cmd/exit"
+	"github.com/zcp-go/zcp/cmd/text"
+)
+
+// parseSwitch reads the value of a switch, which only the environment and
+// --quiet=false have.
+func parseSwitch(word string) (bool, error) {
+	switch strings.ToLower(word) {
+	case "1", "true", "yes", "on":
+		return true, nil
+	case "0", "false", "no", "off":
+		return false, nil
+	}
+	return false, fmt.Errorf("%q is neither true nor false", word)
+}
+
+func setIPv4(v *values, _ string) error { v.Family = 4; return nil }
+func setIPv6(v *values, _ string) error { v.Family = 6; return nil }
+
+func setSize(v *values, word string) (err error) {
+	if name, ok := strings.CutPrefix(word, "@"); ok {
+		v.Size, err = fileSize(name)
+		return err
+	}
+	v.Size, err = text.ParseSize(word)
+	return err
+}
+
+// fileSize returns the size of a regular file or a block device. Nothing else
+// is opened: a FIFO would wait.
+func fileSize(name string) (int64, error) {
+	size, err := sizeOf(name)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", text.Quote(name), exit.Cause(err))
+	}
+	return size, nil
+}
+
+func sizeOf(name string) (int64, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return 0, err
+	}
+	switch mode := info.Mode(); {
+	case mode.IsRegular():
+		return info.Size(), nil
+	case mode.Type() != fs.ModeDevice:
+		return 0, errors.New("neither a file nor a block device")
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return 0, err
+	}
+	// It was only read from: nothing can be lost by closing it.
+	defer f.Close()
+	return f.Seek(0, io.SeekEnd)
+}
+
+// The pipe sizes that -B takes: a page, and the largest that a int32 argument of
+// F_SETPIPE_SZ (fcntl(2)) rounds up to a power of two.
+const (
+	minBuffer = 4 << 10
+	maxBuffer = 1 << 30
+)
+
+func setBufferSize(v *values, word string) error {
+	n, err := text.ParseSize(word)
+	if err == nil && (n < minBuffer || n > maxBuffer) {
+		err = fmt.Errorf("%q is not between %s and %s", word, text.Size(minBuffer), text.Size(maxBuffer))
+	}
+	v.BufferSize = int(n)
+	return err
+}
+
+func setOutput(v *values, word string) error {
+	if word == "" {
+		return errors.New("a file name cannot be empty")
+	}
+	v.output = word
+	return nil
+}
+
+func setMaxConns(v *values, word string) (err error) {
+	v.MaxConns, err = strconv.Atoi(word)
+	if err != nil || v.MaxConns < 1 {
+		return fmt.Errorf("invalid number of connections %q", word)
+	}
+	return nil
+}
+
+// minInterval keeps the line from costing more than it shows.
+const minInterval = 10 * time.Millisecond
+
+func setInterval(v *values, word string) (err error) {
+	v.Interval, err = text.ParseDuration(word)
+	if err == nil && v.Interval < minInterval {
+		err = fmt.Errorf("%q is less than %v", word, minInterval)
+	}
+	return err
+}
+
+func setBind(v *values, word string) (err error) {
+	if v.Bind, err = netip.ParseAddrPort(word); err == nil {
+		return nil
+	}
+	alone := word
+	if strings.HasPrefix(word, "[") && strings.HasSuffix(word, "]") {
+		alone = word[1 : len(word)-1]
+	}
+	addr, err := netip.ParseAddr(alone)
+	if err != nil {
+		return fmt.Errorf("invalid address %q (use 10.0.0.1, 10.0.0.1:9000, fe80::1%%eth0, [::1]:9000)", word)
+	}
+	v.Bind = netip.AddrPortFrom(addr, 0)
+	return nil
+}
+
+func setStats(v *values, word string) error {
+	o, err := parseNet(word, true)
+	if err != nil {
+		return err
+	}
+	if o.Kind != TCP && o.Kind != Unix {
+		return fmt.Errorf("%q: want unix:PATH or [HOST]:PORT", word)
+	}
+	if o.Kind == TCP && o.Host == "" {
+		o.Host = "127.0.0.1" // totals are not for the whole world unless that is said
+	}
+	v.Stats = &o
+	return nil
+}
+
+// parseNetworks reads a list of networks and single addresses. Bits beyond the
+// prefix are dropped, IPv4 in IPv6 becomes IPv4.
+func parseNetworks(words string) ([]netip.Prefix, error) {
+	var list []netip.Prefix
+	for _, word := range strings.Split(words, ",") {
+		word = strings.TrimSpace(word)
+		p, err := netip.ParsePrefix(word)
+		if addr, alone := netip.ParseAddr(word); alone == nil && addr.Zone() == "" {
+			p, err = addr.Prefix(addr.BitLen())
+		}
+		if err != nil {
+			return nil, fmt.Errorf("invalid network %q (use 10.0.0.0/8, 2001:db8::/32, 192.168.1.5)", word)
+		}
+		if p.Addr().Is4In6() && p.Bits() >= 96 {
+			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+		}
+		list = append(list, p.Masked())
+	}
+	return list, nil
+}
