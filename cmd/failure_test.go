@@ -20,7 +20,7 @@ func TestOneTable(t *testing.T) {
 		return j.failure(&transfer.Error{Side: side, Err: err})
 	}
 	relayed := func(side transfer.Side, down bool, err error) error {
-		return (&twoWay{peer: "b"}).failure(&transfer.Error{Side: side, Err: err}, down)
+		return (&stdio{peer: "b"}).failure(&transfer.ExchangeError{Down: down, Err: &transfer.Error{Side: side, Err: err}})
 	}
 	for _, tc := range []struct {
 		err         error
