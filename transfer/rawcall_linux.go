@@ -1,9 +1,12 @@
 package transfer
 
 import (
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/transfer/internal/sock"
 )
 
 // Raw system calls do not tell the Go scheduler that they may wait. They cost less, and
@@ -13,39 +16,33 @@ import (
 
 // rawSplice is splice on such descriptors.
 func rawSplice(dst, src int, n int64) (int64, error) {
-	for {
+	m, err := sock.RetryN(func() (int, error) {
 		m, _, e := unix.RawSyscall6(unix.SYS_SPLICE, uintptr(src), 0, uintptr(dst), 0, uintptr(min(n, maxCall)), unix.SPLICE_F_NONBLOCK)
-		if e == 0 {
-			return int64(m), nil
-		}
-		if e != unix.EINTR {
-			return 0, e
-		}
-	}
+		return result(m, e)
+	})
+	return int64(m), err
 }
 
 // rawRead is read(2) on such descriptors.
 func rawRead(fd int, b []byte) (int, error) {
-	for {
+	return sock.RetryN(func() (int, error) {
 		n, _, e := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
-		if e == 0 {
-			return int(n), nil
-		}
-		if e != unix.EINTR {
-			return 0, e
-		}
-	}
+		return result(n, e)
+	})
 }
 
 // rawWrite is write(2) on such descriptors. The runtime ignores the SIGPIPE of a socket.
 func rawWrite(fd int, b []byte) (int, error) {
-	for {
+	return sock.RetryN(func() (int, error) {
 		n, _, e := unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
-		if e == 0 {
-			return int(n), nil
-		}
-		if e != unix.EINTR {
-			return 0, e
-		}
+		return result(n, e)
+	})
+}
+
+// result is what a raw call has returned, as the calls of package unix give it.
+func result(n uintptr, e syscall.Errno) (int, error) {
+	if e != 0 {
+		return 0, e
 	}
+	return int(n), nil
 }

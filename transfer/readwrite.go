@@ -1,6 +1,10 @@
 package transfer
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/transfer/internal/sock"
+)
 
 // pageSize is the most that a write to a pipe takes without waiting when poll has
 // called a blocking pipe writable (pipe(7): room for one page).
@@ -12,17 +16,14 @@ func (e *Endpoint) read(b []byte) (int, error) {
 	if e.raw {
 		return rawRead(e.fd, b)
 	}
-	for {
-		n, err := 0, error(nil)
+	n, err := sock.RetryN(func() (n int, err error) {
 		if e.kind.Socket() {
 			n, _, err = unix.Recvfrom(e.fd, b, unix.MSG_DONTWAIT)
-		} else {
-			n, err = unix.Read(e.fd, b)
+			return n, err
 		}
-		if err != unix.EINTR {
-			return max(n, 0), err
-		}
-	}
+		return unix.Read(e.fd, b)
+	})
+	return max(n, 0), err
 }
 
 // write gives up to len(b) bytes away. Where the descriptor may block, the caller
@@ -31,20 +32,16 @@ func (e *Endpoint) write(b []byte) (int, error) {
 	if e.raw {
 		return rawWrite(e.fd, b)
 	}
-	for {
-		n, err := 0, error(nil)
-		switch {
-		case e.kind.Socket():
-			n, err = unix.SendmsgN(e.fd, b, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
-		case e.mayBlock() && len(b) > pageSize:
-			n, err = unix.Write(e.fd, b[:pageSize])
-		default:
-			n, err = unix.Write(e.fd, b)
-		}
-		if err != unix.EINTR {
-			return max(n, 0), err
-		}
+	if !e.kind.Socket() && e.mayBlock() {
+		b = b[:min(len(b), pageSize)]
 	}
+	n, err := sock.RetryN(func() (int, error) {
+		if e.kind.Socket() {
+			return unix.SendmsgN(e.fd, b, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		}
+		return unix.Write(e.fd, b)
+	})
+	return max(n, 0), err
 }
 
 // mayBlock tells whether a plain read or write on e could wait for a neighbour.

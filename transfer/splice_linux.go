@@ -1,6 +1,10 @@
 package transfer
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/transfer/internal/sock"
+)
 
 const kernelPaths = true
 
@@ -11,10 +15,9 @@ const kernelPaths = true
 // SPLICE_F_NONBLOCK concerns pipes only (splice(2)). SPLICE_F_MORE is not used: only
 // the last splice knows that it was the last, and a wrong guess costs the peer 200 ms.
 func splice(dst, src int, n int64) (int64, error) {
-	for {
+	m, err := sock.RetryN(func() (int, error) {
 		m, err := unix.Splice(src, nil, dst, nil, int(min(n, maxCall)), unix.SPLICE_F_NONBLOCK)
-		if err != unix.EINTR {
-			return int64(m), err // an int on 32-bit systems, an int64 elsewhere
-		}
-	}
+		return int(m), err // an int on 32-bit systems, an int64 elsewhere
+	})
+	return int64(m), err
 }
