@@ -17,13 +17,16 @@ func runCat(ctx context.Context, out *show.Printer, c *conf.Cat) error {
 	j := newJob(out, copying, c.Transfer, c.Length, 0)
 	sources := fileNames(c.Sources)
 	j.from, j.to, j.stdout = sourcesText(c.Sources), c.Dest.String(), isStdout(c.Dest)
-	if j.total < 0 {
+	if j.total < 0 && !c.IsTree(c.Sources) {
 		j.total = files.TotalSize(sources)
 	}
 	j.watch(onTerminal(c.Dest))
 	plan, err := files.Look(fileName(c.Dest), files.Options(c.Output), true)
 	if err == nil {
 		err = plan.RefuseSources(sources)
+	}
+	if err == nil && c.IsTree(c.Sources) {
+		err = checkSources(c.Sources, c.Tree)
 	}
 	var dst *files.Output
 	if err == nil {
@@ -35,7 +38,12 @@ func runCat(ctx context.Context, out *show.Printer, c *conf.Cat) error {
 	}
 	j.begin()
 	defer j.stop(false)
-	failed, err := j.catAll(ctx, dst, sources)
+	var failed error
+	if c.IsTree(c.Sources) {
+		failed, err = j.catTree(ctx, dst, c)
+	} else {
+		failed, err = j.catAll(ctx, dst, sources)
+	}
 	if err == nil && failed == nil {
 		err = j.complete(j.from)
 	}

@@ -16,6 +16,7 @@ func TestRooms(t *testing.T) {
 		"text": {}, "exit": {"cmd/text"}, "show": {"cmd/exit", "cmd/text"},
 		"conf":  {"cmd/exit", "cmd/text", "completions"},
 		"files": {"cmd/exit", "cmd/text", "transfer"},
+		"tree":  {"cmd/exit", "cmd/text", "transfer"},
 	} {
 		sources, err := filepath.Glob(filepath.Join(room, "*.go"))
 		if err != nil || len(sources) < 2 {

@@ -18,7 +18,7 @@ func runSend(ctx context.Context, out *show.Printer, c *conf.Send) error {
 	}
 	j := newSendJob(out, c)
 	j.watch(false)
-	if err := files.CheckReadable(fileNames(c.Sources)); err != nil {
+	if err := checkSources(c.Sources, c.Tree); err != nil {
 		return j.refused(err)
 	}
 	m := &connector{op: c.Net, net: c.Network, out: out}
@@ -37,6 +37,9 @@ func newSendJob(out *show.Printer, c *conf.Send) *job {
 	j := newJob(out, sending, c.Transfer, c.Length, c.Idle)
 	j.from, j.to, j.net = sourcesText(c.Sources), c.Net.String(), c.Net
 	j.d.t.Discard = true
+	if c.IsTree(c.Sources) {
+		return j
+	}
 	if size := files.TotalSize(fileNames(c.Sources)); j.total < 0 || size >= 0 && size < j.total && !c.StopAtSize {
 		j.total = size
 	}
@@ -49,6 +52,9 @@ func (j *job) send(ctx context.Context, conn *transfer.Conn, c *conf.Send) error
 		return err
 	}
 	defer j.stop(false)
+	if c.IsTree(c.Sources) {
+		return j.sendTree(ctx, conn, c)
+	}
 	where := "to " + j.peerName()
 	var sources []*transfer.Endpoint // open until the peer has closed: until then their pages may be in use
 	defer func() {
@@ -66,15 +72,9 @@ func (j *job) send(ctx context.Context, conn *transfer.Conn, c *conf.Send) error
 	if err == nil {
 		err = j.complete(j.from)
 	}
-	if err == nil {
-		j.d.enter(show.Closing)
-		j.d.how, err = j.d.t.Finish(ctx, conn, c.Linger)
-	}
-	j.d.tcp, _ = conn.TCPInfo()
-	if err != nil {
+	if err = j.finish(ctx, conn, c, err); err != nil {
 		return j.breakOff(err)
 	}
-	j.stop(true) // it asks the connection what was acknowledged
 	err = j.closeOrderly()
 	for i, e := range sources {
 		changed := sourceChanged(j.out, e, c.Sources[i].String())
@@ -84,11 +84,29 @@ func (j *job) send(ctx context.Context, conn *transfer.Conn, c *conf.Send) error
 			j.out.Error(changed)
 		}
 	}
+	j.endSend(where, err)
+	return err
+}
+
+// finish waits until the peer has everything, unless err already ended the transfer.
+func (j *job) finish(ctx context.Context, conn *transfer.Conn, c *conf.Send, err error) error {
+	if err == nil {
+		j.d.enter(show.Closing)
+		j.d.how, err = j.d.t.Finish(ctx, conn, c.Linger)
+	}
+	j.d.tcp, _ = conn.TCPInfo()
+	if err == nil {
+		j.stop(true) // it asks the connection what was acknowledged
+	}
+	return err
+}
+
+// endSend says what came of it, and what the peer sent back.
+func (j *job) endSend(where string, err error) {
 	if n := j.d.t.Stats.Dropped.Load(); n > 0 {
 		j.out.Detail("%s sent %s back, which was dropped", j.peerName(), text.Size(n))
 	}
 	j.end("sent", where, deliveryNote[j.d.how], show.ForMost, err)
-	return err
 }
 
 var deliveryNote = [...]string{

@@ -40,7 +40,7 @@ func serveSend(ctx context.Context, out *show.Printer, c *conf.Send) error {
 			return exit.Usagef("%s: -k opens its source once for each client, so it has to be a file", op)
 		}
 	}
-	if err := files.CheckReadable(fileNames(c.Sources)); err != nil {
+	if err := checkSources(c.Sources, c.Tree); err != nil {
 		return err
 	}
 	s := &server{m: &connector{op: c.Net, net: c.Network, out: out}, out: out}

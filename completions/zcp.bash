@@ -11,7 +11,7 @@ _zcp_value() {
     local word=$1 i
     case $word in
         --buffer-size | --rate-limit | --interval | --size | --output | --wait | --retry-for | --idle | \
-            --linger | --half-close | --max-conns | --allow | --deny | --drain | --exit-idle | \
+            --linger | --exclude | --half-close | --max-conns | --allow | --deny | --drain | --exit-idle | \
             --rate-total | --stats | --bind) option=$word && return 0 ;;
         -- | --* | [^-]* | - | '') return 1 ;;
     esac
@@ -33,11 +33,12 @@ _zcp_flags() {
     local net='-4 -6 --bind= -w --wait= --retry-for= --idle= --allow= --deny= -m --max-conns='
     local ends='-l --listen -k --keep-open -N'
     local file='-a --append --no-clobber --sync'
+    local tree='--tar --exclude= -x --one-file-system --special --xattrs'
     case $1 in
         '') echo '-h --help -V --version' ;;
-        send) echo "$all $shown $net $ends --linger=" ;;
+        send) echo "$all $shown $net $ends $tree --linger=" ;;
         recv) echo "$all $shown $net $ends $file" ;;
-        cat) echo "$all $shown $file -o --output=" ;;
+        cat) echo "$all $shown $file $tree -o --output=" ;;
         relay) echo "$all $net --half-close= --drain= --exit-idle= --rate-total= --stats=" ;;
         *) echo '-h --help' ;;
     esac
@@ -134,6 +135,7 @@ _zcp() {
             --interval | -i) _zcp_words 100ms 500ms 1 5 ;;
             --max-conns | -m) _zcp_words 1 10 100 1000 ;;
             --allow | --deny) _zcp_words 127.0.0.0/8 ::1 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 fc00::/7 ;;
+            --exclude) ;; # a pattern: nothing to offer
             --stats) case $cur in unix:*) _zcp_net listen ;; *) _zcp_words :9100 unix: ;; esac ;;
             --bind)
                 _ip_addresses -a

@@ -133,6 +133,13 @@ complete -c zcp -n '__zcp_command recv cat' -l no-clobber -d 'Refuse to overwrit
 complete -c zcp -n '__zcp_command recv cat' -l sync -d 'fsync before reporting success'
 complete -c zcp -n '__zcp_command cat' -s o -l output -r -F -d 'Write to FILE'
 
+# Trees
+complete -c zcp -n '__zcp_command send cat' -l tar -d 'Sources as one tar stream'
+complete -c zcp -n '__zcp_command send cat' -l exclude -x -d 'Leave out these names'
+complete -c zcp -n '__zcp_command send cat' -s x -l one-file-system -d 'Leave out other file systems'
+complete -c zcp -n '__zcp_command send cat' -l special -d 'Send FIFOs and devices too'
+complete -c zcp -n '__zcp_command send cat' -l xattrs -d 'Send extended attributes and ACLs too'
+
 # The relay
 complete -c zcp -n '__zcp_command relay' -l half-close -x -a $durations -d 'How long a half-closed connection may stay silent'
 complete -c zcp -n '__zcp_command relay' -l drain -x -a $durations -d 'How long connections may go on after SIGTERM'

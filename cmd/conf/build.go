@@ -30,10 +30,10 @@ func (s *settings) send(words []string) (*Send, error) {
 			return nil, err
 		}
 	}
-	if err := firstError(s.checkDisplay(), s.checkLength(), s.checkNet(end)); err != nil {
+	if err := firstError(s.checkDisplay(), s.checkLength(), s.checkNet(end), s.checkTree(sources)); err != nil {
 		return nil, err
 	}
-	return &Send{Display: s.Display, Transfer: s.Transfer, Length: s.Length, Network: s.network(end),
+	return &Send{Display: s.Display, Transfer: s.Transfer, Length: s.Length, Network: s.network(end), Tree: s.Tree,
 		Sources: sources, Net: end, Linger: s.Linger}, nil
 }
 
@@ -74,12 +74,12 @@ func (s *settings) cat(words []string) (*Cat, error) {
 		dest, err = parseDest(s.output)
 	}
 	if err == nil {
-		err = firstError(s.checkDisplay(), s.checkLength(), s.checkOutput(dest))
+		err = firstError(s.checkDisplay(), s.checkLength(), s.checkOutput(dest), s.checkTree(sources))
 	}
 	if err != nil {
 		return nil, err
 	}
-	return &Cat{Display: s.Display, Transfer: s.Transfer, Length: s.Length, Output: s.Output,
+	return &Cat{Display: s.Display, Transfer: s.Transfer, Length: s.Length, Output: s.Output, Tree: s.Tree,
 		Sources: sources, Dest: dest}, nil
 }
 

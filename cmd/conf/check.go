@@ -2,6 +2,8 @@ package conf
 
 import (
 	"net/netip"
+	"path"
+	"strings"
 
 	"github.com/zcp-go/zcp/cmd/exit"
 )
@@ -21,6 +23,45 @@ func (s *settings) checkOutput(dest Operand) error {
 		s.exclusive("append", "no-clobber"),
 		s.require("append", dest.Kind == File, "needs the name of a file to write"),
 		s.require("no-clobber", dest.Kind == File, "needs the name of a file to write"))
+}
+
+// checkTree refuses sources that cannot be one tar stream, and the flags of trees without one.
+func (s *settings) checkTree(sources []Operand) error {
+	for _, src := range sources {
+		switch {
+		case src.Dir && !s.Tar && len(sources) > 1:
+			return exit.Usagef("%s: a directory among several sources needs --tar", src)
+		case s.Tar && src.Kind != File:
+			return exit.Usagef("--tar: %s has no name to be stored under", src)
+		}
+	}
+	tree := s.IsTree(sources)
+	err := firstError(
+		s.require("stop-at-size", !tree, "cannot cut a tar stream"),
+		s.require("exclude", tree, "is for a directory (dir/) or --tar"),
+		s.require("one-file-system", tree, "is for a directory (dir/) or --tar"),
+		s.require("special", tree, "is for a directory (dir/) or --tar"),
+		s.require("xattrs", tree, "is for a directory (dir/) or --tar"))
+	if err != nil || !s.Tar {
+		return err
+	}
+	return checkBaseNames(sources)
+}
+
+// checkBaseNames refuses sources that would have no name in the stream, or the same one.
+func checkBaseNames(sources []Operand) error {
+	seen := map[string]Operand{}
+	for _, src := range sources {
+		base := path.Base(src.Path)
+		if base == "." || base == ".." || base == "/" {
+			return exit.Usagef("--tar: %s has no name to be stored under", src).WithHint("for the contents of a directory: %s/ without --tar", strings.TrimRight(src.String(), "/"))
+		}
+		if other, twice := seen[base]; twice {
+			return exit.Usagef("--tar: %s and %s would have the same name", other, src)
+		}
+		seen[base] = src
+	}
+	return nil
 }
 
 // checkNet checks the flags of send and recv that depend on what their network

@@ -50,6 +50,18 @@ type Output struct {
 	Sync      bool // fsync before saying done
 }
 
+// Tree is how a directory is sent.
+type Tree struct {
+	Tar           bool     // sources are members of one tar stream, under their base names
+	Exclude       []string // patterns of path.Match
+	OneFileSystem bool     // leave out what lies on other file systems
+	Special       bool     // FIFOs and devices too
+	Xattrs        bool     // extended attributes and ACLs too
+}
+
+// IsTree tells whether sources are sent as one tar stream.
+func (t Tree) IsTree(sources []Operand) bool { return t.Tar || sources[0].Dir }
+
 // Relaying is what only relay has.
 type Relaying struct {
 	HalfClose time.Duration // silence of the other side once one has ended; 0: never
@@ -65,6 +77,7 @@ type Send struct {
 	Transfer
 	Length
 	Network
+	Tree
 	Sources []Operand // at least one
 	Net     Operand
 	Linger  time.Duration // for the peer to close when all is acknowledged
@@ -87,6 +100,7 @@ type Cat struct {
 	Transfer
 	Length
 	Output
+	Tree
 	Sources []Operand // stdin where none was named
 	Dest    Operand   // stdout, or --output
 }
@@ -118,6 +132,7 @@ type values struct {
 	Length
 	Network
 	Output
+	Tree
 	Relaying
 	Linger time.Duration
 	output string // --output

@@ -53,6 +53,7 @@ type option struct {
 	group  string
 	usage  string
 	def    string // what holds when it is not given, where that is not obvious
+	join   string // what is between its values where it adds up; "": a comma
 	list   bool   // given twice it adds up; otherwise the last one counts
 
 	// Where the value goes: a pointer whose type says how the word is read, or a function for
@@ -66,11 +67,12 @@ const (
 	groupDisplay  = "What is shown"
 	groupTransfer = "How much and how fast"
 	groupFiles    = "Files"
+	groupTrees    = "Trees"
 	groupNetwork  = "Network"
 	groupTimes    = "Time limits"
 )
 
-var groups = []string{groupDisplay, groupTransfer, groupFiles, groupNetwork, groupTimes}
+var groups = []string{groupDisplay, groupTransfer, groupFiles, groupTrees, groupNetwork, groupTimes}
 
 // The two flags that every command understands and that take no part in a
 // transfer.
@@ -125,6 +127,15 @@ func newTable(v *values) table {
 			to: &v.NoClobber},
 		{name: "sync", in: recv | cat, group: groupFiles, usage: "fsync before saying done",
 			to: &v.Sync},
+
+		{name: "tar", in: send | cat, group: groupTrees,
+			usage: "files and directories as one tar stream, under their base names", to: &v.Tar},
+		{name: "exclude", arg: "GLOB", in: send | cat, group: groupTrees, list: true, join: "\x00",
+			usage: "leave out names, or paths if it holds a slash; may be repeated", set: setExclude},
+		{name: "one-file-system", letter: "x", in: send | cat, group: groupTrees,
+			usage: "leave out other file systems", to: &v.OneFileSystem},
+		{name: "special", in: send | cat, group: groupTrees, usage: "send FIFOs and devices too", to: &v.Special},
+		{name: "xattrs", in: send | cat, group: groupTrees, usage: "send extended attributes and ACLs too", to: &v.Xattrs},
 
 		{name: "listen", letter: "l", in: send | recv, group: groupNetwork,
 			usage: "listen on HOST:PORT or unix:PATH instead of connecting to it"},

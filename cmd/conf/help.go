@@ -25,7 +25,8 @@ var pages = []page{
 		summary: "bytes from files or stdin to the network",
 		usage:   "zcp send [flags] SRC... NET",
 		operands: `
-  SRC    a file, - for stdin, fd:N, zero: (zeros without end)
+  SRC    a file, - for stdin, fd:N, zero: (zeros without end);
+         a directory, dir/: its contents as a tar stream
   NET    HOST:PORT connects, :PORT listens; unix:PATH, unix:@NAME, fd:N, sd:NAME`,
 		examples: `
   zcp send big.iso host:9000          push; the other side runs
@@ -33,6 +34,8 @@ var pages = []page{
   zcp send big.iso :9000              serve it once; the other side runs
                                       zcp recv host:9000 big.iso, or nc
   tar c dir | zcp send - host:9000    from a pipe
+  zcp send photos/ host:9000          a directory; the other side runs
+                                      nc -l 9000 | tar x
   zcp send -L 10M big.iso host:9000   at most 10 MiB per second`,
 	},
 	{
@@ -54,7 +57,8 @@ var pages = []page{
 		summary: "bytes from files or stdin to stdout, watched",
 		usage:   "zcp cat [flags] [SRC...]",
 		operands: `
-  SRC    a file, - for stdin (the default), fd:N, zero: (zeros without end)`,
+  SRC    a file, - for stdin (the default), fd:N, zero: (zeros without end);
+         a directory, dir/: its contents as a tar stream`,
 		examples: `
   zcp cat big.iso | gzip > big.gz     as pv does, with percent and ETA
   zcp cat -o copy.iso big.iso         to a file

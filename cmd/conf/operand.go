@@ -29,6 +29,7 @@ type Operand struct {
 	Kind    Kind
 	Listen  bool   // a network end that waits for clients; for FD and SD the socket itself knows
 	Path    string // File, Unix
+	Dir     bool   // File: the path ends in a slash, so it is a directory
 	FD      int    // FD
 	Network string // "tcp" or "unix", as package net calls it
 	Host    string // TCP: a name or an address without brackets; "" is every address
@@ -82,7 +83,7 @@ func parseFile(word string, std int) (Operand, error) {
 	if o, ok, err := parseFD(word); ok || err != nil {
 		return o, err
 	}
-	return Operand{Kind: File, Path: word, Text: word}, nil
+	return Operand{Kind: File, Path: word, Dir: strings.HasSuffix(word, "/"), Text: word}, nil
 }
 
 // parseFD reads fd:N and the paths by which the same descriptor is known. ok is

@@ -16,6 +16,7 @@ func TestParseSource(t *testing.T) {
 		"./fd:3":           {Kind: File, Path: "./fd:3"},
 		"host:9000":        {Kind: File, Path: "host:9000"}, // the place says that it is a file
 		"unix:x":           {Kind: File, Path: "unix:x"},
+		"photos/":          {Kind: File, Path: "photos/", Dir: true},
 		"with space":       {Kind: File, Path: "with space"},
 		"-":                {Kind: FD, FD: 0},
 		"fd:0":             {Kind: FD, FD: 0},
@@ -26,7 +27,7 @@ func TestParseSource(t *testing.T) {
 		"/dev/fd/5":        {Kind: FD, FD: 5},
 		"/proc/self/fd/5":  {Kind: FD, FD: 5},
 		"/dev/fd/x":        {Kind: File, Path: "/dev/fd/x"},
-		"/proc/self/fd/":   {Kind: File, Path: "/proc/self/fd/"},
+		"/proc/self/fd/":   {Kind: File, Path: "/proc/self/fd/", Dir: true},
 		"/proc/self/fdx/5": {Kind: File, Path: "/proc/self/fdx/5"},
 		"zero:":            {Kind: Zero},
 		"zero":             {Kind: File, Path: "zero"},

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -90,6 +91,17 @@ func setOutput(v *values, word string) error {
 		return errors.New("a file name cannot be empty")
 	}
 	v.output = word
+	return nil
+}
+
+// setExclude reads patterns, which are joined by what no argument can hold.
+func setExclude(v *values, word string) error {
+	v.Exclude = strings.Split(word, "\x00")
+	for _, glob := range v.Exclude {
+		if _, err := path.Match(glob, ""); err != nil || glob == "" {
+			return fmt.Errorf("invalid pattern %q", glob)
+		}
+	}
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"cmp"
 	"net/netip"
 	"time"
 
@@ -30,7 +31,7 @@ type given struct {
 // variable.
 func (s *settings) put(o *option, word string, env bool) error {
 	if before, again := s.given[o]; again && o.list && before.env == env {
-		word = before.word + "," + word
+		word = before.word + cmp.Or(o.join, ",") + word
 	}
 	on, err := true, error(nil)
 	if o.arg == "" {

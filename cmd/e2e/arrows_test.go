@@ -19,12 +19,13 @@ const module = "github.com/zcp-go/zcp"
 var arrows = map[string][]string{
 	".": {"cmd"},
 	"cmd": {
-		"cmd/conf", "cmd/show", "cmd/files", "cmd/exit", "cmd/text", "completions",
+		"cmd/conf", "cmd/show", "cmd/files", "cmd/tree", "cmd/exit", "cmd/text", "completions",
 		"transfer", "transfer/relay", "transfer/rate",
 	},
 	"cmd/conf":               {"cmd/exit", "cmd/text", "completions"},
 	"cmd/show":               {"cmd/exit", "cmd/text"},
 	"cmd/files":              {"cmd/exit", "cmd/text", "transfer"},
+	"cmd/tree":               {"cmd/exit", "cmd/text", "transfer"},
 	"cmd/exit":               {"cmd/text"},
 	"cmd/text":               {},
 	"completions":            {},

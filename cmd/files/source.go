@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/zcp-go/zcp/cmd/exit"
 	"github.com/zcp-go/zcp/transfer"
 )
 
@@ -22,6 +24,9 @@ func OpenSource(ctx context.Context, name Name, meanwhile Meanwhile) (e *transfe
 		if fd, err = openWaiting(ctx, name.Path, unix.O_RDONLY, meanwhile); err == nil {
 			e, err = transfer.Own(fd)
 		}
+	}
+	if err == unix.EISDIR {
+		return nil, name.isDirectory()
 	}
 	if err != nil && ctx.Err() == nil && !ofTransfer(err) {
 		err = name.problem(err)
@@ -87,11 +92,30 @@ func CheckReadable(names []Name) error {
 		switch {
 		case err != nil:
 		case fi.IsDir():
-			err = unix.EISDIR
+			return name.isDirectory()
 		default:
 			err = unix.Faccessat(unix.AT_FDCWD, name.Path, unix.R_OK, unix.AT_EACCESS)
 		}
 		if err != nil {
+			return name.problem(err)
+		}
+	}
+	return nil
+}
+
+// isDirectory refuses a directory where a file is read, and says how it is sent.
+func (n Name) isDirectory() error {
+	f := &exit.Failure{Err: fmt.Errorf("%s: %w", n, unix.EISDIR)}
+	if n.Path != "" {
+		f.Hint = "its contents, as a tar stream, are " + strings.TrimRight(n.String(), "/") + "/"
+	}
+	return f
+}
+
+// CheckTree finds out that what is sent as a tree is there, and that a directory is one.
+func CheckTree(names []Name) error {
+	for _, name := range names {
+		if _, err := os.Stat(name.Path); err != nil {
 			return name.problem(err)
 		}
 	}

@@ -1,0 +1,54 @@
+package tree
+
+import (
+	"io"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// owners are the names of users and groups. They are read from the files, not by getpwuid(3): zcp
+// is static, and has no cgo. Users of a directory service are sent by number alone.
+type owners struct {
+	users, groups map[uint32]string
+}
+
+func (o *owners) user(id uint32) string {
+	if o.users == nil {
+		o.users = readNames("/etc/passwd")
+	}
+	return o.users[id]
+}
+
+func (o *owners) group(id uint32) string {
+	if o.groups == nil {
+		o.groups = readNames("/etc/group")
+	}
+	return o.groups[id]
+}
+
+// maxNames is how much of passwd(5) and group(5) is read.
+const maxNames = 8 << 20
+
+// readNames reads name:password:number lines. Without the file there are no names.
+func readNames(file string) map[uint32]string {
+	names := map[uint32]string{}
+	f, err := os.Open(file)
+	if err != nil {
+		return names
+	}
+	defer f.Close()
+	// What can be read of it serves as well.
+	all, _ := io.ReadAll(io.LimitReader(f, maxNames))
+	for line := range strings.Lines(string(all)) {
+		fields := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 4)
+		if len(fields) < 3 {
+			continue
+		}
+		id, err := strconv.ParseUint(fields[2], 10, 32)
+		if _, known := names[uint32(id)]; err == nil && !known {
+			names[uint32(id)] = fields[0]
+		}
+	}
+	return names
+}

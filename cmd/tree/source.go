@@ -1,0 +1,75 @@
+package tree
+
+import (
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/zcp-go/zcp/cmd/exit"
+	"github.com/zcp-go/zcp/cmd/text"
+)
+
+// A Root is a file or directory that is sent, and what it is called in the stream.
+type Root struct {
+	Path string
+	Name string // "." for the contents of a directory
+	Text string // the user's word for it
+}
+
+// A Source is what is sent as one stream.
+type Source struct {
+	Roots         []Root
+	Exclude       []string // patterns of path.Match: of a name at any depth, or of a path where they hold a slash
+	OneFileSystem bool     // directories on other file systems are left out
+	Special       bool     // send FIFOs and devices
+	Xattrs        bool     // send extended attributes, and with them the ACLs
+
+	Report func(error)  // a member could not be sent as it is; the error has its words and its status
+	Note   func(string) // a member was left out, as it should be
+}
+
+// excluded tells whether a pattern matches a member. name is relative to its root, without "./".
+func (s *Source) excluded(name string) bool {
+	for _, glob := range s.Exclude {
+		subject := path.Base(name)
+		if strings.Contains(glob, "/") {
+			glob, subject = strings.Trim(strings.TrimPrefix(glob, "./"), "/"), name
+		}
+		// A malformed pattern was refused with the command line.
+		if ok, _ := path.Match(glob, subject); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// problem is an error about one member, in words.
+func problem(name string, err error) error {
+	return exit.Classify(err, exit.Where{Subject: text.Quote(name)})
+}
+
+// changed says that a member is not what its file was at any one time.
+func changed(name, how string, args ...any) error {
+	return &exit.Failure{Status: exit.Changed, Err: fmt.Errorf("%s: "+how, append([]any{text.Quote(name)}, args...)...)}
+}
+
+// Worse returns the one of two errors whose exit status is the more important.
+func Worse(a, b error) error {
+	rank := func(err error) int {
+		switch exit.Status(err) {
+		case exit.OK:
+			return 0
+		case exit.Changed:
+			return 4
+		case exit.Incomplete:
+			return 3
+		case exit.TimedOut:
+			return 2
+		}
+		return 1
+	}
+	if rank(b) > rank(a) {
+		return b
+	}
+	return a
+}
