@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/term"
@@ -31,8 +32,9 @@ type job struct {
 	stdout   bool         // the destination is standard output, by whatever name
 	served   bool         // one of many connections, whose lines are the server's
 	progress *show.Progress
-	started  bool   // Start was emitted
-	kept     string // what a failure left on the disk, for its message
+	started  bool                   // Start was emitted
+	renamed  atomic.Pointer[string] // the destination, where it is not called to; a status line reads it
+	kept     string                 // what a failure left on the disk, for its message
 
 	// hello runs when the connection stands and before bytes move, for what comes first:
 	// recv opens DST there. Its error ends the job, and resets the connection.
@@ -112,13 +114,21 @@ func nameOf(c *transfer.Conn, op conf.Operand) string {
 	return c.Remote
 }
 
+// destination is what the bytes go to.
+func (j *job) destination() string {
+	if name := j.renamed.Load(); name != nil {
+		return *name
+	}
+	return j.to
+}
+
 // announce emits Start when the path is known. A job of several sources starts once.
 func (j *job) announce(path transfer.Path) {
 	if j.started || j.served {
 		return
 	}
 	j.started = true
-	e := &show.Start{Src: j.from, Dst: j.to, Path: path.String()}
+	e := &show.Start{Src: j.from, Dst: j.destination(), Path: path.String()}
 	if j.d.conn != nil {
 		e.Addr = j.d.conn.Remote
 		if _, port, err := net.SplitHostPort(e.Addr); err == nil {
@@ -149,7 +159,7 @@ func (j *job) complete(from string) error {
 // closeOrderly ends a connection on which everything was said.
 func (j *job) closeOrderly() error {
 	if err := j.d.conn.CloseGracefully(); err != nil {
-		return fmt.Errorf("%s to %s: everything was moved, but the connection cannot be closed: %w", j.from, j.to, exit.Cause(err))
+		return fmt.Errorf("%s to %s: everything was moved, but the connection cannot be closed: %w", j.from, j.destination(), exit.Cause(err))
 	}
 	return nil
 }
@@ -157,7 +167,7 @@ func (j *job) closeOrderly() error {
 // failure puts the error of a transfer in the user's words: the file alone where it is the
 // file's, both ends where it is the connection between them, and how far it got.
 func (j *job) failure(err error) error {
-	at := exit.Where{Subject: j.from + " to " + j.to, After: j.soFar()}
+	at := exit.Where{Subject: j.from + " to " + j.destination(), After: j.soFar()}
 	if side, ok := errors.AsType[*transfer.Error](err); ok {
 		err, at.Place = side.Err, j.d.place(side.Side)
 		switch {
@@ -165,7 +175,7 @@ func (j *job) failure(err error) error {
 		case side.Side == transfer.Source:
 			at.Subject = j.from
 		case side.Side == transfer.Destination:
-			at.Subject = j.to
+			at.Subject = j.destination()
 			if j.stdout {
 				at.Place = exit.Stdout
 			}
@@ -223,7 +233,7 @@ func (j *job) fail(err error) error {
 	if sig, ok := errors.AsType[*exit.Signaled](err); ok {
 		said = err
 		if sig != exit.StdoutClosed && !j.d.began.IsZero() {
-			said = j.withKept(&exit.Failure{Err: fmt.Errorf("%s to %s: %w after %s", j.from, j.to, sig, j.soFar()), Status: sig.ExitStatus()})
+			said = j.withKept(&exit.Failure{Err: fmt.Errorf("%s to %s: %w after %s", j.from, j.destination(), sig, j.soFar()), Status: sig.ExitStatus()})
 			if !j.served {
 				j.out.Say("%v", said)
 			}

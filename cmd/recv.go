@@ -53,6 +53,9 @@ func (j *job) recv(ctx context.Context, conn *transfer.Conn, plan *files.Plan, s
 		dst, err = plan.Open(ctx, func(ctx context.Context) error {
 			return j.d.t.ServeWhileWaiting(ctx, conn.Endpoint, transfer.Destination)
 		})
+		if err == nil {
+			j.tellOf(dst)
+		}
 		return err
 	}
 	if err := j.attach(ctx, conn); err != nil {
@@ -68,6 +71,7 @@ func (j *job) recv(ctx context.Context, conn *transfer.Conn, plan *files.Plan, s
 			err = &transfer.Error{Op: "close", Side: transfer.Destination, Err: err}
 		}
 	}
+	j.tellOf(dst)
 	if err != nil {
 		j.kept = dst.Abandon()
 		return j.breakOff(err)
@@ -75,6 +79,17 @@ func (j *job) recv(ctx context.Context, conn *transfer.Conn, plan *files.Plan, s
 	err = j.closeOrderly()
 	j.end("received", "from "+j.peerName(), "", show.ForMost, err)
 	return err
+}
+
+// tellOf takes over the name of DST, which may be a later number than planned, and says with
+// -v what the file system refused and was done without.
+func (j *job) tellOf(dst *files.Output) {
+	if name := dst.Name().String(); name != j.destination() {
+		j.renamed.Store(&name)
+	}
+	for _, note := range dst.Notes() {
+		j.out.Detail("%s", note)
+	}
 }
 
 func (j *job) recvInto(ctx context.Context, conn *transfer.Conn, dst *transfer.Endpoint, plan *files.Plan) error {
@@ -89,7 +104,7 @@ func (j *job) recvInto(ctx context.Context, conn *transfer.Conn, dst *transfer.E
 	}
 	if j.d.bytes() == 0 && plan.KeepsOld() && j.length.Size != 0 {
 		return &exit.Failure{Status: exit.Incomplete,
-			Err:  fmt.Errorf("%s: nothing arrived from %s; what it held is kept", j.to, j.peerName()),
+			Err:  fmt.Errorf("%s: nothing arrived from %s; what it held is kept", j.destination(), j.peerName()),
 			Hint: "an empty file replaces it with -s 0"}
 	}
 	return nil

@@ -113,7 +113,7 @@ func (k *served) target() string {
 	case k.job == nil:
 		return ""
 	case k.job.d.role == receiving:
-		return k.job.to
+		return k.job.destination()
 	}
 	return k.job.from
 }

@@ -29,6 +29,8 @@ type Plan struct {
 	real    string      // path with its symbolic links followed
 	old     fs.FileInfo // what is at real; nil: nothing
 	viaPart bool        // written beside and renamed
+
+	next func() (*Plan, error) // the next name, where names are counted; else nil
 }
 
 // Look looks at DST and refuses what cannot work. A regular file is to be written beside and
@@ -114,7 +116,7 @@ func (p *Plan) Open(ctx context.Context, meanwhile Meanwhile) (*Output, error) {
 func (p *Plan) output(e *transfer.Endpoint, part string, err error) (*Output, error) {
 	switch {
 	case err == nil:
-		return &Output{End: e, plan: p, part: part}, nil
+		return &Output{End: e, plan: p, part: part, called: p.partName()}, nil
 	case ofTransfer(err):
 		return nil, err
 	}
@@ -152,6 +154,24 @@ type Output struct {
 	End  *transfer.Endpoint
 	plan *Plan
 	part string // path of the .part, if it is written by way of one
+
+	called string   // the .part in the user's words
+	locked int      // descriptor that holds the .part's lock until after the rename; 0: none
+	notes  []string // what could not be had and was done without
+}
+
+// Name is what DST is called: where names are counted, the number that it has in the end.
+func (o *Output) Name() Name { return o.plan.name }
+
+// Notes returns what the file system refused and was done without, for -v, and forgets it.
+func (o *Output) Notes() []string {
+	n := o.notes
+	o.notes = nil
+	return n
+}
+
+func (o *Output) note(format string, args ...any) {
+	o.notes = append(o.notes, fmt.Sprintf(format, args...))
 }
 
 // Truncate empties a file that is written in place. One that is empty is left alone: after

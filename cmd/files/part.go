@@ -1,6 +1,7 @@
 package files
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -25,8 +26,8 @@ func (p *Plan) checkPart() error {
 	var err error
 	if strings.HasSuffix(p.real, "/") {
 		err = unix.EISDIR
-	} else if err = unix.Faccessat(unix.AT_FDCWD, dir, unix.W_OK|unix.X_OK, unix.AT_EACCESS); err == nil && p.old != nil && mountPoint(p.real) {
-		err = errors.New("it is a mount point")
+	} else if err = unix.Faccessat(unix.AT_FDCWD, dir, unix.W_OK|unix.X_OK, unix.AT_EACCESS); err == nil {
+		err = replaceable(p.real, p.old != nil)
 	}
 	if err == nil {
 		return p.checkTaken()
@@ -57,7 +58,7 @@ func (p *Plan) checkTaken() error {
 		return p.partRefused(unix.EEXIST)
 	}
 	if err := lock(fd); err != nil {
-		return p.partRefused(err)
+		return p.partRefused(err) // also where locks are refused: then its writer may live
 	}
 	return nil
 }
@@ -72,18 +73,29 @@ func (p *Plan) partRefused(err error) error {
 	case unix.EEXIST, unix.ELOOP, unix.ENXIO, unix.EISDIR:
 		return &exit.Failure{Err: fmt.Errorf("%s: %s exists and is not a regular file", p.name, part), Hint: "remove it, or find out what made it"}
 	}
-	return &exit.Failure{Err: fmt.Errorf("%s: %s: %w", p.name, part, err), Hint: p.inPlaceHint()}
+	f := &exit.Failure{Err: fmt.Errorf("%s: %s: %w", p.name, part, err), Hint: p.inPlaceHint()}
+	if lockRefused(err) {
+		f.Err = fmt.Errorf("%s: %s exists, and no lock tells whether it is being written: %w", p.name, part, err)
+		f.Hint = "remove it if no other zcp writes it"
+	}
+	return f
 }
 
-// openPart makes DST.part, ours alone: created, not followed, locked.
+// openPart makes DST.part, ours alone: created, not followed, locked. Where names are
+// counted, one that is taken by now gives way to the next.
 func (p *Plan) openPart() (*Output, error) {
-	part := p.real + partSuffix
 	p.refresh()
 	mode := uint32(0o666)
 	if p.old != nil {
 		mode = 0o600 // what may be secret is not shown to others before it has its mode
 	}
-	fd, err := createLocked(part, mode)
+	fd, locked, err := createLocked(p.real+partSuffix, mode)
+	if err == unix.EWOULDBLOCK && p.next != nil {
+		if err := p.takeNext(); err != nil {
+			return nil, err
+		}
+		return p.openPart()
+	}
 	if err != nil {
 		return nil, p.partRefused(err)
 	}
@@ -91,7 +103,20 @@ func (p *Plan) openPart() (*Output, error) {
 	if err == nil && p.old == nil {
 		e.Preallocate()
 	}
-	return p.output(e, part, err)
+	o, err := p.output(e, p.real+partSuffix, err)
+	if err == nil && locked != nil {
+		o.note("%s: the file system has no locks (%v): another recv may take it", p.partName(), locked)
+	}
+	return o, err
+}
+
+// takeNext gives the plan the next name that is free.
+func (p *Plan) takeNext() error {
+	n, err := p.next()
+	if err == nil {
+		p.name, p.real, p.old = n.name, n.real, n.old
+	}
+	return err
 }
 
 // refresh looks at what is to be replaced now: hours may have passed since the plan was made.
@@ -108,6 +133,7 @@ func (p *Plan) partName() string { return text.Quote(p.name.Path + partSuffix) }
 // The endpoint may be closed already: then the failure came after that.
 func (o *Output) leavePart() string {
 	var size int64
+	defer o.unlock()
 	if o.End.FD() < 0 {
 		fi, err := os.Lstat(o.part)
 		if err != nil {
@@ -127,60 +153,12 @@ func (o *Output) leavePart() string {
 	if size == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%s holds %s", o.plan.partName(), text.Size(size))
-}
-
-// createLocked creates path and locks it. An old regular file that is not
-// locked is replaced. Between a look and a step another process may do the same, so the
-// file that was locked must still be the one with that name.
-func createLocked(path string, mode uint32) (int, error) {
-	for range 100 {
-		fd, err := open(path, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, mode)
-		if err == nil {
-			if err = lock(fd); err == nil && sameName(fd, path) {
-				return fd, nil
-			}
-			unix.Close(fd)
-			if err != nil {
-				return -1, err
-			}
-			continue
-		}
-		if err != unix.EEXIST {
-			return -1, err
-		}
-		old, err := open(path, unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-		if err == unix.ENOENT {
-			continue
-		}
-		if err != nil {
-			return -1, err
-		}
-		if !isRegular(old) {
-			err = unix.EEXIST
-		} else if err = lock(old); err == nil && sameName(old, path) {
-			err = unix.Unlink(path)
-		}
-		unix.Close(old)
-		if err != nil {
-			return -1, err
-		}
-	}
-	return -1, unix.EWOULDBLOCK
-}
-
-func isRegular(fd int) bool {
-	var st unix.Stat_t
-	return unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFREG
-}
-
-func sameName(fd int, path string) bool {
-	var a, b unix.Stat_t
-	return unix.Fstat(fd, &a) == nil && unix.Lstat(path, &b) == nil && a.Dev == b.Dev && a.Ino == b.Ino
+	return fmt.Sprintf("%s holds %s", o.called, text.Size(size))
 }
 
 // rename makes DST complete: contents on the disk where that was asked for, mode and
-// owner of what was there, closed without an error, then the name.
+// owner of what was there, closed without an error, then the name. The lock lasts until
+// after the rename: a descriptor more keeps it while close(2) tells its error.
 func (o *Output) rename() error {
 	if err := o.sync(); err != nil {
 		return err
@@ -190,41 +168,69 @@ func (o *Output) rename() error {
 	if p.old != nil {
 		o.End.StartWriteback()
 	}
-	if err := p.carryOver(o.End.FD()); err != nil {
-		return err
-	}
+	o.carryOver()
 	if !sameName(o.End.FD(), o.part) {
-		return fmt.Errorf("%s was removed or replaced by another process", p.partName())
+		return fmt.Errorf("%s was removed or replaced by another process", o.called)
+	}
+	if err := o.keepLock(); err != nil {
+		return err
 	}
 	if err := o.End.Close(); err != nil {
 		return err
 	}
-	if err := renameOver(o.part, p.real, p.options.NoClobber); err != nil {
-		return fmt.Errorf("cannot rename %s: %w", p.partName(), err)
+	if err := o.place(); err != nil {
+		return err
 	}
+	o.unlock()
 	if !p.options.Sync {
 		return nil
 	}
-	return syncDir(filepath.Dir(p.real))
+	return o.syncDir(filepath.Dir(p.real))
 }
 
-// carryOver gives the new file the owner, where that is allowed, and the mode of what it replaces.
-func (p *Plan) carryOver(fd int) error {
-	if p.old == nil {
+// place gives the .part its name, or the next one that is free where names are counted.
+func (o *Output) place() error {
+	p := o.plan
+	for {
+		err := renameOver(o.part, p.real, p.options.NoClobber)
+		if errors.Is(err, unix.EEXIST) && p.next != nil {
+			if err = p.takeNext(); err == nil {
+				continue
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("cannot rename %s: %w", o.called, exit.Cause(err))
+		}
 		return nil
+	}
+}
+
+// carryOver gives the new file the owner, where that is allowed, and the mode of what it
+// replaces. CIFS, vfat, FUSE and 9p refuse one or both, and the bytes are stored: what cannot
+// be kept is said. The mode is then the .part's, which only its owner can read.
+func (o *Output) carryOver() {
+	p, fd := o.plan, o.End.FD()
+	if p.old == nil {
+		return
 	}
 	mode := uint32(p.old.Mode().Perm()) | specialBits(p.old.Mode())
 	if st, ok := p.old.Sys().(*unixStat); ok {
 		// Only root gives files away; a member of the group may still give it that (chown(2)).
 		group := unix.Fchown(fd, -1, int(st.Gid))
-		if err := unix.Fchown(fd, int(st.Uid), -1); err != nil {
+		owner := unix.Fchown(fd, int(st.Uid), -1)
+		if owner != nil {
 			mode &^= unix.S_ISUID // it was not meant for this owner
 		}
 		if group != nil {
 			mode &^= unix.S_ISGID
 		}
+		if err := cmp.Or(owner, group); err != nil {
+			o.note("%s: its owner or group cannot be kept: %v", p.name, err)
+		}
 	}
-	return os.NewSyscallError("fchmod", unix.Fchmod(fd, mode))
+	if err := unix.Fchmod(fd, mode); err != nil {
+		o.note("%s: its mode cannot be kept: %v", p.name, err)
+	}
 }
 
 func specialBits(m fs.FileMode) (bits uint32) {
@@ -239,20 +245,21 @@ func specialBits(m fs.FileMode) (bits uint32) {
 	return bits
 }
 
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
+// syncDir puts the new name on the disk. Some file systems have nothing to sync in a folder
+// (EINVAL, as for special files), and one that may be written but not read cannot be opened:
+// the contents are on the disk, so that is said. EIO and the like are failures.
+func (o *Output) syncDir(dir string) error {
+	fd, err := open(dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err == nil {
+		err = again(func() error { return unix.Fsync(fd) })
+		unix.Close(fd)
 	}
-	defer f.Close()
-	// Some file systems have nothing to sync in a folder (EINVAL, as for special files).
-	if err := f.Sync(); !errors.Is(err, unix.EINVAL) {
-		return err
+	switch err {
+	case unix.EIO, unix.ENOSPC, unix.EDQUOT:
+		return os.NewSyscallError("fsync", err)
+	case nil, unix.EINVAL:
+	default:
+		o.note("%s: the folder cannot be synced: %v", text.Quote(dir), err)
 	}
 	return nil
-}
-
-// lock takes the lock that tells other recvs to keep away, or says EWOULDBLOCK.
-func lock(fd int) error {
-	return again(func() error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) })
 }

@@ -18,11 +18,12 @@ type NameSequence struct {
 	n  int
 }
 
-// Next returns the next name and its plan, which never replaces a file.
+// Next returns the next name and its plan, which never replaces a file: what took the name
+// meanwhile makes it take the next.
 func (s *NameSequence) Next(o Options) (Name, *Plan, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	o.NoClobber = true // what took the name meanwhile is not replaced
+	o.NoClobber = true
 	for {
 		s.n++
 		name := s.Pattern
@@ -31,6 +32,12 @@ func (s *NameSequence) Next(o Options) (Name, *Plan, error) {
 		plan, err := Look(name, o, false)
 		if errors.Is(err, unix.EEXIST) || errors.Is(err, errTaken) {
 			continue
+		}
+		if err == nil {
+			plan.next = func() (*Plan, error) {
+				_, next, err := s.Next(o)
+				return next, err
+			}
 		}
 		return name, plan, err
 	}
