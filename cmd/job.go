@@ -261,7 +261,7 @@ func (j *job) withKept(err error) error {
 	return &exit.Failure{Err: fmt.Errorf("%w; %s", err, j.kept), Status: exit.Status(err), Hint: exit.Hint(err)}
 }
 
-// moveAll moves sources in turn. then is told how each went, with its endpoint unless it was
+// moveAll moves sources in turn. then gets the outcome of each, with its endpoint unless it was
 // not opened, and returns the error that ends the sequence.
 func (j *job) moveAll(ctx context.Context, dst *transfer.Endpoint, sources []files.Name, meanwhile files.Meanwhile,
 	then func(files.Name, *transfer.Endpoint, error) error) error {
@@ -342,7 +342,7 @@ func sourcesText(ops []conf.Operand) string {
 }
 
 // isStdout tells standard output, by whatever name, from other ends: when its reader goes
-// away there is nobody left to report to.
+// away, nothing is reported.
 func isStdout(op conf.Operand) bool { return op.Kind == conf.FD && op.FD == 1 }
 
 // onTerminal tells whether a destination shows its bytes on a terminal.

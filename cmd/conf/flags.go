@@ -84,7 +84,10 @@ var (
 // A table is all options, bound to the values that they write to.
 type table []option
 
-func newTable(v *values) table {
+func newTable(v *values) table { return append(transferOptions(v), networkOptions(v)...) }
+
+// transferOptions are about what is moved, how, and what is shown of it.
+func transferOptions(v *values) table {
 	return table{
 		{name: "quiet", letter: "q", in: every, group: groupDisplay, usage: "errors only",
 			to: &v.Quiet},
@@ -136,7 +139,11 @@ func newTable(v *values) table {
 			usage: "leave out other file systems", to: &v.OneFileSystem},
 		{name: "special", in: send | cat, group: groupTrees, usage: "send FIFOs and devices too", to: &v.Special},
 		{name: "xattrs", in: send | cat, group: groupTrees, usage: "send extended attributes and ACLs too", to: &v.Xattrs},
+	}
+}
 
+func networkOptions(v *values) table {
+	return table{
 		{name: "listen", letter: "l", in: send | recv, group: groupNetwork,
 			usage: "listen on HOST:PORT or unix:PATH instead of connecting to it"},
 		{name: "keep-open", letter: "k", in: send | recv, group: groupNetwork,

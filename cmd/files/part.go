@@ -43,7 +43,7 @@ func (p *Plan) inPlaceHint() string {
 	return fmt.Sprintf("to write it in place: zcp recv ... > %s", p.name)
 }
 
-// checkTaken refuses early what openPart would refuse: a .part that is no file, or
+// checkTaken refuses early what openPart would refuse: a .part that is not a regular file, or
 // that another zcp is writing.
 func (p *Plan) checkTaken() error {
 	fd, err := open(p.real+partSuffix, unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)

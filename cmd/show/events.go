@@ -14,14 +14,14 @@ import (
 // (zcp(1), JSON EVENTS): fields may be added, none is renamed or removed. Strings
 // hold the user's words; bytes that are not UTF-8 become U+FFFD.
 type Event interface {
-	// line is the text for people, "" where there is none, and who gets it.
+	// line is the text for people, "" where there is none, and its audience.
 	line() (msg string, to Audience)
 	// stamp writes the two fields that every event has.
 	stamp(now time.Time)
 }
 
-// Audience says who gets a line of text. All events go out as JSON, but for
-// -q, which leaves only those for everyone.
+// Audience says with which options a line of text is printed. All events go out as JSON, but for
+// -q, which leaves only those with ForEveryone.
 type Audience uint8
 
 const (
@@ -149,7 +149,7 @@ func (e *End) line() (string, Audience) {
 	return msg, e.To
 }
 
-// meanRate is bytes per second, 0 where the time is too short to tell.
+// meanRate is bytes per second, 0 where the time is too short to measure.
 func meanRate(n int64, took time.Duration) float64 {
 	if took < time.Millisecond {
 		return 0
@@ -210,7 +210,7 @@ func (e *Close) line() (string, Audience) {
 		text.Size(e.UpBytes), text.Size(e.DownBytes), text.Duration(took), e.Reason), ForVerbose
 }
 
-// Explained is a part of what --explain tells: when is "plan" or "ran".
+// Explained is a part of what --explain prints: when is "plan" or "ran".
 type Explained struct {
 	Head
 	When string `json:"when"`

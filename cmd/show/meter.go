@@ -54,12 +54,12 @@ var (
 	storing = Remark{"waiting for the disk to store it (fsync)", "waiting for the disk", "fsync"}
 )
 
-func stalled(since time.Duration, who string) Remark {
+func stalled(since time.Duration, side string) Remark {
 	short := "stalled " + seconds(since)
-	if who == "" {
+	if side == "" {
 		return Remark{short, short, short}
 	}
-	return Remark{short + ", waiting for " + who, short + ": " + who, short}
+	return Remark{short + ", waiting for " + side, short + ": " + side, short}
 }
 
 func unclosed(since time.Duration) Remark {

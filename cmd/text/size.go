@@ -28,24 +28,24 @@ const (
 	errPast   problem = "%q is negative"
 )
 
-// A problem is the format of an error that names what was typed.
+// A problem is the format of an error that names what was typed; "" is none.
 type problem string
 
-func (p problem) Error() string { return string(p) }
+func (p problem) with(word string) error { return fmt.Errorf(string(p), word) }
 
 // ParseSize reads a SIZE as users of pv and dd write it: 4096, 64k, 1.5G and
 // 2GiB are powers of 1024, 10kB, 10MB and 10GB are powers of 1000. Prefixes may
 // be small letters. The result is exact; where a fraction of a unit leaves a
 // part of a byte (0.1k), that part is dropped.
 func ParseSize(text string) (int64, error) {
-	n, err := parseSize(text)
-	if err != nil {
-		return 0, fmt.Errorf(err.Error(), text)
+	n, wrong := parseSize(text)
+	if wrong != "" {
+		return 0, wrong.with(text)
 	}
 	return n, nil
 }
 
-func parseSize(text string) (int64, error) {
+func parseSize(text string) (int64, problem) {
 	if strings.HasPrefix(text, "-") {
 		return 0, errPast
 	}
@@ -57,29 +57,29 @@ func parseSize(text string) (int64, error) {
 	if point && frac == "" || strings.Contains(frac, ".") || whole == "" && frac == "" {
 		return 0, errNoSize
 	}
-	unit, err := parseUnit(text[end:])
-	if err != nil {
-		return 0, err
+	unit, wrong := parseUnit(text[end:])
+	if wrong != "" {
+		return 0, wrong
 	}
-	high, n, err := scale(whole, unit)
-	if err != nil {
-		return 0, err
+	high, n, wrong := scale(whole, unit)
+	if wrong != "" {
+		return 0, wrong
 	}
-	more, err := scaleFraction(strings.TrimRight(frac, "0"), unit)
-	if err != nil {
-		return 0, err
+	more, wrong := scaleFraction(strings.TrimRight(frac, "0"), unit)
+	if wrong != "" {
+		return 0, wrong
 	}
 	n, carry := bits.Add64(n, more, 0)
 	if high != 0 || carry != 0 || n > math.MaxInt64 {
 		return 0, errTooBig
 	}
-	return int64(n), nil
+	return int64(n), ""
 }
 
 // parseUnit returns how many bytes the unit at the end of a SIZE stands for.
-func parseUnit(text string) (uint64, error) {
+func parseUnit(text string) (uint64, problem) {
 	if text == "" || text == "B" {
-		return 1, nil
+		return 1, ""
 	}
 	power := strings.IndexByte(unitLetters, text[0]&^0x20)
 	if power < 0 {
@@ -100,26 +100,26 @@ func parseUnit(text string) (uint64, error) {
 	for range power {
 		unit *= base
 	}
-	return unit, nil
+	return unit, ""
 }
 
 // scale returns whole*unit in 128 bits.
-func scale(whole string, unit uint64) (high, low uint64, err error) {
+func scale(whole string, unit uint64) (high, low uint64, wrong problem) {
 	if whole == "" {
-		return 0, 0, nil
+		return 0, 0, ""
 	}
 	n, err := strconv.ParseUint(whole, 10, 64)
 	if err != nil { // it is all digits, so it can only be out of range
 		return 0, 0, errTooBig
 	}
 	high, low = bits.Mul64(n, unit)
-	return high, low, nil
+	return high, low, ""
 }
 
 // scaleFraction returns 0.frac*unit, rounded down.
-func scaleFraction(frac string, unit uint64) (uint64, error) {
+func scaleFraction(frac string, unit uint64) (uint64, problem) {
 	if frac == "" {
-		return 0, nil
+		return 0, ""
 	}
 	if unit == 1 {
 		return 0, errPart
@@ -128,8 +128,8 @@ func scaleFraction(frac string, unit uint64) (uint64, error) {
 		return 0, errDigits
 	}
 	n, err := strconv.ParseUint(frac, 10, 64)
-	if err != nil {
-		return 0, err
+	if err != nil { // 18 digits fit
+		return 0, errNoSize
 	}
 	div := uint64(1)
 	for range frac {
@@ -138,7 +138,7 @@ func scaleFraction(frac string, unit uint64) (uint64, error) {
 	// n < div, so the quotient is smaller than unit and Div64 cannot overflow
 	high, low := bits.Mul64(n, unit)
 	quo, _ := bits.Div64(high, low, div)
-	return quo, nil
+	return quo, ""
 }
 
 // Size writes a number of bytes with three significant digits: 1.40GiB,
@@ -180,12 +180,9 @@ func ParseDuration(text string) (time.Duration, error) {
 	d, err := time.ParseDuration(withUnit)
 	switch {
 	case strings.HasPrefix(text, "-"):
-		err = errPast
+		return 0, errPast.with(text)
 	case err != nil || strings.HasPrefix(text, "+"):
-		err = errNoTime
-	}
-	if err != nil {
-		return 0, fmt.Errorf(err.Error(), text)
+		return 0, errNoTime.with(text)
 	}
 	return d, nil
 }
