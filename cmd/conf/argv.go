@@ -57,6 +57,7 @@ type rewriter struct {
 	help, version bool
 	ended         bool        // "--" was seen
 	bad           *exit.Usage // the first mistake; the search for -h goes on behind it
+	strange       string      // the name of the flag that it is about, if no command has that
 }
 
 // use is an option and how it was typed.
@@ -80,19 +81,30 @@ func (w *rewriter) rewrite() ([]string, error) {
 			w.letters(word)
 		}
 	}
-	if w.version && !w.help {
+	if w.asksVersion() && !w.help {
 		return []string{"--version"}, nil
 	}
 	if w.named && !slices.Contains(commandNames, w.command) {
-		return nil, unknownCommand(w.command)
+		return nil, unknownCommand(w.command, w.operands)
 	}
 	if w.help {
 		return slices.DeleteFunc([]string{w.command, "--help"}, func(s string) bool { return s == "" }), nil
 	}
 	if w.checkForeign(); w.bad != nil {
+		if w.strange != "" {
+			w.bad.Hint = meant(foreigners, w.strange, commandOf(w.command))
+		}
 		return nil, w.bad
 	}
 	return w.result(), nil
+}
+
+// asksVersion is true for --version, and for what other programs call it.
+func (w *rewriter) asksVersion() bool {
+	alone := len(w.operands) == 0 && w.bad == nil
+	verbose := func(u use) bool { return u.typed == "-v" }
+	return w.version || alone && w.command == "version" ||
+		alone && !w.named && len(w.used) == 1 && verbose(w.used[0])
 }
 
 func (w *rewriter) result() []string {
@@ -194,18 +206,27 @@ func (w *rewriter) wrong(e *exit.Usage) {
 
 // unknown notes a flag that no command has, and the one it is close to.
 func (w *rewriter) unknown(typed, name string) {
+	if w.bad != nil {
+		return
+	}
 	e := exit.Usagef("unknown flag %s", text.Quote(typed))
-	if near := nearest(name, w.options.longNames()); near != "" {
+	near := flagsByMeaning[name]
+	if near == "" && meant(foreigners, name, every) == "" {
+		near = nearest(name, w.options.longNames())
+	}
+	if near != "" {
 		e.Text += ", did you mean --" + near + "?"
 	}
-	w.wrong(e)
+	w.bad, w.strange = e, name
 }
 
 // checkForeign finds a flag that some other command has.
 func (w *rewriter) checkForeign() {
 	for _, u := range w.used {
 		if w.named && u.option.in&commandOf(w.command) == 0 {
-			w.wrong(exit.Usagef("%s has no %s (only %s)", w.command, u.typed, u.option.in.does()))
+			e := exit.Usagef("%s has no %s (only %s)", w.command, u.typed, u.option.in.does())
+			e.Hint = meant(misplaced, u.option.name, commandOf(w.command))
+			w.wrong(e)
 			return
 		}
 	}
@@ -227,11 +248,4 @@ func nearest(word string, names []string) string {
 		return ""
 	}
 	return near
-}
-
-func unknownCommand(word string) *exit.Usage {
-	if near := nearest(word, commandNames); near != "" {
-		return exit.Usagef("unknown command %q, did you mean %s?", word, near)
-	}
-	return exit.Usagef("unknown command %q (%s)", word, strings.Join(commandNames, ", "))
 }

@@ -23,7 +23,9 @@ func fields(line string) []string {
 func TestRewrite(t *testing.T) {
 	for _, tc := range []struct{ in, want string }{
 		{"", ""},
-		{"-v", ""}, // no command
+		{"-v", "--version"}, // of no command
+		{"-vv", ""},
+		{"version", "--version"},
 		{"send", "send"},
 		{"send file host:9000 -q", "send --quiet -- file host:9000"},
 		{"send -q file host:9000", "send --quiet -- file host:9000"},

@@ -19,7 +19,7 @@ func (s *settings) send(words []string) (*Send, error) {
 	files, last := words[:len(words)-1], words[len(words)-1]
 	end, err := parseNet(last, s.has("listen"))
 	if err != nil {
-		return nil, swapped(err, "the network end comes last: zcp send SRC... NET", files)
+		return nil, sendLine(err, words)
 	}
 	sources, err := parseSources(files)
 	if err != nil {
@@ -39,11 +39,11 @@ func (s *settings) send(words []string) (*Send, error) {
 
 func (s *settings) recv(words []string) (*Recv, error) {
 	if len(words) == 0 || len(words) > 2 {
-		return nil, exit.Usagef("recv needs NET [DST], got %s", count(words)).WithHint("for example: zcp recv :9000 big.iso")
+		return nil, recvLacks(words)
 	}
 	end, err := parseNet(words[0], s.has("listen"))
 	if err != nil {
-		return nil, swapped(err, "the network end comes first: zcp recv NET [DST]", words[1:])
+		return nil, recvLine(err, words)
 	}
 	dest, err := parseDest(append(words, "-")[1])
 	if err != nil {
@@ -85,15 +85,16 @@ func (s *settings) cat(words []string) (*Cat, error) {
 
 func (s *settings) relay(words []string) (*Relay, error) {
 	if len(words) != 2 {
-		return nil, exit.Usagef("relay needs LISTEN TARGET, got %s", count(words)).WithHint("for example: zcp relay :80 app:8080")
+		err := exit.Usagef("relay needs LISTEN TARGET, got %s", count(words)).WithHint("for example: zcp relay :80 app:8080")
+		return nil, relayLine(err, words)
 	}
 	listen, err := parseListen(words[0])
 	if err != nil {
-		return nil, err
+		return nil, relayLine(err, words)
 	}
 	target, err := parseTarget(words[1])
 	if err != nil {
-		return nil, err
+		return nil, relayLine(err, words)
 	}
 	if err := firstError(s.checkDisplay(), s.checkRelay(listen, target)); err != nil {
 		return nil, err
@@ -138,19 +139,13 @@ func sendLacks(words []string) error {
 	return exit.Usagef("send needs a network end after %s", text.Quote(words[0])).WithHint("for example: zcp send %s host:9000, or :9000 to serve it", text.Quote(words[0]))
 }
 
-// swapped adds a hint to an error about the network end if one of the files
-// looks like the end that was meant.
-func swapped(err error, hint string, files []string) error {
-	e, ok := err.(*exit.Usage)
-	if !ok {
-		return err
+// recvLacks says what recv wants; three words may be a host and a port of nc.
+func recvLacks(words []string) error {
+	e := exit.Usagef("recv needs NET [DST], got %s", count(words))
+	if len(words) == 3 && isHost(words[0]) && isNumber(words[1]) {
+		return recvLine(e, words)
 	}
-	for _, file := range files {
-		if _, bad := parseNet(file, false); bad == nil {
-			e.Hint = hint
-		}
-	}
-	return e
+	return e.WithHint("for example: zcp recv :9000 big.iso")
 }
 
 func count(words []string) string {
@@ -160,9 +155,5 @@ func count(words []string) string {
 	case 1:
 		return "only " + text.Quote(words[0])
 	}
-	quoted := make([]string, len(words))
-	for i, word := range words {
-		quoted[i] = text.Quote(word)
-	}
-	return strings.Join(quoted, " ")
+	return quoted(words)
 }

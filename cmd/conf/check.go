@@ -96,7 +96,7 @@ func (s *settings) checkRelay(listen, target Operand) error {
 		s.require("deny", listen.Kind != Stdio && listen.Kind != Unix, "is for TCP, others have no addresses"),
 		s.require("bind", target.Kind == TCP, "is for connecting to HOST:PORT"),
 		s.require("retry-for", connects, "is for connecting"),
-		s.checkFamily(target), s.checkFamily(listen), checkTarget(target, one))
+		s.checkFamily(target), s.checkFamily(listen), checkTarget(target, one), checkLoop(listen, target))
 }
 
 // checkTarget refuses a connection that exists already where each client needs its own.

@@ -27,7 +27,7 @@ func parseNet(word string, listen bool) (Operand, error) {
 		return Operand{}, err
 	}
 	o.Listen = o.Kind == TCP && (listen || o.Host == "") || o.Kind == Unix && listen
-	return o, o.checkPort()
+	return o, firstError(o.checkPort(), o.checkHost())
 }
 
 // parseListen reads the LISTEN of relay, which always listens; - is stdin and
@@ -50,6 +50,9 @@ func parseTarget(word string) (Operand, error) {
 	if word == "-" {
 		return Operand{Kind: Stdio, Text: word}, nil
 	}
+	if isNumber(word) {
+		return Operand{}, exit.Usagef("%q: the target needs a host: localhost:%s", word, word)
+	}
 	o, err := parseEnd(word)
 	switch {
 	case err != nil:
@@ -70,6 +73,15 @@ func (o Operand) checkPort() error {
 	return nil
 }
 
+// checkHost refuses to connect to every address, which a listener is meant to have.
+func (o Operand) checkHost() error {
+	addr, err := netip.ParseAddr(o.Host)
+	if o.Kind == TCP && !o.Listen && err == nil && addr.IsUnspecified() {
+		return exit.Usagef("%s: %s is an address to listen on: :%s, or --listen", o, o.Host, o.Port)
+	}
+	return nil
+}
+
 // parseEnd reads a network end without asking what it is for.
 func parseEnd(word string) (Operand, error) {
 	if strings.IndexByte(word, 0) >= 0 {
@@ -84,7 +96,13 @@ func parseEnd(word string) (Operand, error) {
 	if o, ok, err := parseFD(word); ok || err != nil {
 		return o, err
 	}
-	body := strings.TrimPrefix(word, "tcp:")
+	if err := checkScheme(word); err != nil {
+		return Operand{}, err
+	}
+	body, _ := strings.CutPrefix(word, "tcp://") // as everybody else writes it
+	if body == word {
+		body = strings.TrimPrefix(word, "tcp:")
+	}
 	host, port, err := splitHostPort(word, body)
 	if err != nil {
 		return Operand{}, err
@@ -118,11 +136,11 @@ func splitHostPort(word, body string) (host, port string, err error) {
 	}
 	colon := strings.LastIndexByte(body, ':')
 	if colon < 0 {
-		return "", "", exit.Usagef("%q: missing port, want HOST:PORT", word)
+		return "", "", missingPort(word, body)
 	}
 	host, port = body[:colon], body[colon+1:]
 	switch {
-	case strings.Contains(host, "://"):
+	case strings.Contains(body, "://"):
 		return "", "", exit.Usagef("%q: zcp speaks no protocol of its own, want HOST:PORT", word)
 	case isIPv6(host) && port != "":
 		return "", "", exit.Usagef("%q: an IPv6 address goes in brackets, want [%s]:%s", word, host, port)
@@ -130,6 +148,9 @@ func splitHostPort(word, body string) (host, port string, err error) {
 		return "", "", exit.Usagef("%q: missing port, want [%s]:PORT", word, body)
 	case host == "*":
 		return "", "", exit.Usagef("%q: every address is just :%s", word, port)
+	}
+	if err := checkRemote(word, host, port); err != nil {
+		return "", "", err
 	}
 	if i := strings.IndexFunc(host, notOfHost); i >= 0 {
 		r, _ := utf8.DecodeRuneInString(host[i:])
