@@ -21,7 +21,7 @@ func Main(b Build) int {
 	ctx, listening := untilSignal(out)
 	err := run(ctx, os.Args, environment{stdout: os.Stdout, out: out, lookupEnv: os.LookupEnv, build: b, listening: listening})
 	if died, ok := errors.AsType[*exit.Signaled](err); ok {
-		dieOf(died.Signal)
+		return dieOf(died.Signal)
 	} else if !exit.IsReported(err) {
 		out.Error(err)
 	}
@@ -63,7 +63,7 @@ func handleSignals(ends, asks <-chan os.Signal, cancel context.CancelCauseFunc, 
 			answer()
 		case s := <-ends:
 			if ended {
-				dieOf(s.(syscall.Signal))
+				os.Exit(dieOf(s.(syscall.Signal)))
 			}
 			cancel(&exit.Signaled{Signal: s.(syscall.Signal)})
 			ended = true
@@ -71,11 +71,14 @@ func handleSignals(ends, asks <-chan os.Signal, cancel context.CancelCauseFunc, 
 	}
 }
 
-// dieOf ends the process by a signal, so that a shell sees how it ended. It returns
-// only if the signal is blocked.
-func dieOf(s unix.Signal) {
+// dieOf ends the process by a signal, so that a shell sees how it ended. It returns the
+// status that stands for it where that does not work: the kernel drops a signal with its
+// default action that process 1 of a container sends itself (pid_namespaces(7)), and one that
+// the parent has blocked stays pending (JVM, .NET).
+func dieOf(s unix.Signal) (status int) {
 	signal.Reset(s)
 	setDefault(s)
-	_ = unix.Kill(os.Getpid(), s) // signalling oneself is always allowed
-	select {}
+	// To this thread, which takes it before the call returns, if it takes it at all.
+	killSelf(s)
+	return (&exit.Signaled{Signal: s}).ExitStatus()
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/zcp-go/zcp/cmd/conf"
 	"github.com/zcp-go/zcp/cmd/exit"
+	"github.com/zcp-go/zcp/cmd/files"
 	"github.com/zcp-go/zcp/cmd/show"
 	"github.com/zcp-go/zcp/cmd/text"
 	"github.com/zcp-go/zcp/transfer"
@@ -98,6 +99,9 @@ func (w *stdio) run(ctx context.Context, out *show.Printer) error {
 	}
 	if err := w.Exchange.Run(ctx); err != nil {
 		return w.failure(err)
+	}
+	if err := files.Flush(1); err != nil {
+		return exit.Classify(err, exit.Where{Subject: "standard output"})
 	}
 	return sourceChanged(out, w.In, "standard input")
 }

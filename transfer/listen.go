@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -52,6 +53,30 @@ type Listener struct {
 	restore   func()
 }
 
+// ownFile is a listener whose socket file is removed by device and inode: by the end its name
+// may be a successor's.
+type ownFile struct {
+	*net.UnixListener
+	path     string
+	dev, ino uint64
+}
+
+// Close stops listening and removes the socket file where it is still the one that was made.
+func (l *ownFile) Close() error {
+	err := l.UnixListener.Close()
+	if dev, ino, ok := identity(l.path); err == nil && ok && dev == l.dev && ino == l.ino {
+		_ = os.Remove(l.path) // refused where it is gone already
+	}
+	return err
+}
+
+// identity returns what tells a file from another one of the same name.
+func identity(path string) (dev, ino uint64, ok bool) {
+	var st unix.Stat_t
+	err := unix.Lstat(path, &st)
+	return uint64(st.Dev), st.Ino, err == nil
+}
+
 // Listen opens a listening socket: "tcp" on both IP versions, "tcp4", "tcp6", or "unix",
 // where the socket file of a listener that is gone is replaced. It is plain TCP, not MPTCP.
 func Listen(ctx context.Context, network, address string) (*Listener, error) {
@@ -74,7 +99,14 @@ func listen(ctx context.Context, network, address string, control func(network, 
 	if errors.Is(err, unix.EADDRINUSE) && network == "unix" && removeStale(address) {
 		ln, err = lc.Listen(ctx, network, address)
 	}
-	return ln, err
+	u, ok := ln.(*net.UnixListener)
+	if err != nil || !ok || strings.HasPrefix(address, "@") {
+		return ln, err
+	}
+	u.SetUnlinkOnClose(false)
+	own := &ownFile{UnixListener: u, path: address}
+	own.dev, own.ino, _ = identity(address)
+	return own, nil
 }
 
 // armListener arms a TCP socket before it listens: what it accepts inherits that, and a client
@@ -200,9 +232,10 @@ func (l *Listener) Take() (fd int, inherited bool, restore func(), err error) {
 		l.Close()
 		return -1, false, nil, err
 	}
-	if u, ok := l.ln.(*net.UnixListener); ok {
-		u.SetUnlinkOnClose(false) // the file is the driver's to remove now
+	if own, ok := l.ln.(*ownFile); ok {
+		own.UnixListener.Close() // the file is the driver's to remove now
+	} else {
+		l.ln.Close()
 	}
-	l.ln.Close()
 	return fd, l.inherited, l.restore, nil
 }

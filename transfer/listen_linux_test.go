@@ -186,3 +186,36 @@ func TestLivingListenerIsLeftAlone(t *testing.T) {
 		t.Errorf("the first one to be accepted says %q", b)
 	}
 }
+
+// A listener that closes removes the socket file that it made, and nothing else of that name:
+// neither its successor's socket nor a file.
+func TestOnlyOwnSocketFileIsRemoved(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	old, err := transfer.Listen(context.Background(), "unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bed.MustDo(t, os.Rename(path, path+".old")) // so that its inode is not used again
+	successor, err := transfer.Listen(context.Background(), "unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bed.MustDo(t, old.Close())
+	if _, err := os.Lstat(path); err != nil {
+		t.Errorf("the successor's socket: %v", err)
+	}
+	bed.MustDo(t, successor.Close())
+	if _, err := os.Lstat(path); !os.IsNotExist(err) {
+		t.Errorf("its own socket stays: %v", err)
+	}
+	plain, err := transfer.ListenPlain(context.Background(), "unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bed.MustDo(t, os.Remove(path))
+	bed.MustDo(t, os.WriteFile(path, []byte("data"), 0o644))
+	bed.MustDo(t, plain.Close())
+	if _, err := os.Lstat(path); err != nil {
+		t.Errorf("a file of that name: %v", err)
+	}
+}

@@ -194,7 +194,26 @@ func (o *Output) Commit() error {
 		return o.rename()
 	}
 	err := o.sync()
+	if err == nil && o.plan.name.Path == "" {
+		err = Flush(o.plan.name.FD)
+	}
 	return errors.Join(err, o.End.Close())
+}
+
+// Flush asks an inherited regular file for what close(2) would tell, and leaves it open: a quota, NFS
+// and FUSE tell a late error with each descriptor that is closed, so one more is made for that.
+func Flush(fd int) error {
+	if !isRegular(fd) {
+		return nil
+	}
+	more, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil // too many open files: no more can be known
+	}
+	if err := unix.Close(more); err != nil && err != unix.EINTR {
+		return os.NewSyscallError("close", err)
+	}
+	return nil
 }
 
 // Abandon closes after a failure. It returns what was kept and where, or "".
