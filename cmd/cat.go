@@ -17,6 +17,7 @@ func runCat(ctx context.Context, out *show.Printer, c *conf.Cat) error {
 	j := newJob(out, copying, c.Transfer, c.Length, 0)
 	sources := fileNames(c.Sources)
 	j.from, j.to, j.stdout = sourcesText(c.Sources), c.Dest.String(), isStdout(c.Dest)
+	j.prove(c.Proof, c.Sources, c.IsTree(c.Sources))
 	if j.total < 0 && !c.IsTree(c.Sources) {
 		j.total = files.TotalSize(sources)
 	}
@@ -47,6 +48,9 @@ func runCat(ctx context.Context, out *show.Printer, c *conf.Cat) error {
 	if err == nil && failed == nil {
 		err = j.complete(j.from)
 	}
+	if err == nil && failed == nil {
+		err = j.checkDigest()
+	}
 	if err != nil {
 		err = j.fail(err)
 		dst.Abandon()
@@ -56,6 +60,9 @@ func runCat(ctx context.Context, out *show.Printer, c *conf.Cat) error {
 		return j.fail(&transfer.Error{Side: transfer.Destination, Err: err})
 	}
 	j.stop(failed == nil)
+	if failed == nil {
+		j.sayDigest()
+	}
 	to := show.ForVerbose
 	if c.Force || j.progress.ShowsLine() {
 		to = show.ForMost

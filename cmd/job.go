@@ -34,7 +34,8 @@ type job struct {
 	progress *show.Progress
 	started  bool                   // Start was emitted
 	renamed  atomic.Pointer[string] // the destination, where it is not called to; a status line reads it
-	kept     string                 // what a failure left on the disk, for its message
+	proof    proofOf
+	kept     string // what a failure left on the disk, for its message
 
 	// hello runs when the connection stands and before bytes move, for what comes first:
 	// recv opens DST there. Its error ends the job, and resets the connection.
@@ -206,6 +207,9 @@ func (j *job) end(verb, where, note string, to show.Audience, err error) {
 	e := show.Done(verb, show.Snapshot{Bytes: j.d.bytes(), Acked: j.d.acked(), Offset: j.d.t.Stats.Offset.Load()}, took)
 	e.Path, e.Calls, e.Fallbacks = j.ran(), j.d.t.Stats.Calls.Load(), int64(len(j.d.t.Stats.Fallbacks()))
 	e.Where, e.Note, e.To = where, note, to
+	if err == nil && j.proof.say {
+		e.Hash, e.Digest = j.proof.alg, j.proof.digest
+	}
 	if err != nil {
 		e.Status, e.Error = exit.Status(err), err.Error()
 	}

@@ -40,6 +40,8 @@ func runRecv(ctx context.Context, out *show.Printer, c *conf.Recv) error {
 func newRecvJob(out *show.Printer, c *conf.Recv, dst files.Name) *job {
 	j := newJob(out, receiving, c.Transfer, c.Length, c.Idle)
 	j.from, j.to, j.net = c.Net.String(), dst.String(), c.Net
+	j.prove(c.Proof, nil, false)
+	j.proof.name = checkName(dst)
 	return j
 }
 
@@ -64,6 +66,9 @@ func (j *job) recv(ctx context.Context, conn *transfer.Conn, plan *files.Plan, s
 	defer j.stop(false)
 	err := j.recvInto(ctx, conn, dst.End, plan)
 	if err == nil {
+		err = j.checkDigest()
+	}
+	if err == nil {
 		if sync {
 			j.d.enter(show.Storing)
 		}
@@ -76,7 +81,9 @@ func (j *job) recv(ctx context.Context, conn *transfer.Conn, plan *files.Plan, s
 		j.kept = dst.Abandon()
 		return j.breakOff(err)
 	}
-	err = j.closeOrderly()
+	if err = j.closeOrderly(); err == nil {
+		j.sayDigest()
+	}
 	j.end("received", "from "+j.peerName(), "", show.ForMost, err)
 	return err
 }

@@ -37,6 +37,7 @@ func newSendJob(out *show.Printer, c *conf.Send) *job {
 	j := newJob(out, sending, c.Transfer, c.Length, c.Idle)
 	j.from, j.to, j.net = sourcesText(c.Sources), c.Net.String(), c.Net
 	j.d.t.Discard = true
+	j.prove(c.Proof, c.Sources, c.IsTree(c.Sources))
 	if c.IsTree(c.Sources) {
 		return j
 	}
@@ -103,6 +104,9 @@ func (j *job) finish(ctx context.Context, conn *transfer.Conn, c *conf.Send, err
 
 // endSend says what came of it, and what the peer sent back.
 func (j *job) endSend(where string, err error) {
+	if err == nil {
+		j.sayDigest()
+	}
 	if n := j.d.t.Stats.Dropped.Load(); n > 0 {
 		j.out.Detail("%s sent %s back, which was dropped", j.peerName(), text.Size(n))
 	}

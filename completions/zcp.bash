@@ -29,10 +29,10 @@ _zcp_value() {
 # in "=".
 _zcp_flags() {
     local all='-h --help -q --quiet -v --verbose -C --no-splice -L --rate-limit= -B --buffer-size= --json --explain'
-    local shown='-f --force -n --numeric -i --interval= -s --size= -S --stop-at-size'
+    local shown='-f --force -n --numeric -i --interval= -s --size= -S --stop-at-size --hash='
     local net='-4 -6 --bind= -w --wait= --retry-for= --idle= --allow= --deny= -m --max-conns='
     local ends='-l --listen -k --keep-open -N'
-    local file='-a --append --no-clobber --sync'
+    local file='-a --append --no-clobber --sync --expect='
     local tree='--tar --exclude= -x --one-file-system --special --xattrs'
     case $1 in
         '') echo '-h --help -V --version' ;;

@@ -162,7 +162,7 @@ func TestEventSchema(t *testing.T) {
 func eventsOfSend(t *testing.T) *program.Process {
 	sock := filepath.Join(t.TempDir(), "s")
 	r := program.Zcp(t, "recv", "-q", "-l", "unix:"+sock, "null:").Start()
-	p := program.Zcp(t, "send", "--json", "--explain", "-v", "-i", "0.01", "-L", "1M", "--retry-for", "1m", program.Source(t, strings.Repeat("x", 100_000)), "unix:"+sock).Run(0)
+	p := program.Zcp(t, "send", "--json", "--hash", "blake3", "--explain", "-v", "-i", "0.01", "-L", "1M", "--retry-for", "1m", program.Source(t, strings.Repeat("x", 100_000)), "unix:"+sock).Run(0)
 	r.Ends(0)
 	return p
 }

@@ -20,6 +20,7 @@ func (p *Pump) oneHop(path Path, n int64) (Want, error) {
 	p.tried(path)
 	switch {
 	case m > 0:
+		p.digest.file(p.src.fd, p.srcAt, m)
 		p.took(m)
 		p.dstReady = false
 		p.gave(path, m)
@@ -103,8 +104,9 @@ func (p *Pump) twoHops(n int64) (Want, error) {
 	p.tried(SplicePipe)
 	switch {
 	case m > 0:
-		p.took(m)
 		p.pipe.Len += m
+		p.digestPipe(m)
+		p.took(m)
 		return p.deliver()
 	case err == nil:
 		return p.confirm(SplicePipe)
@@ -118,6 +120,19 @@ func (p *Pump) twoHops(n int64) (Want, error) {
 	}
 	p.refused(SplicePipe, err, Source)
 	return WantMore, nil
+}
+
+// digestPipe has what was just put into the pipe hashed. Where tee cannot show it, the bytes leave
+// the pipe through memory, and are hashed there.
+func (p *Pump) digestPipe(n int64) {
+	switch {
+	case p.digest == nil:
+	case p.src.kind == File:
+		p.digest.file(p.src.fd, p.srcAt, n)
+	case !p.digest.piped(p.pipe):
+		p.undigested, p.hop2Refused = true, true
+		p.refused(SplicePipe, unix.ENOBUFS, Neither)
+	}
 }
 
 func (p *Pump) splice(dst, src int, n int64) (int64, error) {
@@ -145,6 +160,7 @@ func (p *Pump) fill(n int64) (Want, error) {
 	if p.left >= 0 {
 		n = min(n, p.left)
 	}
+	p.digest.settle() // the buffer may be hashed still
 	m, err := p.src.read(p.mem[:min(n, int64(len(p.mem)))])
 	p.srcReady = false
 	p.tried(ReadWrite)
@@ -163,6 +179,7 @@ func (p *Pump) fill(n int64) (Want, error) {
 	p.took(int64(m))
 	p.off, p.end = 0, m
 	p.src.guard.copied(p.mem[:m])
+	p.digest.memory(p.mem[:m])
 	return p.deliver()
 }
 
@@ -235,11 +252,15 @@ func (p *Pump) emptyPipe(ready bool) (Want, error) {
 // readBack moves bytes from the pipe to the empty buffer, to be written from there.
 func (p *Pump) readBack() error {
 	p.needBuffer()
+	p.digest.settle()
 	m, err := sock.RetryN(func() (int, error) { return unix.Read(p.pipe.R(), p.mem) })
 	if err != nil || m == 0 {
 		return &Error{"read", Source, unix.EIO} // our own pipe holds pipe.Len bytes: this cannot happen
 	}
 	p.pipe.Len -= int64(m)
 	p.off, p.end = 0, m
+	if p.undigested {
+		p.digest.memory(p.mem[:m])
+	}
 	return nil
 }

@@ -59,12 +59,15 @@ type Pump struct {
 	onRefuse func(Fallback) // told of every refusal, where it is not nil
 	onPipe   func(size int) // told when a pipe is borrowed, where it is not nil
 	pipe     *pipepool.Pipe
-	buf      *[]byte // from the pool of buffers
-	mem      []byte  // *buf, or the caller's bytes
-	off, end int     // mem[off:end] is held
-	left     int64   // bytes that may still be taken from the source, -1 for no limit
+	buf      *[]byte   // from the pool of buffers
+	mem      []byte    // *buf, or the caller's bytes
+	off, end int       // mem[off:end] is held
+	digest   *digester // nil: none
+	srcAt    int64     // the offset of the next byte of a source file; kept for digest
+	left     int64     // bytes that may still be taken from the source, -1 for no limit
 
 	srcReady, dstReady bool // poll has just said so
+	undigested         bool // what is in the pipe is still to be hashed
 	hop2Refused        bool // what is in the pipe leaves it through memory
 	noPipe             bool // the last pipe that was wanted was refused
 	eof                bool
@@ -74,7 +77,7 @@ type Pump struct {
 // Start points a pump at a pair of endpoints.
 func (p *Pump) Start(dst, src *Endpoint) {
 	p.dst, p.src, p.left = dst, src, -1
-	p.eof, p.hop2Refused, p.srcReady, p.dstReady, p.spurious = false, false, false, false, 0
+	p.undigested, p.eof, p.hop2Refused, p.srcReady, p.dstReady, p.spurious = false, false, false, false, false, 0
 }
 
 // hold gives the pump bytes to deliver; they stay the caller's. The pump has no source then.
@@ -154,6 +157,7 @@ func (p *Pump) Step(n int64) (Want, error) {
 
 func (p *Pump) took(n int64) {
 	p.srcReady, p.spurious = false, 0
+	p.srcAt += n
 	if p.left > 0 {
 		p.left -= n
 	}
@@ -164,6 +168,7 @@ func (p *Pump) gave(path Path, n int64) {
 		p.spurious = 0
 	}
 	p.Bytes.Add(n)
+	p.digest.stored(p.dst.fd, n)
 	if p.dst.prealloc != nil {
 		p.dst.prealloc.written += n
 	}

@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"hash"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -23,6 +24,8 @@ type Transfer struct {
 	Idle     time.Duration   // give up after so long without a byte in either direction; 0: never
 	Limits   []*rate.Limiter // every byte obeys all of them
 	Discard  bool            // read and drop what a destination socket sends, so that a peer that answers never stalls
+	Digest   hash.Hash       // gets every byte that is moved, in order, beside the mover; nil: none
+	ReadBack bool            // Digest gets what a regular file opened for both holds when it was written, not what was sent to it
 	Trace    func(Event)     // called with what was planned and what changed, by the goroutine that moves; it changes nothing
 	Stats    Stats
 
@@ -87,7 +90,7 @@ func (t *Transfer) Move(ctx context.Context, dst, src *Endpoint, limit int64) (i
 
 // MoveSegment moves one segment of a source to dst, as Move does. What it skips is added to
 // Stats.Offset; a source that cannot skip is an *Error with ESPIPE, before any byte moved.
-func (t *Transfer) MoveSegment(ctx context.Context, dst *Endpoint, s Segment) (int64, error) {
+func (t *Transfer) MoveSegment(ctx context.Context, dst *Endpoint, s Segment) (n int64, err error) {
 	if s.From == nil {
 		return t.Write(ctx, dst, s.Bytes)
 	}
@@ -100,6 +103,9 @@ func (t *Transfer) MoveSegment(ctx context.Context, dst *Endpoint, s Segment) (i
 	defer t.wake.on(ctx)()
 	t.plan(dst, s.From, s.N)
 	defer func() {
+		if derr := t.endDigest(); err == nil {
+			err = derr
+		}
 		lost := t.pump.Stop()
 		t.Stats.Lost.Add(lost)
 		if g := s.From.guard; g != nil {
@@ -108,7 +114,7 @@ func (t *Transfer) MoveSegment(ctx context.Context, dst *Endpoint, s Segment) (i
 	}()
 	lw := newLowWater(dst, s.From)
 	defer lw.restore()
-	err := t.run(ctx, &lw)
+	err = t.run(ctx, &lw)
 	return t.pump.Bytes.Load(), err
 }
 
@@ -117,8 +123,13 @@ func (t *Transfer) MoveSegment(ctx context.Context, dst *Endpoint, s Segment) (i
 func (t *Transfer) Write(ctx context.Context, dst *Endpoint, b []byte) (int64, error) {
 	defer t.wake.on(ctx)()
 	t.start(dst, nil)
+	t.startDigest()
 	t.pump.hold(b)
+	t.pump.digest.memory(b)
 	err := t.run(ctx, &lowWater{fd: -1})
+	if derr := t.endDigest(); err == nil {
+		err = derr
+	}
 	t.Stats.Lost.Add(t.pump.Stop())
 	return t.pump.Bytes.Load(), err
 }
@@ -198,6 +209,8 @@ func (t *Transfer) plan(dst, src *Endpoint, limit int64) {
 	if byRef && !src.byReference(dst.kind) {
 		t.choice.throughMemory()
 	}
+	t.startDigest()
+	t.digestChoice(src)
 	t.keepCopies(dst, src)
 	if t.Trace == nil {
 		return
@@ -320,6 +333,7 @@ func (t *Transfer) checkLeases() {
 		case e.guard == nil || !e.guard.held:
 			continue
 		case e.leaseWanted():
+			t.pump.digest.settle() // what the writer may change now was hashed before
 			e.giveUpLease()
 			if t.pump.src == e {
 				t.choice.refer = nil

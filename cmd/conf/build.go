@@ -33,7 +33,7 @@ func (s *settings) send(words []string) (*Send, error) {
 	if err := firstError(s.checkDisplay(), s.checkLength(), s.checkNet(end), s.checkTree(sources)); err != nil {
 		return nil, err
 	}
-	return &Send{Display: s.Display, Transfer: s.Transfer, Length: s.Length, Network: s.network(end), Tree: s.Tree,
+	return &Send{Display: s.Display, Transfer: s.Transfer, Length: s.Length, Network: s.network(end), Tree: s.Tree, Proof: s.Proof,
 		Sources: sources, Net: end, Linger: s.Linger}, nil
 }
 
@@ -58,7 +58,7 @@ func (s *settings) recv(words []string) (*Recv, error) {
 		return nil, err
 	}
 	return &Recv{Display: s.Display, Transfer: s.Transfer, Length: s.Length, Network: s.network(end),
-		Output: s.Output, Net: end, Dest: dest}, nil
+		Output: s.Output, Proof: s.Proof, Net: end, Dest: dest}, nil
 }
 
 func (s *settings) cat(words []string) (*Cat, error) {
@@ -79,7 +79,7 @@ func (s *settings) cat(words []string) (*Cat, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Cat{Display: s.Display, Transfer: s.Transfer, Length: s.Length, Output: s.Output, Tree: s.Tree,
+	return &Cat{Display: s.Display, Transfer: s.Transfer, Length: s.Length, Output: s.Output, Tree: s.Tree, Proof: s.Proof,
 		Sources: sources, Dest: dest}, nil
 }
 

@@ -62,6 +62,21 @@ type Tree struct {
 // IsTree tells whether sources are sent as one tar stream.
 func (t Tree) IsTree(sources []Operand) bool { return t.Tar || sources[0].Dir }
 
+// Proof is how it is made sure what the bytes are.
+type Proof struct {
+	Hash   string // sha256 or blake3: the digest to say; empty: none
+	Expect string // the digest that what arrives must have, in hex; empty: any
+}
+
+// Algorithm is the one to compute: that of Hash, or sha256 where another option needs a digest.
+// It is empty where no digest is wanted.
+func (p Proof) Algorithm() string {
+	if p.Hash == "" && p.Expect != "" {
+		return "sha256"
+	}
+	return p.Hash
+}
+
 // Relaying is what only relay has.
 type Relaying struct {
 	HalfClose time.Duration // silence of the other side once one has ended; 0: never
@@ -78,6 +93,7 @@ type Send struct {
 	Length
 	Network
 	Tree
+	Proof
 	Sources []Operand // at least one
 	Net     Operand
 	Linger  time.Duration // for the peer to close when all is acknowledged
@@ -90,6 +106,7 @@ type Recv struct {
 	Length
 	Network
 	Output
+	Proof
 	Net  Operand
 	Dest Operand // stdout where none was named; with KeepOpen its path holds %d
 }
@@ -101,6 +118,7 @@ type Cat struct {
 	Length
 	Output
 	Tree
+	Proof
 	Sources []Operand // stdin where none was named
 	Dest    Operand   // stdout, or --output
 }
@@ -133,6 +151,7 @@ type values struct {
 	Network
 	Output
 	Tree
+	Proof
 	Relaying
 	Linger time.Duration
 	output string // --output

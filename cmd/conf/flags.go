@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -68,11 +69,12 @@ const (
 	groupTransfer = "How much and how fast"
 	groupFiles    = "Files"
 	groupTrees    = "Trees"
+	groupProof    = "Proof"
 	groupNetwork  = "Network"
 	groupTimes    = "Time limits"
 )
 
-var groups = []string{groupDisplay, groupTransfer, groupFiles, groupTrees, groupNetwork, groupTimes}
+var groups = []string{groupDisplay, groupTransfer, groupFiles, groupTrees, groupProof, groupNetwork, groupTimes}
 
 // The two flags that every command understands and that take no part in a
 // transfer.
@@ -84,7 +86,9 @@ var (
 // A table is all options, bound to the values that they write to.
 type table []option
 
-func newTable(v *values) table { return append(transferOptions(v), networkOptions(v)...) }
+func newTable(v *values) table {
+	return slices.Concat(transferOptions(v), proofOptions(), networkOptions(v))
+}
 
 // transferOptions are about what is moved, how, and what is shown of it.
 func transferOptions(v *values) table {
@@ -139,6 +143,16 @@ func transferOptions(v *values) table {
 			usage: "leave out other file systems", to: &v.OneFileSystem},
 		{name: "special", in: send | cat, group: groupTrees, usage: "send FIFOs and devices too", to: &v.Special},
 		{name: "xattrs", in: send | cat, group: groupTrees, usage: "send extended attributes and ACLs too", to: &v.Xattrs},
+	}
+}
+
+// proofOptions are about what the bytes are.
+func proofOptions() table {
+	return table{
+		{name: "hash", arg: "ALG", in: oneWay, group: groupProof,
+			usage: "say the digest of what passed: sha256 or blake3", set: setHash},
+		{name: "expect", arg: "HEX", in: recv | cat, group: groupProof,
+			usage: "the digest that what arrives must have, otherwise exit 4; of --hash, else sha256", set: setExpect},
 	}
 }
 

@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -102,6 +103,24 @@ func setExclude(v *values, word string) error {
 			return fmt.Errorf("invalid pattern %q", glob)
 		}
 	}
+	return nil
+}
+
+func setHash(v *values, word string) error {
+	if word != "sha256" && word != "blake3" {
+		return fmt.Errorf("%q is not one of sha256, blake3", word)
+	}
+	v.Hash = word
+	return nil
+}
+
+// setExpect reads a digest; those of both algorithms have 32 bytes.
+func setExpect(v *values, word string) error {
+	b, err := hex.DecodeString(word)
+	if err != nil || len(b) != 32 {
+		return fmt.Errorf("%q is not a digest of 64 hexadecimal digits", word)
+	}
+	v.Expect = hex.EncodeToString(b)
 	return nil
 }
 

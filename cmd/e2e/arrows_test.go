@@ -19,7 +19,7 @@ const module = "github.com/zcp-go/zcp"
 var arrows = map[string][]string{
 	".": {"cmd"},
 	"cmd": {
-		"cmd/conf", "cmd/show", "cmd/files", "cmd/tree", "cmd/exit", "cmd/text", "completions",
+		"cmd/conf", "cmd/show", "cmd/files", "cmd/tree", "cmd/exit", "cmd/text", "cmd/proof", "completions",
 		"transfer", "transfer/relay", "transfer/rate",
 	},
 	"cmd/conf":               {"cmd/exit", "cmd/text", "completions"},
@@ -28,6 +28,7 @@ var arrows = map[string][]string{
 	"cmd/tree":               {"cmd/exit", "cmd/text", "transfer"},
 	"cmd/exit":               {"cmd/text"},
 	"cmd/text":               {},
+	"cmd/proof":              {},
 	"completions":            {},
 	"transfer/relay":         {"transfer", "transfer/rate", "transfer/internal/sock", "pipepool"},
 	"transfer":               {"transfer/rate", "transfer/internal/sock", "pipepool"},

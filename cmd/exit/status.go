@@ -9,12 +9,13 @@ import (
 	"github.com/zcp-go/zcp/cmd/text"
 )
 
-// The exit statuses; zcp(1), EXIT STATUS. 4 is reserved for a failed verification.
+// The exit statuses; zcp(1), EXIT STATUS.
 const (
 	OK         = 0
 	Failed     = 1 // an I/O or network error
 	BadUsage   = 2
 	Incomplete = 3 // fewer bytes than promised
+	Unproven   = 4 // what arrived is not what was to arrive
 	TimedOut   = 5
 	Changed    = 6 // the source changed while it was sent
 )

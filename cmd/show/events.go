@@ -116,7 +116,9 @@ type End struct {
 	Path      string `json:"path,omitempty"` // the way that ran
 	Calls     int64  `json:"calls"`          // system calls that moved bytes
 	Fallbacks int64  `json:"fallbacks"`      // paths the kernel refused
-	Status    int    `json:"status"`         // the exit status
+	Hash      string `json:"hash,omitempty"`
+	Digest    string `json:"digest,omitempty"` // of what was moved
+	Status    int    `json:"status"`           // the exit status
 	Error     string `json:"error,omitempty"`
 
 	Verb  string        `json:"-"` // sent, received, copied
@@ -156,6 +158,19 @@ func meanRate(n int64, took time.Duration) float64 {
 	}
 	return float64(n) / took.Seconds()
 }
+
+// Digest is what the bytes of one transfer hash to.
+type Digest struct {
+	Head
+	Hash   string `json:"hash"`   // the algorithm
+	Digest string `json:"digest"` // in hex
+	Name   string `json:"name"`   // of the file; - where there is not exactly one
+
+	Check string `json:"-"` // both as sha256sum -c reads them
+}
+
+func (e *Digest) stamp(now time.Time)      { e.set("digest", now) }
+func (e *Digest) line() (string, Audience) { return e.Hash + " " + e.Check, ForEveryone }
 
 // Trouble is an error as an event.
 type Trouble struct {

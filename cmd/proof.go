@@ -1,0 +1,61 @@
+package cmd
+
+import (
+	"fmt"
+
+	"github.com/zcp-go/zcp/cmd/conf"
+	"github.com/zcp-go/zcp/cmd/exit"
+	"github.com/zcp-go/zcp/cmd/files"
+	"github.com/zcp-go/zcp/cmd/proof"
+	"github.com/zcp-go/zcp/cmd/show"
+)
+
+// A proofOf is what is to be proved of a job's bytes, and what is known of them.
+type proofOf struct {
+	alg    string // of the digest; empty: none is computed
+	say    bool   // the digest is said
+	expect string // what it must be, in hex; empty: anything
+	name   string // of the file, for the line that sha256sum -c reads
+	digest string // set when everything has moved
+}
+
+// prove has the job's bytes hashed as they move, where that was asked for.
+func (j *job) prove(p conf.Proof, sources []conf.Operand, tree bool) {
+	j.proof = proofOf{alg: p.Algorithm(), say: p.Hash != "", expect: p.Expect, name: "-"}
+	if len(sources) == 1 && !tree {
+		j.proof.name = checkName(fileName(sources[0]))
+	}
+	if j.proof.alg != "" {
+		j.d.t.Digest = proof.New(j.proof.alg)
+	}
+}
+
+// checkName is a file's name as sha256sum -c opens it; - for what has none.
+func checkName(n files.Name) string {
+	if n.Path == "" {
+		return "-"
+	}
+	return n.Path
+}
+
+// checkDigest compares the digest of what has moved with the one expected.
+func (j *job) checkDigest() error {
+	if j.proof.alg == "" {
+		return nil
+	}
+	j.proof.digest = proof.Hex(j.d.t.Digest)
+	if j.proof.expect == "" || j.proof.expect == j.proof.digest {
+		return nil
+	}
+	return &exit.Failure{Status: exit.Unproven, Err: fmt.Errorf("%s: not what was expected: its %s is %s", j.to, j.proof.alg, j.proof.digest)}
+}
+
+// sayDigest says the digest of a transfer that ended well.
+func (j *job) sayDigest() {
+	if !j.proof.say {
+		return
+	}
+	j.proof.digest = proof.Hex(j.d.t.Digest)
+	j.out.Emit(&show.Digest{Hash: j.proof.alg, Digest: j.proof.digest, Name: j.proof.name,
+		Check: proof.CheckLine(j.proof.digest, j.proof.name)})
+}
