@@ -26,13 +26,14 @@ func TestCompletionOffers(t *testing.T) {
 		{"zcp -q send bi", []string{"big.iso"}, nil},
 		{"zcp send ", []string{"big.iso", "app.sock"}, []string{"box.example:", "recv"}},
 		{"zcp send big.iso bo", []string{"box.example:"}, nil},
+		{"zcp send big.iso ", []string{"big.iso", "app.sock", "box.example:"}, []string{"big.iso:", "app.sock:", "sub:"}},
 		{"zcp send -q --rate-limit 1M big.iso bo", []string{"box.example:"}, nil},
 		{"zcp send -qL 1M big", []string{"big.iso"}, nil},
 		{"zcp send big.iso unix:ap", []string{"unix:app.sock"}, nil},
 		{"zcp recv bo", []string{"box.example:"}, nil},
 		{"zcp recv lo", []string{"localhost:"}, nil},
 		{"zcp send big.iso box.example:", nil, []string{"big.iso", "box.example:big.iso"}},
-		{"zcp recv ", []string{"unix:", "fd:", "sd:"}, []string{"big.iso"}},
+		{"zcp recv ", []string{"unix:", "fd:", "sd:"}, []string{"big.iso", "::1:", "2001:db8::1:"}}, // want brackets
 		{"zcp recv :9000 bi", []string{"big.iso"}, nil},
 		{"zcp recv -w 5 :9000 bi", []string{"big.iso"}, nil},
 		{"zcp cat big.iso a", []string{"app.sock"}, nil},
@@ -122,6 +123,7 @@ func TestTabInBash(t *testing.T) {
 	screen.expect(t, "loaded")
 	for _, tt := range []struct{ typed, becomes string }{
 		{"zcp send big.iso bo\t9000", "zcp send big.iso box.example:9000"},
+		{"zcp send big.iso bi\t host:1", "zcp send big.iso big.iso host:1"}, // a file has no colon
 		{"zcp send big.iso unix:ap\t", "zcp send big.iso unix:app.sock "},
 		{"zcp send -L 1M bi\thost:1", "zcp send -L 1M big.iso host:1"},
 		{"zcp cat --output=bi\t-q", "zcp cat --output=big.iso -q"},

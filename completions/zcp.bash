@@ -59,6 +59,19 @@ _zcp_files() {
     while read -r word; do COMPREPLY+=("$1$word"); done < <(compgen -f -- "${cur#"$1"}")
 }
 
+# _zcp_hosts: offer the hosts of ssh's known_hosts and of /etc/hosts, each with a colon.
+_zcp_hosts() {
+    # It puts the colon behind all that COMPREPLY holds, files too.
+    local before=("${COMPREPLY[@]}") i
+    COMPREPLY=()
+    _known_hosts_real -c -- "$cur"
+    for i in "${!COMPREPLY[@]}"; do
+        # zcp wants an IPv6 address in brackets, and known_hosts has it without.
+        [[ ${COMPREPLY[i]} == *:*: ]] && unset "COMPREPLY[i]"
+    done
+    COMPREPLY=("${before[@]}" "${COMPREPLY[@]}")
+}
+
 # _zcp_net listen|connect: offer network ends.
 _zcp_net() {
     case $cur in
@@ -70,7 +83,7 @@ _zcp_net() {
         *:*) return ;; # a port: nothing to offer
     esac
     if [[ $1 == connect ]]; then
-        _known_hosts_real -c -- "$cur"
+        _zcp_hosts
         _zcp_words localhost: unix: fd: sd:
     else
         _zcp_words localhost: unix: fd: sd: :9000 -

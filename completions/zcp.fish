@@ -44,7 +44,8 @@ function __zcp_net
         return
     end
     string match -q '*:*' -- $token; and return
-    __fish_print_hostnames | string replace -r '$' ':\tHost'
+    # zcp wants an IPv6 address in brackets, and known_hosts has it without.
+    __fish_print_hostnames | string match -v '*:*' | string replace -r '$' ':\tHost'
     printf '%s\n' localhost:\t'This host' unix:\t'Unix socket' fd:\t'Inherited descriptor' sd:\t'Socket from systemd'
 end
 
