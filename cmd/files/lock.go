@@ -48,7 +48,7 @@ func removeUnlocked(path string) error {
 		return unix.EEXIST
 	}
 	if err := lock(old); err != nil || !sameName(old, path) {
-		return err
+		return noLock(err)
 	}
 	return unix.Unlink(path)
 }
@@ -85,6 +85,20 @@ func lockRefused(err error) bool {
 		return true
 	}
 	return false
+}
+
+// A lockError is a refusal of the lock itself, which must not be taken for one of open(2).
+type lockError struct{ err error }
+
+func (e *lockError) Error() string { return e.err.Error() }
+func (e *lockError) Unwrap() error { return e.err }
+
+// noLock marks what lock returned where there are no locks.
+func noLock(err error) error {
+	if lockRefused(err) {
+		return &lockError{err}
+	}
+	return err
 }
 
 func isRegular(fd int) bool {

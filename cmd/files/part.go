@@ -57,8 +57,8 @@ func (p *Plan) checkTaken() error {
 	if !isRegular(fd) {
 		return p.partRefused(unix.EEXIST)
 	}
-	if err := lock(fd); err != nil {
-		return p.partRefused(err) // also where locks are refused: then its writer may live
+	if err := lock(fd); err != nil { // also where locks are refused: then its writer may live
+		return p.partRefused(noLock(err))
 	}
 	return nil
 }
@@ -74,7 +74,8 @@ func (p *Plan) partRefused(err error) error {
 		return &exit.Failure{Err: fmt.Errorf("%s: %s exists and is not a regular file", p.name, part), Hint: "remove it, or find out what made it"}
 	}
 	f := &exit.Failure{Err: fmt.Errorf("%s: %s: %w", p.name, part, err), Hint: p.inPlaceHint()}
-	if lockRefused(err) {
+	if refused, ok := errors.AsType[*lockError](err); ok {
+		err = refused.err
 		f.Err = fmt.Errorf("%s: %s exists, and no lock tells whether it is being written: %w", p.name, part, err)
 		f.Hint = "remove it if no other zcp writes it"
 	}
