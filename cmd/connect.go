@@ -67,7 +67,7 @@ func (c *connector) prepare(ctx context.Context) error {
 		return nil
 	}
 	c.ln.Gate = transfer.Gate{Allow: c.net.Allow, Deny: c.net.Deny}
-	c.ln.Idle = c.net.Idle
+	c.ln.Idle, c.ln.Congestion = c.net.Idle, c.net.Congestion
 	c.ln.Refused = func(peer string) { c.out.Detail("denied %s (reset)", peer) }
 	c.announce(c.ln.Addr())
 	return nil
@@ -146,10 +146,22 @@ func (c *connector) open(ctx context.Context) (*transfer.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		return transfer.Inherited(fd, isStdio(fd))
+		return c.take(fd)
 	}
-	d := transfer.Dialer{Wait: c.net.Wait, RetryFor: c.net.RetryFor, Idle: c.net.Idle, Bind: bindText(c.net)}
+	d := transfer.Dialer{Wait: c.net.Wait, RetryFor: c.net.RetryFor, Idle: c.net.Idle, Bind: bindText(c.net), Congestion: c.net.Congestion}
 	return d.Dial(ctx, family(c.op, c.net), address(c.op))
+}
+
+// take takes over an inherited connection. What others see of it changes only as was asked for.
+func (c *connector) take(fd int) (*transfer.Conn, error) {
+	conn, err := transfer.Inherited(fd, isStdio(fd))
+	if err == nil && c.net.Congestion != "" {
+		if err = conn.SetCongestion(c.net.Congestion); err != nil {
+			conn.Close()
+			return nil, err
+		}
+	}
+	return conn, err
 }
 
 func (c *connector) accept(ctx context.Context) (*transfer.Conn, error) {

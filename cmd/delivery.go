@@ -31,6 +31,8 @@ type delivery struct {
 
 	how transfer.Delivery // of a send that ended well
 	tcp transfer.TCPInfo  // taken before the connection was closed
+
+	congestion string // of the connection, likewise
 }
 
 func (d *delivery) enter(p show.Phase) { d.phase.Store(int32(p)) }

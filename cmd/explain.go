@@ -103,6 +103,9 @@ func (j *job) explainRan() {
 		d(st.WaitSrc.Load()), d(st.WaitDst.Load()), d(st.WaitRate.Load()))
 	if j.d.role == sending && j.d.conn != nil && j.d.conn.Kind() == transfer.TCP {
 		say("%s", limitedBy(j.d.tcp))
+		if msg := pacing(j.d.congestion, j.d.tcp); msg != "" {
+			say("%s", msg)
+		}
 	}
 }
 

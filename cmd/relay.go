@@ -21,6 +21,9 @@ import (
 // runRelay gives every client of LISTEN a connection of its own to TARGET. It ends by a
 // signal: SIGTERM lets running connections end, SIGINT does not.
 func runRelay(ctx context.Context, out *show.Printer, c *conf.Relay) error {
+	if err := checkCongestion(c.Congestion); err != nil {
+		return err
+	}
 	if c.Listen.Kind == conf.Stdio || c.Target.Kind == conf.Stdio {
 		return relayStdio(ctx, out, c)
 	}
@@ -28,10 +31,16 @@ func runRelay(ctx context.Context, out *show.Printer, c *conf.Relay) error {
 	if err != nil {
 		return err
 	}
+	if msg := relayCongestion(c.Congestion); msg != "" && (c.Verbose || c.Explain) {
+		out.Explain("plan", "%s", msg)
+		if !c.Explain {
+			out.Detail("%s", msg)
+		}
+	}
 	log := newRelayLog(out, c)
 	r := &relay.Relay{
 		Network: family(c.Target, c.Network), Address: address(c.Target),
-		Dialer: transfer.Dialer{Bind: bindText(c.Network), Wait: c.Wait, RetryFor: c.RetryFor},
+		Dialer: transfer.Dialer{Bind: bindText(c.Network), Wait: c.Wait, RetryFor: c.RetryFor, Congestion: c.Congestion},
 		Gate:   transfer.Gate{Allow: c.Allow, Deny: c.Deny}, MaxConns: c.MaxConns,
 		Idle: c.Idle, HalfClose: c.HalfClose, ExitIdle: c.ExitIdle,
 		PipeSize: c.BufferSize, NoSplice: c.NoSplice, OnEvent: log.add, Brief: !c.Verbose && !c.JSON,

@@ -46,6 +46,7 @@ func relayStdio(ctx context.Context, out *show.Printer, c *conf.Relay) error {
 	if err != nil {
 		return err
 	}
+	sayCongestion(out, conn)
 	began := time.Now()
 	w.Conn = conn
 	w.began.Store(&began)

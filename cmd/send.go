@@ -13,6 +13,9 @@ import (
 // runSend moves files or stdin to one peer (or to every client with -k) and waits until
 // the peer has acknowledged everything.
 func runSend(ctx context.Context, out *show.Printer, c *conf.Send) error {
+	if err := checkCongestion(c.Congestion); err != nil {
+		return err
+	}
 	if c.KeepOpen {
 		return serveSend(ctx, out, c)
 	}
@@ -49,6 +52,7 @@ func newSendJob(out *show.Printer, c *conf.Send) *job {
 
 // send moves everything to a connection and ends it.
 func (j *job) send(ctx context.Context, conn *transfer.Conn, c *conf.Send) error {
+	sayCongestion(j.out, conn)
 	if err := j.attach(ctx, conn); err != nil {
 		return err
 	}
@@ -96,6 +100,9 @@ func (j *job) finish(ctx context.Context, conn *transfer.Conn, c *conf.Send, err
 		j.d.how, err = j.d.t.Finish(ctx, conn, c.Linger)
 	}
 	j.d.tcp, _ = conn.TCPInfo()
+	if j.out.Options.Explain {
+		j.d.congestion, _ = conn.Congestion()
+	}
 	if err == nil {
 		j.stop(true) // it asks the connection what was acknowledged
 	}

@@ -12,7 +12,7 @@ _zcp_value() {
     case $word in
         --buffer-size | --rate-limit | --interval | --size | --output | --wait | --retry-for | --idle | \
             --linger | --exclude | --half-close | --max-conns | --allow | --deny | --drain | --exit-idle | \
-            --rate-total | --stats | --bind) option=$word && return 0 ;;
+            --rate-total | --stats | --bind | --congestion) option=$word && return 0 ;;
         -- | --* | [^-]* | - | '') return 1 ;;
     esac
     for ((i = 1; i < ${#word}; i++)); do
@@ -36,10 +36,10 @@ _zcp_flags() {
     local tree='--tar --exclude= -x --one-file-system --special --xattrs'
     case $1 in
         '') echo '-h --help -V --version' ;;
-        send) echo "$all $shown $net $ends $tree --linger=" ;;
+        send) echo "$all $shown $net $ends $tree --linger= --congestion=" ;;
         recv) echo "$all $shown $net $ends $file" ;;
         cat) echo "$all $shown $file $tree -o --output=" ;;
-        relay) echo "$all $net --half-close= --drain= --exit-idle= --rate-total= --stats=" ;;
+        relay) echo "$all $net --half-close= --drain= --exit-idle= --rate-total= --stats= --congestion=" ;;
         *) echo '-h --help' ;;
     esac
 }
@@ -150,6 +150,7 @@ _zcp() {
             --allow | --deny) _zcp_words 127.0.0.0/8 ::1 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 fc00::/7 ;;
             --exclude) ;; # a pattern: nothing to offer
             --stats) case $cur in unix:*) _zcp_net listen ;; *) _zcp_words :9100 unix: ;; esac ;;
+            --congestion) _zcp_words cubic reno bbr ;;
             --bind)
                 _ip_addresses -a
                 __ltrim_colon_completions "$cur"

@@ -12,7 +12,7 @@ function __zcp_operands
             set skip 0
         else if test $ended -eq 0; and test "$word" = --
             set ended 1
-        else if test $ended -eq 0; and string match -qr -- '^--(buffer-size|rate-limit|interval|size|output|wait|retry-for|idle|linger|half-close|max-conns|allow|deny|drain|exit-idle|rate-total|stats|bind)$' "$word"
+        else if test $ended -eq 0; and string match -qr -- '^--(buffer-size|rate-limit|interval|size|output|wait|retry-for|idle|linger|half-close|max-conns|allow|deny|drain|exit-idle|rate-total|stats|bind|congestion)$' "$word"
             set skip 1
         else if test $ended -eq 0; and string match -qr -- '^-[^-BLiosmw]*[BLiosmw]$' "$word"
             set skip 1
@@ -126,6 +126,7 @@ complete -c zcp -n "__zcp_command $cmds" -s m -l max-conns -x -a '1 10 100 1000'
 complete -c zcp -n '__zcp_command send recv' -s l -l listen -d 'Listen instead of connecting'
 complete -c zcp -n '__zcp_command send recv' -s k -l keep-open -d 'Serve every client, or write one file for each'
 complete -c zcp -n '__zcp_command send recv' -s N -d 'For compatibility with nc, without effect'
+complete -c zcp -n '__zcp_command send relay' -l congestion -x -a 'cubic reno bbr' -d 'Congestion control of the connections'
 complete -c zcp -n '__zcp_command send' -l linger -x -a $durations -d 'How long to wait for the peer to close'
 
 # Files

@@ -28,6 +28,7 @@ type Conn struct {
 	armed         bool
 	ended         atomic.Bool // our direction was ended
 	linger        unix.Linger // what an inherited socket had
+	replaced      string      // see Congestion
 }
 
 // arm makes every close but CloseGracefully a reset.
@@ -91,7 +92,8 @@ func (c *Conn) Unacked() (int64, error) {
 }
 
 // Inherited returns a connection for a connected socket that the process was born
-// with. It is armed unless shared says that it is also standard input or output.
+// with. Unless shared says that it is also standard input or output, it is armed, and a peer
+// on this host is not paced: both are options of the socket that its other holders would see.
 func Inherited(fd int, shared bool) (*Conn, error) {
 	e, err := Inherit(fd)
 	if err != nil {
@@ -102,10 +104,13 @@ func Inherited(fd int, shared bool) (*Conn, error) {
 	}
 	c := &Conn{Endpoint: e, inherited: true}
 	c.name()
-	if !shared {
-		return c, c.arm()
+	if shared {
+		return c, nil
 	}
-	return c, nil
+	if err := c.control(""); err != nil {
+		return c, err
+	}
+	return c, c.arm()
 }
 
 func (c *Conn) name() {
@@ -123,6 +128,8 @@ type Dialer struct {
 	Wait     time.Duration // for lookup and all addresses together; 0: no limit but the kernel's
 	RetryFor time.Duration // keep trying this long
 	Idle     time.Duration // see Transfer.Idle: also bounds how long sent bytes may stay unacknowledged
+
+	Congestion string // congestion control; "": the host's, but for a peer on this host none that paces
 }
 
 // Dial connects to "tcp", "tcp4" or "tcp6" HOST:PORT or to a "unix" path ('@' first: abstract).
@@ -169,7 +176,7 @@ func (d *Dialer) dialOnce(ctx context.Context, network, address string) (*Conn, 
 		}
 		return nil, err
 	}
-	return takeOver(nc, d.Idle)
+	return takeOver(nc, d.Idle, d.Congestion)
 }
 
 // BindAddr reads an ADDR or ADDR:PORT to connect from.
@@ -182,7 +189,7 @@ func BindAddr(network, bind string) (net.Addr, error) {
 
 // takeOver takes a socket out of the runtime's poller, which in the bulk path would be
 // woken for every segment, and arms it.
-func takeOver(nc net.Conn, idle time.Duration) (*Conn, error) {
+func takeOver(nc net.Conn, idle time.Duration, congestion string) (*Conn, error) {
 	defer nc.Close()
 	rc, err := nc.(syscall.Conn).SyscallConn()
 	if err != nil {
@@ -202,17 +209,24 @@ func takeOver(nc net.Conn, idle time.Duration) (*Conn, error) {
 		ap := a.AddrPort()
 		c.Remote = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()).String()
 	}
-	if idle > 0 && e.kind == TCP {
-		if err := sock.SetUserTimeout(fd, idle); err != nil {
-			e.Close()
-			return nil, err
-		}
-	}
-	if err := c.arm(); err != nil {
+	if err := c.prepare(idle, congestion); err != nil {
 		e.Close()
 		return nil, err
 	}
 	return c, nil
+}
+
+// prepare sets the options of a socket that was opened here.
+func (c *Conn) prepare(idle time.Duration, congestion string) error {
+	if idle > 0 && c.kind == TCP {
+		if err := sock.SetUserTimeout(c.fd, idle); err != nil {
+			return err
+		}
+	}
+	if err := c.control(congestion); err != nil {
+		return err
+	}
+	return c.arm()
 }
 
 func (c *Conn) String() string {

@@ -45,12 +45,13 @@ func unmapped(p netip.Prefix) netip.Prefix {
 
 // A Listener waits for connections on a TCP or Unix stream socket.
 type Listener struct {
-	Gate      Gate
-	Idle      time.Duration     // see Dialer.Idle
-	Refused   func(peer string) // called with a peer that Gate refused
-	ln        net.Listener
-	inherited bool
-	restore   func()
+	Gate       Gate
+	Idle       time.Duration     // see Dialer.Idle
+	Congestion string            // see Dialer.Congestion
+	Refused    func(peer string) // called with a peer that Gate refused
+	ln         net.Listener
+	inherited  bool
+	restore    func()
 }
 
 // ownFile is a listener whose socket file is removed by device and inode: by the end its name
@@ -207,7 +208,7 @@ func (l *Listener) Accept(ctx context.Context) (*Conn, error) {
 			// A peer without keepalive is only noticed later when it is gone.
 			_ = tc.SetKeepAliveConfig(sock.KeepAlive)
 		}
-		return takeOver(nc, l.Idle)
+		return takeOver(nc, l.Idle, l.Congestion)
 	}
 }
 

@@ -17,5 +17,6 @@ func (e *Endpoint) TCPInfo() (info TCPInfo, ok bool) {
 	}
 	us := func(n uint64) time.Duration { return time.Duration(n) * time.Microsecond }
 	return TCPInfo{Busy: us(i.Busy_time), RwndLimited: us(i.Rwnd_limited), SndLimited: us(i.Sndbuf_limited),
-		RTT: us(uint64(i.Rtt)), Retransmits: i.Total_retrans}, true
+		RTT: us(uint64(i.Rtt)), Retransmits: i.Total_retrans,
+		MinRTT: us(uint64(i.Min_rtt)), PacingRate: i.Pacing_rate, DeliveryRate: i.Delivery_rate}, true
 }

@@ -78,6 +78,7 @@ func (s *settings) checkNet(end Operand) error {
 		s.require("deny", end.Kind != Unix, "is for TCP, a Unix socket has no addresses"),
 		s.require("bind", connects && end.Kind == TCP, "is for connecting to HOST:PORT"),
 		s.require("retry-for", connects, "is for connecting"),
+		s.require("congestion", end.Kind != Unix, "is for TCP"),
 		s.require("4", end.Kind == TCP, "is for TCP"), s.require("6", end.Kind == TCP, "is for TCP"),
 		s.checkFamily(end))
 }
@@ -96,8 +97,12 @@ func (s *settings) checkRelay(listen, target Operand) error {
 		s.require("deny", listen.Kind != Stdio && listen.Kind != Unix, "is for TCP, others have no addresses"),
 		s.require("bind", target.Kind == TCP, "is for connecting to HOST:PORT"),
 		s.require("retry-for", connects, "is for connecting"),
+		s.require("congestion", maybeTCP(listen) || maybeTCP(target), "is for TCP"),
 		s.checkFamily(target), s.checkFamily(listen), checkTarget(target, one), checkLoop(listen, target))
 }
+
+// maybeTCP tells whether an end is TCP, or a socket from outside that may be.
+func maybeTCP(end Operand) bool { return end.Kind == TCP || end.Kind == FD || end.Kind == SD }
 
 // checkTarget refuses a connection that exists already where each client needs its own.
 func checkTarget(target Operand, one bool) error {

@@ -41,6 +41,8 @@ type Network struct {
 	Deny     []netip.Prefix // peers that may not; stronger than Allow
 	MaxConns int            // at once; 0: what the descriptor limit allows
 	KeepOpen bool           // send: serve every client; recv: one file for each connection
+
+	Congestion string // congestion control; empty: the host's, but for peers on this host none that paces
 }
 
 // Output is how a file is written.

@@ -170,6 +170,8 @@ func networkOptions(v *values) table {
 		{name: "deny", arg: "CIDR,...", in: network, group: groupNetwork, list: true,
 			usage: "addresses that may not connect", to: &v.Deny},
 		{name: "bind", arg: "ADDR[:PORT]", in: network, group: groupNetwork, usage: "source address when connecting", set: setBind},
+		{name: "congestion", arg: "ALG", in: send | relay, group: groupNetwork,
+			usage: "congestion control of the connections that are sent on", def: "the host's, but unpaced on this host", set: setCongestion},
 		{name: "4", letter: "4", in: network, group: groupNetwork, usage: "IPv4 only",
 			set: setIPv4},
 		{name: "6", letter: "6", in: network, group: groupNetwork, usage: "IPv6 only",

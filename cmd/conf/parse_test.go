@@ -56,6 +56,7 @@ func TestContract(t *testing.T) {
 		"keep-open k": send | recv, "wait w DUR": network, "retry-for  DUR": network, "idle  DUR": network,
 		"linger  DUR": send, "half-close  DUR": relay, "max-conns m N": network, "allow  CIDR,...": network,
 		"deny  CIDR,...": network, "drain  DUR": relay, "exit-idle  DUR": relay, "rate-total  SIZE": relay,
+		"congestion  ALG":              send | relay,
 		"stats  unix:PATH|[HOST]:PORT": relay, "bind  ADDR[:PORT]": network, "4 4": network, "6 6": network, "explain ": every,
 		"tar ": send | cat, "exclude  GLOB": send | cat, "one-file-system x": send | cat, "special ": send | cat, "xattrs ": send | cat,
 	}

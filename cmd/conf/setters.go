@@ -159,6 +159,17 @@ func setBind(v *values, word string) (err error) {
 	return nil
 }
 
+// maxCongestion is TCP_CA_NAME_MAX without the zero byte: the kernel cuts longer names off.
+const maxCongestion = 15
+
+func setCongestion(v *values, word string) error {
+	if word == "" || len(word) > maxCongestion || strings.ContainsFunc(word, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return fmt.Errorf("%q is not the name of an algorithm", word)
+	}
+	v.Congestion = word
+	return nil
+}
+
 func setStats(v *values, word string) error {
 	o, err := parseNet(word, true)
 	if err != nil {

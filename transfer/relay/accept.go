@@ -212,6 +212,9 @@ func (l *loop) admit(s *listenSocket, fd int, peer netip.AddrPort) {
 		l.r.emit(Event{Kind: Denied, Conn: ConnInfo{Peer: addrName(peer)}, Open: int(l.r.open.Load())})
 		return
 	}
+	if peer.IsValid() {
+		_ = l.control(fd, peer.Addr()) // the client has reset it already, as its first event will say
+	}
 	k := l.newLink()
 	k.id, k.began, k.moved, k.peer = l.r.ids.Add(1), l.now, l.now, peer
 	k.ends[clientEnd].Endpoint = transfer.Socket(fd, kind)

@@ -144,6 +144,9 @@ func (l *loop) connect(fd int, to netip.AddrPort) error {
 	if err := sock.ArmNew(fd); err != nil {
 		return err
 	}
+	if err := l.control(fd, to.Addr()); err != nil {
+		return err
+	}
 	if err := l.bindTo(fd, to.Addr()); err != nil {
 		return err
 	}

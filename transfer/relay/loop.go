@@ -24,6 +24,7 @@ type loop struct {
 	socks    []*listenSocket
 	accepts
 	counts
+	neighbours
 
 	leaving bool // the loop ends with its last link
 	trimAt  int64

@@ -28,7 +28,7 @@ import (
 // Fields are set before Serve and not changed afterwards.
 type Relay struct {
 	Network, Address string          // of the target, as in transfer.Dialer.Dial; names are looked up for each connection
-	Dialer           transfer.Dialer // Bind, Wait and RetryFor hold for each connection; Idle is not used
+	Dialer           transfer.Dialer // Bind, Wait and RetryFor hold for each connection, Congestion for both of its sockets; Idle is not used
 	Gate             transfer.Gate   // who may connect; others are reset before a byte of theirs is read
 
 	MaxConns  int           // most connections at once; more wait in the listener's backlog. 0, or too many: what the descriptors allow
@@ -67,6 +67,7 @@ type running struct {
 	dialsWithoutFD atomic.Int64 // accepted clients without a descriptor to reach the target with
 	lastStarved    atomic.Int64 // when it was last reported that descriptors ran out, on the loops' clock
 	draining       atomic.Bool  // Drain was called
+	paced          bool         // the host's congestion control paces: peers on this host get another
 	newPoller      func() (poller, error)
 	firstCheck     time.Duration
 	lookUp         func(context.Context) ([]netip.AddrPort, error) // finds the addresses of the target
@@ -152,6 +153,7 @@ func (r *Relay) prepare(ctx context.Context) error {
 		}
 	}
 	r.ephemeralMin = sock.EphemeralMin()
+	r.paced = r.Dialer.Congestion == "" && transfer.Paces(transfer.DefaultCongestion())
 	r.mostPipes, r.MaxConns = budget(r.MaxConns, r.Loops, r.forTarget())
 	return nil
 }
