@@ -75,7 +75,7 @@ func (l *ownFile) Close() error {
 func identity(path string) (dev, ino uint64, ok bool) {
 	var st unix.Stat_t
 	err := unix.Lstat(path, &st)
-	return uint64(st.Dev), st.Ino, err == nil
+	return uint64(st.Dev), st.Ino, err == nil && st.Mode&unix.S_IFMT == unix.S_IFSOCK // ext4 gives a number to the next file
 }
 
 // Listen opens a listening socket: "tcp" on both IP versions, "tcp4", "tcp6", or "unix",
