@@ -55,7 +55,7 @@ func (c *connector) prepare(ctx context.Context) error {
 	case c.op.Kind == conf.SD || c.op.Kind == conf.FD:
 		err = c.adopt()
 	case c.op.Listen:
-		c.ln, err = transfer.Listen(ctx, family(c.op, c.net), address(c.op))
+		c.ln, err = c.listen(ctx)
 	}
 	if err != nil {
 		return c.failure(err)
@@ -71,6 +71,20 @@ func (c *connector) prepare(ctx context.Context) error {
 	c.ln.Refused = func(peer string) { c.out.Detail("denied %s (reset)", peer) }
 	c.announce(c.ln.Addr())
 	return nil
+}
+
+// listen listens on the operand. -w bounds the lookup of a name.
+func (c *connector) listen(ctx context.Context) (*transfer.Listener, error) {
+	if c.net.Wait > 0 {
+		limited, cancel := context.WithTimeout(ctx, c.net.Wait)
+		defer cancel()
+		ln, err := transfer.Listen(limited, family(c.op, c.net), address(c.op))
+		if err != nil && ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return ln, err
+	}
+	return transfer.Listen(ctx, family(c.op, c.net), address(c.op))
 }
 
 // adopt takes an inherited socket that listens; one that is connected is taken later.
@@ -115,6 +129,9 @@ func activationFDs(name string) ([]int, error) {
 	var fds []int
 	names := strings.Split(os.Getenv("LISTEN_FDNAMES"), ":")
 	for i := range n {
+		if _, err := unix.FcntlInt(uintptr(3+i), unix.F_GETFD, 0); err != nil {
+			return nil, fmt.Errorf("LISTEN_FDS is %d, but descriptor %d is not open", n, 3+i)
+		}
 		if name == "" || i < len(names) && names[i] == name {
 			unix.CloseOnExec(3 + i)
 			fds = append(fds, 3+i)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"sync"
 
@@ -27,6 +28,9 @@ func runRelay(ctx context.Context, out *show.Printer, c *conf.Relay) error {
 	if c.Listen.Kind == conf.Stdio || c.Target.Kind == conf.Stdio {
 		return relayStdio(ctx, out, c)
 	}
+	if err := refuseItself(c); err != nil {
+		return err
+	}
 	lns, err := relayListeners(ctx, out, c)
 	if err != nil {
 		return err
@@ -36,6 +40,10 @@ func runRelay(ctx context.Context, out *show.Printer, c *conf.Relay) error {
 		if !c.Explain {
 			out.Detail("%s", msg)
 		}
+	}
+	if err := refuseItself(c, addresses(lns)...); err != nil {
+		closeAll(lns)
+		return err
 	}
 	log := newRelayLog(out, c)
 	r := &relay.Relay{
@@ -53,15 +61,26 @@ func runRelay(ctx context.Context, out *show.Printer, c *conf.Relay) error {
 	}
 	stats, err := serveStats(ctx, out, c, r)
 	if err != nil {
-		for _, ln := range lns {
-			ln.Close()
-		}
+		closeAll(lns)
 		return err
 	}
 	defer stats.close()
 	log.watch(r)
 	defer log.close()
 	return relayEnd(c, serveUntilSignal(ctx, r, c, lns))
+}
+
+func addresses(lns []*transfer.Listener) (as []net.Addr) {
+	for _, ln := range lns {
+		as = append(as, ln.Addr())
+	}
+	return as
+}
+
+func closeAll(lns []*transfer.Listener) {
+	for _, ln := range lns {
+		ln.Close()
+	}
 }
 
 // relayListeners opens LISTEN, or takes over the sockets that it stands for.

@@ -124,4 +124,7 @@ var deliveryNote = [...]string{
 	transfer.PeerClosed:      "",
 	transfer.PeerClosedEarly: "acknowledged; the peer had closed its side early",
 	transfer.PeerStayedOpen:  "acknowledged; the peer kept its side open",
+
+	transfer.PeerClosedUncounted: "the peer has closed; what it has acknowledged cannot be seen on this system",
+	transfer.PeerOpenUncounted:   "not known to be acknowledged; this system does not count it, and the peer kept its side open",
 }

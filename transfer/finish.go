@@ -14,9 +14,11 @@ type Delivery uint8
 
 // The ways in which a connection ends well.
 const (
-	PeerClosed      Delivery = iota // the peer ended its direction after ours: a zcp peer has stored everything
-	PeerClosedEarly                 // it had ended its direction before ours: what it has read cannot be known
-	PeerStayedOpen                  // the time to wait for its end has passed
+	PeerClosed          Delivery = iota // the peer ended its direction after ours: a zcp peer has stored everything
+	PeerClosedEarly                     // it had ended its direction before ours: what it has read cannot be known
+	PeerStayedOpen                      // the time to wait for its end has passed
+	PeerClosedUncounted                 // the peer ended its direction, but the system does not count what is acknowledged
+	PeerOpenUncounted                   // neither the peer's end was seen nor an acknowledgement
 )
 
 // Finish ends our direction of a connection and waits until the peer's kernel has
@@ -79,6 +81,9 @@ func (t *Transfer) awaitEnd(ctx context.Context, c *Conn, early bool, linger tim
 			return 0, err
 		}
 		out, err := c.Endpoint.Unacked() // with our FIN
+		if sock.Refused(err) {
+			return t.awaitUncounted(ctx, c, early, linger)
+		}
 		if err != nil {
 			return 0, &Error{"ioctl", Destination, err}
 		}
@@ -110,6 +115,28 @@ func (t *Transfer) awaitEnd(ctx context.Context, c *Conn, early bool, linger tim
 			return 0, err
 		}
 		pause = min(2*pause, 100*time.Millisecond)
+	}
+}
+
+// awaitUncounted is awaitEnd where SIOCOUTQ is refused (gVisor: ENOTTY, EINVAL). The peer's end, and no
+// reset with it, is all that can be seen: a kernel resets a peer that closes with bytes unread.
+func (t *Transfer) awaitUncounted(ctx context.Context, c *Conn, early bool, linger time.Duration) (Delivery, error) {
+	for until := time.Now().Add(linger); ; {
+		if err := t.drainReceive(); err != nil {
+			return 0, err
+		}
+		left := time.Until(until)
+		switch {
+		case t.peerEnded && early:
+			return PeerClosedEarly, t.pendingError()
+		case t.peerEnded:
+			return PeerClosedUncounted, t.pendingError()
+		case left <= 0:
+			return PeerOpenUncounted, nil
+		}
+		if err := t.sleepOn(ctx, c.fd, left); err != nil {
+			return 0, err
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -96,9 +97,15 @@ func ListenPlain(ctx context.Context, network, address string) (net.Listener, er
 func listen(ctx context.Context, network, address string, control func(network, address string, rc syscall.RawConn) error) (net.Listener, error) {
 	lc := net.ListenConfig{Control: control}
 	lc.SetMultipathTCP(false)
+	if network != "unix" {
+		var err error
+		if network, address, err = onlyAddress(ctx, network, address); err != nil {
+			return nil, err
+		}
+	}
 	ln, err := lc.Listen(ctx, network, address)
-	if errors.Is(err, unix.EADDRINUSE) && network == "unix" && removeStale(address) {
-		ln, err = lc.Listen(ctx, network, address)
+	if errors.Is(err, unix.EADDRINUSE) && network == "unix" {
+		return replaceStale(address, err, func() (net.Listener, error) { return lc.Listen(ctx, network, address) })
 	}
 	u, ok := ln.(*net.UnixListener)
 	if err != nil || !ok || strings.HasPrefix(address, "@") {
@@ -108,6 +115,28 @@ func listen(ctx context.Context, network, address string, control func(network, 
 	own := &ownFile{UnixListener: u, path: address}
 	own.dev, own.ino, _ = identity(address)
 	return own, nil
+}
+
+// onlyAddress resolves the host of an address to listen on, IPv4 first as package net has it, and names the
+// network of that address: package net takes 0.0.0.0 and [::] for both IP versions.
+func onlyAddress(ctx context.Context, network, address string) (string, string, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || host == "" {
+		return network, address, err
+	}
+	ips, err := sock.LookUp(ctx, strings.Replace(network, "tcp", "ip", 1), host)
+	if err != nil {
+		return "", "", err
+	}
+	ip := ips[0]
+	if i := slices.IndexFunc(ips, netip.Addr.Is4); i >= 0 {
+		ip = ips[i]
+	}
+	network = "tcp6"
+	if ip.Is4() {
+		network = "tcp4"
+	}
+	return network, net.JoinHostPort(ip.String(), port), nil
 }
 
 // armListener arms a TCP socket before it listens: what it accepts inherits that, and a client
@@ -121,6 +150,46 @@ func armListener(network, _ string, rc syscall.RawConn) error {
 		return cerr
 	}
 	return err
+}
+
+// staleLimit is how long to wait for another process that looks at the same folder's socket files.
+const staleLimit = 2 * time.Second
+
+// replaceStale listens in place of a listener that died and left its socket file, or returns inUse. Of
+// several that try, one looks, removes and listens at a time: the folder is locked (flock(2)). Without that
+// the second would remove the socket file that the first has just made.
+func replaceStale(path string, inUse error, listen func() (net.Listener, error)) (net.Listener, error) {
+	unlock, err := lockFolder(filepath.Dir(path))
+	if err != nil {
+		return nil, inUse
+	}
+	defer unlock()
+	if !removeStale(path) {
+		return nil, inUse
+	}
+	return listen()
+}
+
+// lockFolder locks a folder against other processes that do. A folder that cannot be read, and a file
+// system without locks, is not locked.
+func lockFolder(dir string) (unlock func(), err error) {
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return func() {}, nil
+	}
+	until := time.Now().Add(staleLimit)
+	for {
+		err = sock.Retry(func() error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) })
+		if err != unix.EWOULDBLOCK || time.Now().After(until) {
+			break
+		}
+		time.Sleep(5 * time.Millisecond) // a blocking flock could not be bounded
+	}
+	if err == unix.EWOULDBLOCK {
+		unix.Close(fd)
+		return nil, err
+	}
+	return func() { unix.Close(fd) }, nil
 }
 
 // removeStale removes the socket file of a listener that died, and tells whether it did.
@@ -141,7 +210,13 @@ func removeStale(path string) bool {
 
 // InheritListener listens on a socket that the process was born with. The runtime makes
 // it non-blocking, which others that share it see; Close puts that back.
+//
+// Where it is TCP it is armed as our own are, so that a client that connects from now on is, and Close puts
+// that back as well. A socket of another kind is refused by name.
 func InheritListener(fd int) (*Listener, error) {
+	if err := sock.CheckStream(fd); err != nil {
+		return nil, err
+	}
 	fl, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("fcntl", err)
@@ -159,7 +234,14 @@ func InheritListener(fd int) (*Listener, error) {
 	if u, ok := ln.(*net.UnixListener); ok {
 		u.SetUnlinkOnClose(false) // the process that made the file removes it
 	}
+	disarm := func() {}
+	if old, err := sock.GetLinger(fd); err == nil && ln.Addr().Network() == "tcp" {
+		if armed, _ := sock.Arm(fd); armed { // an error leaves it to Accept
+			disarm = func() { _ = sock.Disarm(fd, old) } // the others that hold it lose nothing by a refusal
+		}
+	}
 	return &Listener{ln: ln, inherited: true, restore: func() {
+		disarm()
 		if fl&unix.O_NONBLOCK == 0 {
 			_ = unix.SetNonblock(fd, false) // nothing can be done about a refusal, nor does it harm us
 		}
@@ -207,6 +289,11 @@ func (l *Listener) Accept(ctx context.Context) (*Conn, error) {
 			}
 			// A peer without keepalive is only noticed later when it is gone.
 			_ = tc.SetKeepAliveConfig(sock.KeepAlive)
+			if l.inherited {
+				// What waited before the listener was armed is not. An error is that of a connection that is
+				// reset already, or of a system that refuses SO_LINGER.
+				_ = tc.SetLinger(0)
+			}
 		}
 		return takeOver(nc, l.Idle, l.Congestion)
 	}

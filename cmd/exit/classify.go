@@ -90,6 +90,10 @@ func judge(err error, at Where) (status int, hint string, cause error) {
 		return StdoutClosed.ExitStatus(), "", StdoutClosed
 	case notFound(err) != nil:
 		return Failed, "", notFound(err)
+	case lookup(err) != nil && timeout(err):
+		return TimedOut, "", lookup(err)
+	case lookup(err) != nil:
+		return Failed, "", lookup(err)
 	case timeout(err) && at.Place == Connecting:
 		return TimedOut, "", noAnswer(at.Patience)
 	case timeout(err):
@@ -115,6 +119,15 @@ func notFound(err error) error {
 		return errors.New("no such service")
 	}
 	return errors.New("no such host")
+}
+
+// lookup returns the words for a name that could not be looked up, or nil.
+func lookup(err error) error {
+	dns, ok := errors.AsType[*net.DNSError](err)
+	if !ok {
+		return nil
+	}
+	return errors.New("cannot look up the name: " + dns.Err)
 }
 
 // timeout tells whether a time limit has passed. EAGAIN, which calls itself a timeout

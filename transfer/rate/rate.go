@@ -203,9 +203,10 @@ func (l *Limiter) least() time.Duration {
 	return max(min(l.slot()/8, l.share), l.cost(1))
 }
 
-// cost is the time that pays for n bytes.
+// cost is the time that pays for n bytes. It is never 0: above 2 GB/s a byte takes less than half a
+// nanosecond, and a share of 0 would never be used up, and never be renewed.
 func (l *Limiter) cost(n int64) time.Duration {
-	ns := math.Round(float64(n) / float64(l.Rate) * 1e9)
+	ns := max(1, math.Round(float64(n)/float64(l.Rate)*1e9))
 	return time.Duration(min(ns, float64(math.MaxInt64/4)))
 }
 

@@ -197,8 +197,7 @@ func (l *loop) admit(s *listenSocket, fd int, peer netip.AddrPort) {
 	if peer.IsValid() {
 		kind = transfer.TCP
 		if !s.ours {
-			err := sock.ArmNew(fd)
-			if err != nil { // the client has reset it already
+			if err := sock.ArmNew(fd); err != nil { // the client has reset it already
 				unix.Close(fd)
 				l.release()
 				return

@@ -61,7 +61,10 @@ func (r *Relay) forTarget() int {
 // target even when all others are in use.
 func reserveFDs(n int) (fds []int, err error) {
 	for range n {
-		fd, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		fd, err := unix.Open("/", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if errors.Is(err, unix.EACCES) { // a root folder that may not be read
+			fd, err = sock.Stream(unix.AF_UNIX)
+		}
 		if err != nil {
 			closeFDs(fds)
 			return nil, os.NewSyscallError("open", err)

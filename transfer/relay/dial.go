@@ -35,7 +35,6 @@ type dialing struct {
 const (
 	firstPause = 50 * time.Millisecond
 	longPause  = time.Second
-	leastTry   = 2 * time.Second // for one of several addresses, as package net does it
 
 	minBackoff = 10 * time.Millisecond
 	maxBackoff = 500 * time.Millisecond
@@ -135,13 +134,13 @@ func (k *link) attempt() error {
 	}
 	d.until = d.giveUp
 	if d.giveUp > 0 && d.left > 0 {
-		d.until = min(d.giveUp, l.now+max(int64(leastTry), (d.giveUp-l.now)/int64(d.left+1)))
+		d.until = l.now + (d.giveUp-l.now)/int64(d.left+1)
 	}
 	return l.connect(fd, k.to)
 }
 
 func (l *loop) connect(fd int, to netip.AddrPort) error {
-	if err := sock.ArmNew(fd); err != nil {
+	if err := sock.Before(fd, l.r.bind.Port() != 0); err != nil {
 		return err
 	}
 	if err := l.control(fd, to.Addr()); err != nil {
@@ -174,12 +173,13 @@ func (l *loop) bindTo(fd int, to netip.Addr) error {
 	if from.Addr().Unmap().Is4() != to.Is4() {
 		return &net.AddrError{Err: "no source address of this family", Addr: to.String()}
 	}
-	if from.Port() != 0 {
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1) // bind says what is wrong
-	} else {
+	if from.Port() == 0 {
 		sock.BindNoPort(fd)
 	}
-	return os.NewSyscallError("bind", unix.Bind(fd, sock.Sockaddr(netip.AddrPortFrom(from.Addr().Unmap(), from.Port()))))
+	if err := unix.Bind(fd, sock.Sockaddr(netip.AddrPortFrom(from.Addr().Unmap(), from.Port()))); err != nil {
+		return &transfer.SourceError{Addr: l.r.Dialer.Bind, Err: err}
+	}
+	return nil
 }
 
 // attemptEnded handles the poller's report that a connect has succeeded or failed.
@@ -220,11 +220,10 @@ func (k *link) nextAfter(err error) {
 	k.tryNext()
 }
 
-// selfConnected reports whether a socket has connected to itself: an ephemeral port on which
-// nothing listens may be given to the very socket that connects to it (RFC 9293, 3.5:
-// simultaneous open).
+// selfConnected reports whether a socket has connected to itself. Only a port that the kernel hands
+// out, or the source port that was asked for, can be its own.
 func (r *Relay) selfConnected(fd int, to netip.AddrPort) bool {
-	return to.Addr().IsLoopback() && to.Port() >= r.ephemeralMin && sock.LocalAddr(fd) == to
+	return (to.Port() >= r.ephemeralMin || to.Port() == r.bind.Port()) && sock.SelfConnected(fd, to)
 }
 
 // roundFailed tries again later, within Dialer.RetryFor, or resets the client.

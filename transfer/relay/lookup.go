@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/transfer/internal/sock"
 )
 
 // A target is what all connections are made to.
@@ -47,10 +49,10 @@ func resolveTarget(ctx context.Context, network, address string) (target, error)
 
 // lookUp finds the addresses of a name, best first.
 func (g *target) lookUp(ctx context.Context) ([]netip.AddrPort, error) {
-	ips, err := net.DefaultResolver.LookupNetIP(ctx, g.network, g.host)
+	ips, err := sock.LookUp(ctx, g.network, g.host)
 	addrs := make([]netip.AddrPort, 0, len(ips))
 	for _, ip := range ips {
-		addrs = append(addrs, netip.AddrPortFrom(ip.Unmap(), g.port))
+		addrs = append(addrs, netip.AddrPortFrom(ip, g.port))
 	}
 	return addrs, err
 }

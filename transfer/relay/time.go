@@ -96,7 +96,7 @@ func (k *link) check() {
 func (k *link) keepAlive() {
 	for i := range k.ends {
 		if e := &k.ends[i]; e.Kind() == transfer.TCP && !e.kept {
-			_ = sock.SetKeepAlive(e.FD()) // without it a peer that is gone is only noticed later
+			sock.SetKeepAlive(e.FD()) // without it a peer that is gone is only noticed later
 			e.kept = true
 		}
 	}

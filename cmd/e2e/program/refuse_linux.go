@@ -13,8 +13,53 @@ import (
 // of its own paths, or "EPERM:splice,sendfile". It is no name of a flag's variable.
 const RefuseVariable = "ZCP_TEST_REFUSE"
 
-var refusable = map[string]uint32{
-	"splice": unix.SYS_SPLICE, "sendfile": unix.SYS_SENDFILE, "copy_file_range": unix.SYS_COPY_FILE_RANGE, "pipe2": unix.SYS_PIPE2,
+// A refusal is a system call, all of it or with these values of its second and third argument, which
+// name what is asked of a socket.
+type refusal struct {
+	call uint32
+	args []uint32
+}
+
+var refusable = map[string]refusal{
+	"splice": {call: unix.SYS_SPLICE}, "sendfile": {call: unix.SYS_SENDFILE}, "copy_file_range": {call: unix.SYS_COPY_FILE_RANGE},
+	"pipe2": {call: unix.SYS_PIPE2},
+
+	"SIOCOUTQ":         {unix.SYS_IOCTL, []uint32{unix.SIOCOUTQ}},
+	"TCP_INFO":         {unix.SYS_GETSOCKOPT, []uint32{unix.SOL_TCP, unix.TCP_INFO}},
+	"SO_LINGER":        {unix.SYS_SETSOCKOPT, []uint32{unix.SOL_SOCKET, unix.SO_LINGER}},
+	"SO_KEEPALIVE":     {unix.SYS_SETSOCKOPT, []uint32{unix.SOL_SOCKET, unix.SO_KEEPALIVE}},
+	"TCP_KEEPIDLE":     {unix.SYS_SETSOCKOPT, []uint32{unix.SOL_TCP, unix.TCP_KEEPIDLE}},
+	"TCP_KEEPINTVL":    {unix.SYS_SETSOCKOPT, []uint32{unix.SOL_TCP, unix.TCP_KEEPINTVL}},
+	"TCP_KEEPCNT":      {unix.SYS_SETSOCKOPT, []uint32{unix.SOL_TCP, unix.TCP_KEEPCNT}},
+	"TCP_NODELAY":      {unix.SYS_SETSOCKOPT, []uint32{unix.SOL_TCP, unix.TCP_NODELAY}},
+	"TCP_USER_TIMEOUT": {unix.SYS_SETSOCKOPT, []uint32{unix.SOL_TCP, unix.TCP_USER_TIMEOUT}},
+	"SO_RCVLOWAT":      {unix.SYS_SETSOCKOPT, []uint32{unix.SOL_SOCKET, unix.SO_RCVLOWAT}},
+}
+
+// RefusableOfSockets are the names of what only helps a socket.
+var RefusableOfSockets = []string{"SIOCOUTQ", "TCP_INFO", "SO_LINGER", "SO_KEEPALIVE", "TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT",
+	"TCP_NODELAY", "TCP_USER_TIMEOUT", "SO_RCVLOWAT"}
+
+var refusals = map[string]unix.Errno{"ENOSYS": unix.ENOSYS, "EPERM": unix.EPERM, "EINVAL": unix.EINVAL, "EMFILE": unix.EMFILE,
+	"ENOPROTOOPT": unix.ENOPROTOOPT, "ENOTTY": unix.ENOTTY, "EOPNOTSUPP": unix.EOPNOTSUPP}
+
+// filter returns the instructions that refuse it; the number of the call is loaded, and is again behind them.
+func (r refusal) filter(errno unix.Errno) []unix.SockFilter {
+	const number, args, word = 0, 16, 8 // struct seccomp_data; the low half of an argument comes first
+	load := func(at uint32) unix.SockFilter {
+		return unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: at}
+	}
+	left := uint8(1 + 2*len(r.args))
+	equal := func(v uint32) unix.SockFilter {
+		f := unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: left, K: v}
+		left -= 2
+		return f
+	}
+	fs := []unix.SockFilter{equal(r.call)}
+	for i, v := range r.args {
+		fs = append(fs, load(args+word*uint32(i+1)), equal(v))
+	}
+	return append(fs, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)}, load(number))
 }
 
 // refuseByEnvironment installs a seccomp filter, as a container's profile would, before
@@ -28,20 +73,18 @@ func refuseByEnvironment() error {
 	if calls == "" {
 		calls = "splice,sendfile,copy_file_range"
 	}
-	errno, ok := map[string]unix.Errno{"ENOSYS": unix.ENOSYS, "EPERM": unix.EPERM, "EINVAL": unix.EINVAL, "EMFILE": unix.EMFILE}[name]
+	errno, ok := refusals[name]
 	if !ok {
 		return fmt.Errorf("%s=%s: unknown error", RefuseVariable, text)
 	}
 	// The filter sees struct seccomp_data, whose first word is the number of the call.
 	filter := []unix.SockFilter{{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS}}
 	for _, call := range strings.Split(calls, ",") {
-		number, ok := refusable[call]
+		r, ok := refusable[call]
 		if !ok {
 			return fmt.Errorf("%s=%s: unknown system call", RefuseVariable, text)
 		}
-		filter = append(filter,
-			unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: number},
-			unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)})
+		filter = append(filter, r.filter(errno)...)
 	}
 	filter = append(filter, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW})
 	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}

@@ -1,7 +1,9 @@
 package sock
 
 import (
+	"errors"
 	"net"
+	"net/netip"
 	"os"
 	"syscall"
 	"time"
@@ -12,18 +14,36 @@ import (
 // KeepAlive finds a peer gone within two minutes.
 var KeepAlive = net.KeepAliveConfig{Enable: true, Idle: 60 * time.Second, Interval: 10 * time.Second, Count: 6}
 
-// Arm makes every close of a TCP socket a reset until it is disarmed (SO_LINGER {1, 0}).
-func Arm(fd int) error {
-	return os.NewSyscallError("setsockopt", unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}))
+// Arm makes every close of a TCP socket a reset until it is disarmed (SO_LINGER {1, 0}). Where the
+// system refuses that (see [Refused]) the socket works as well, only without that protection, and
+// armed is false.
+func Arm(fd int) (armed bool, err error) {
+	err = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	if err != nil && !Refused(err) {
+		return false, os.NewSyscallError("setsockopt", err)
+	}
+	return err == nil, nil
 }
 
 // ArmNew arms a socket that was opened by a system call of ours, and sends small segments at once
 // (TCP_NODELAY), as package net has it for those that it opens. An inherited socket keeps its own.
 func ArmNew(fd int) error {
-	if err := Arm(fd); err != nil {
-		return err
+	_, err := Arm(fd)
+	// It only helps: without it the last segment of an answer may be 40 ms late (Nagle, tcp(7)).
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	return err
+}
+
+// Refused tells whether an error of setsockopt(2), getsockopt(2) or ioctl(2) on a socket means that
+// this system, or this kind of socket, does not have what was asked for: seccomp profiles say
+// EPERM or ENOSYS, MPTCP EOPNOTSUPP, old kernels ENOPROTOOPT, gVisor ENOTTY or EINVAL.
+func Refused(err error) bool {
+	for _, e := range []unix.Errno{unix.EPERM, unix.EACCES, unix.EINVAL, unix.ENOPROTOOPT, unix.ENOTTY, unix.EOPNOTSUPP, unix.ENOSYS} {
+		if errors.Is(err, e) {
+			return true
+		}
 	}
-	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1))
+	return false
 }
 
 // Disarm lets a close end the connection in order again, with the SO_LINGER that is given.
@@ -35,10 +55,26 @@ func Disarm(fd int, linger unix.Linger) error {
 // the BSDs, so that none of it is a system call for each connection: SO_LINGER {1, 0}, no
 // delay, keepalive.
 func ArmListener(fd int) error {
-	if err := ArmNew(fd); err != nil {
-		return err
+	err := ArmNew(fd)
+	SetKeepAlive(fd)
+	return err
+}
+
+// Before readies a new TCP socket for its connect(2): it is armed before there is a connection
+// that could end in order, and where it is to have a source port of its own it may take one
+// that an old connection still holds (SO_REUSEADDR, TIME_WAIT in tcp(7)).
+func Before(fd int, sourcePort bool) error {
+	if sourcePort {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1) // refused: bind says what is wrong
 	}
-	return SetKeepAlive(fd)
+	return ArmNew(fd)
+}
+
+// SelfConnected tells whether the ends of a TCP connection are one socket: connect(2) to a port on
+// which nothing listens succeeds where it is the socket's own (RFC 9293, 3.5: simultaneous open).
+func SelfConnected(fd int, to netip.AddrPort) bool {
+	from := LocalAddr(fd)
+	return from.IsValid() && from.Port() == to.Port() && from.Addr().WithZone("") == to.Addr().Unmap().WithZone("")
 }
 
 // Error takes the pending error of a socket (SO_ERROR). The kernel gives it once, so it is
@@ -47,6 +83,9 @@ func Error(fd int) error {
 	e, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
 	if err == nil && e != 0 {
 		return unix.Errno(e)
+	}
+	if Refused(err) {
+		return nil // none is known of; the next read or write has it
 	}
 	return err
 }

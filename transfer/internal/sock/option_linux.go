@@ -24,8 +24,9 @@ func GetLinger(fd int) (unix.Linger, error) {
 
 // SetUserTimeout bounds how long sent bytes may stay unacknowledged (TCP_USER_TIMEOUT, tcp(7)).
 // It also ends a peer that is alive and merely does not read, so it is only set where the user asked for a limit.
-func SetUserTimeout(fd int, d time.Duration) error {
-	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds())))
+// Where it is refused, Transfer.Idle and keepalive end the silence, only later.
+func SetUserTimeout(fd int, d time.Duration) {
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
 }
 
 // Disconnect ends a TCP connection by connecting to nowhere (AF_UNSPEC, connect(2)), which
@@ -36,19 +37,13 @@ func Disconnect(fd int) {
 	_, _, _ = unix.Syscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&unspec)), unsafe.Sizeof(unspec))
 }
 
-// SetKeepAlive has the kernel ask a silent peer whether it lives, as KeepAlive says.
-func SetKeepAlive(fd int) error {
-	err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
-	for _, o := range []struct{ name, value int }{
-		{unix.TCP_KEEPIDLE, int(KeepAlive.Idle / time.Second)},
-		{unix.TCP_KEEPINTVL, int(KeepAlive.Interval / time.Second)},
-		{unix.TCP_KEEPCNT, KeepAlive.Count},
-	} {
-		if err == nil {
-			err = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, o.name, o.value)
-		}
-	}
-	return os.NewSyscallError("setsockopt", err)
+// SetKeepAlive has the kernel ask a silent peer whether it lives, as KeepAlive says. Each option only
+// helps: one that is refused leaves the system's own value.
+func SetKeepAlive(fd int) {
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, int(KeepAlive.Idle/time.Second))
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, int(KeepAlive.Interval/time.Second))
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPCNT, KeepAlive.Count)
 }
 
 // BindNoPort lets bind(2) choose the address only, and connect(2) the port, so that as
