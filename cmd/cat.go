@@ -14,6 +14,9 @@ import (
 // runCat moves sources to stdout, one after another, like cat, and shows it, like pv. A
 // source that cannot be read is reported and passed over.
 func runCat(ctx context.Context, out *show.Printer, c *conf.Cat) error {
+	if c.Dest.Dir {
+		return runCatInto(ctx, out, c)
+	}
 	j := newJob(out, copying, c.Transfer, c.Length, 0)
 	sources := fileNames(c.Sources)
 	j.from, j.to, j.stdout = sourcesText(c.Sources), c.Dest.String(), isStdout(c.Dest)

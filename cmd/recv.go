@@ -18,6 +18,9 @@ func runRecv(ctx context.Context, out *show.Printer, c *conf.Recv) error {
 	if c.KeepOpen {
 		return serveRecv(ctx, out, c)
 	}
+	if c.Dest.Dir {
+		return runRecvTree(ctx, out, c)
+	}
 	j := newRecvJob(out, c, fileName(c.Dest))
 	j.stdout = isStdout(c.Dest)
 	j.watch(onTerminal(c.Dest))

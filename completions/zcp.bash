@@ -34,11 +34,12 @@ _zcp_flags() {
     local ends='-l --listen -k --keep-open -N'
     local file='-a --append --no-clobber --sync --expect='
     local tree='--tar --exclude= -x --one-file-system --special --xattrs'
+    local unpack='--no-same-owner'
     case $1 in
         '') echo '-h --help -V --version' ;;
         send) echo "$all $shown $net $ends $tree --linger= --congestion=" ;;
-        recv) echo "$all $shown $net $ends $file" ;;
-        cat) echo "$all $shown $file $tree -o --output=" ;;
+        recv) echo "$all $shown $net $ends $file $unpack --special" ;;
+        cat) echo "$all $shown $file $tree $unpack -o --output=" ;;
         relay) echo "$all $net --half-close= --drain= --exit-idle= --rate-total= --stats= --congestion=" ;;
         *) echo '-h --help' ;;
     esac

@@ -141,7 +141,8 @@ complete -c zcp -n '__zcp_command cat' -s o -l output -r -F -d 'Write to FILE'
 complete -c zcp -n '__zcp_command send cat' -l tar -d 'Sources as one tar stream'
 complete -c zcp -n '__zcp_command send cat' -l exclude -x -d 'Leave out these names'
 complete -c zcp -n '__zcp_command send cat' -s x -l one-file-system -d 'Leave out other file systems'
-complete -c zcp -n '__zcp_command send cat' -l special -d 'Send FIFOs and devices too'
+complete -c zcp -n '__zcp_command send recv cat' -l special -d 'FIFOs and devices too'
+complete -c zcp -n '__zcp_command recv cat' -l no-same-owner -d 'Do not give unpacked files their owners'
 complete -c zcp -n '__zcp_command send cat' -l xattrs -d 'Send extended attributes and ACLs too'
 
 # The relay

@@ -49,7 +49,8 @@ func (s *settings) recv(words []string) (*Recv, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = firstError(s.checkDisplay(), s.checkLength(), s.checkNet(end),
+	err = firstError(s.checkDisplay(), s.checkLength(), s.checkNet(end), s.checkUnpack(dest),
+		s.require("special", dest.Dir, "is for unpacking into a directory (dir/)"),
 		s.require("append", !s.has("keep-open"), "and --keep-open cannot be used together"), s.checkOutput(dest))
 	if err == nil && s.has("keep-open") && (dest.Kind != File || strings.Count(dest.Path, "%d") != 1) {
 		err = exit.Usagef("--keep-open writes one file for each connection: DST must hold %%d once").WithHint("for example: zcp recv -k :9000 in-%%d.log")
@@ -58,7 +59,7 @@ func (s *settings) recv(words []string) (*Recv, error) {
 		return nil, err
 	}
 	return &Recv{Display: s.Display, Transfer: s.Transfer, Length: s.Length, Network: s.network(end),
-		Output: s.Output, Proof: s.Proof, Net: end, Dest: dest}, nil
+		Output: s.Output, Proof: s.Proof, Tree: s.Tree, Net: end, Dest: dest}, nil
 }
 
 func (s *settings) cat(words []string) (*Cat, error) {
@@ -74,7 +75,10 @@ func (s *settings) cat(words []string) (*Cat, error) {
 		dest, err = parseDest(s.output)
 	}
 	if err == nil {
-		err = firstError(s.checkDisplay(), s.checkLength(), s.checkOutput(dest), s.checkTree(sources))
+		err = firstError(s.checkDisplay(), s.checkLength(), s.checkOutput(dest), s.checkTree(sources), s.checkUnpack(dest))
+		if dest.Dir && (len(sources) > 1 || s.IsTree(sources)) && err == nil {
+			err = exit.Usagef("%s: one tar stream is unpacked into a directory", dest).WithHint("to copy a directory on this machine: cp -a")
+		}
 	}
 	if err != nil {
 		return nil, err

@@ -36,16 +36,28 @@ func (s *settings) checkTree(sources []Operand) error {
 		}
 	}
 	tree := s.IsTree(sources)
+	special := tree || s.has("output") && strings.HasSuffix(s.output, "/")
 	err := firstError(
 		s.require("stop-at-size", !tree, "cannot cut a tar stream"),
 		s.require("exclude", tree, "is for a directory (dir/) or --tar"),
 		s.require("one-file-system", tree, "is for a directory (dir/) or --tar"),
-		s.require("special", tree, "is for a directory (dir/) or --tar"),
+		s.require("special", special, "is for a directory (dir/) or --tar"),
 		s.require("xattrs", tree, "is for a directory (dir/) or --tar"))
 	if err != nil || !s.Tar {
 		return err
 	}
 	return checkBaseNames(sources)
+}
+
+// checkUnpack weighs a DST that is a directory, and what only such a DST has.
+func (s *settings) checkUnpack(dest Operand) error {
+	return firstError(
+		s.require("append", !dest.Dir, "cannot append to a directory"),
+		s.require("stop-at-size", !dest.Dir, "cannot cut a tar stream"),
+		s.require("keep-open", !dest.Dir, "writes files, not directories"),
+		s.require("hash", !dest.Dir, "is not for unpacking: a directory is not the stream"),
+		s.require("expect", !dest.Dir, "is not for unpacking: a directory is not the stream"),
+		s.require("no-same-owner", dest.Dir, "is for unpacking into a directory (dir/)"))
 }
 
 // checkBaseNames refuses sources that would have no name in the stream, or the same one.

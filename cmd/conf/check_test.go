@@ -104,6 +104,14 @@ func TestNonsense(t *testing.T) {
 		"send f h:1 --quite":                       "unknown flag --quite, did you mean --quiet?",
 		"relay --keep-open :1 h:1":                 "relay has no --keep-open (only send and recv do)\nzcp: relay serves every client: zcp relay :80 app:8080",
 		"sned f h:1":                               `unknown command "sned", did you mean send?`,
+		"recv -a :1 d/":                            "--append cannot append to a directory",
+		"recv -k :1 d%d/":                          "--keep-open writes files, not directories",
+		"recv -S -s 5 :1 d/":                       "--stop-at-size cannot cut a tar stream",
+		"recv --hash sha256 :1 d/":                 "--hash is not for unpacking: a directory is not the stream",
+		"cat --expect 0000000000000000000000000000000000000000000000000000000000000000 -o d/ f": "--expect is not for unpacking: a directory is not the stream",
+		"recv --special :1 f":       "--special is for unpacking into a directory (dir/)",
+		"recv --no-same-owner :1 f": "--no-same-owner is for unpacking into a directory (dir/)",
+		"cat -o d/ a b":             "d/: one tar stream is unpacked into a directory\nzcp: to copy a directory on this machine: cp -a",
 	} {
 		r := run(line, nil)
 		if r.stdout != "" || r.config != nil || exit.Status(r.err) != exit.BadUsage || r.stderr != "zcp: "+want+"\n" {

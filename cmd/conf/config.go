@@ -57,6 +57,7 @@ type Tree struct {
 	Tar           bool     // sources are members of one tar stream, under their base names
 	Exclude       []string // patterns of path.Match
 	OneFileSystem bool     // leave out what lies on other file systems
+	AnyOwner      bool     // unpacked files belong to the user who unpacks
 	Special       bool     // FIFOs and devices too
 	Xattrs        bool     // extended attributes and ACLs too
 }
@@ -109,6 +110,7 @@ type Recv struct {
 	Network
 	Output
 	Proof
+	Tree
 	Net  Operand
 	Dest Operand // stdout where none was named; with KeepOpen its path holds %d
 }

@@ -141,7 +141,10 @@ func transferOptions(v *values) table {
 			usage: "leave out names, or paths if it holds a slash; may be repeated", set: setExclude},
 		{name: "one-file-system", letter: "x", in: send | cat, group: groupTrees,
 			usage: "leave out other file systems", to: &v.OneFileSystem},
-		{name: "special", in: send | cat, group: groupTrees, usage: "send FIFOs and devices too", to: &v.Special},
+		{name: "no-same-owner", in: recv | cat, group: groupTrees,
+			usage: "as root: do not give unpacked files their owners", to: &v.AnyOwner},
+		{name: "special", in: oneWay, group: groupTrees,
+			usage: "FIFOs and devices too; recv also keeps setuid and setgid", to: &v.Special},
 		{name: "xattrs", in: send | cat, group: groupTrees, usage: "send extended attributes and ACLs too", to: &v.Xattrs},
 	}
 }

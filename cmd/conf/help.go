@@ -45,10 +45,13 @@ var pages = []page{
 		operands: `
   NET    :PORT listens, HOST:PORT connects; unix:PATH, unix:@NAME, fd:N, sd:NAME
   DST    a file, written as DST.part and renamed when it is complete;
-         - for stdout (the default), fd:N, null: (keeps nothing)`,
+         - for stdout (the default), fd:N, null: (keeps nothing);
+         a directory, dir/: a tar stream is unpacked into it`,
 		examples: `
   zcp recv :9000 big.iso              wait for a sender
   zcp recv host:9000 big.iso          pull it from zcp send big.iso :9000
+  zcp recv :9000 photos/              unpack zcp send photos/ host:9000,
+                                      or tar c . | nc -N host 9000
   zcp recv :9000 | tar x              to a pipe
   zcp recv -k :9000 in-%d.log         one file for each connection`,
 	},

@@ -58,7 +58,7 @@ func TestContract(t *testing.T) {
 		"deny  CIDR,...": network, "drain  DUR": relay, "exit-idle  DUR": relay, "rate-total  SIZE": relay,
 		"congestion  ALG":              send | relay,
 		"stats  unix:PATH|[HOST]:PORT": relay, "bind  ADDR[:PORT]": network, "4 4": network, "6 6": network, "explain ": every,
-		"tar ": send | cat, "exclude  GLOB": send | cat, "one-file-system x": send | cat, "special ": send | cat, "xattrs ": send | cat,
+		"tar ": send | cat, "exclude  GLOB": send | cat, "one-file-system x": send | cat, "special ": oneWay, "no-same-owner ": recv | cat, "xattrs ": send | cat,
 	}
 	letters := map[string]string{"h": "help", "V": "version"}
 	for _, o := range newTable(new(values)) {

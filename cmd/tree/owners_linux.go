@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"archive/tar"
 	"io"
 	"os"
 	"strconv"
@@ -11,6 +12,39 @@ import (
 // is static, and has no cgo. Users of a directory service are sent by number alone.
 type owners struct {
 	users, groups map[uint32]string
+	uids, gids    map[string]uint32
+}
+
+// uid is the number of the user of that name here, or the number in the header.
+func (o *owners) uid(h *tar.Header) int {
+	if o.uids == nil {
+		o.user(0)
+		o.uids = inverse(o.users)
+	}
+	if id, ok := o.uids[h.Uname]; ok && h.Uname != "" {
+		return int(id)
+	}
+	return h.Uid
+}
+
+// gid is the same for the group.
+func (o *owners) gid(h *tar.Header) int {
+	if o.gids == nil {
+		o.group(0)
+		o.gids = inverse(o.groups)
+	}
+	if id, ok := o.gids[h.Gname]; ok && h.Gname != "" {
+		return int(id)
+	}
+	return h.Gid
+}
+
+func inverse(names map[uint32]string) map[string]uint32 {
+	ids := make(map[string]uint32, len(names))
+	for id, name := range names {
+		ids[name] = id
+	}
+	return ids
 }
 
 func (o *owners) user(id uint32) string {

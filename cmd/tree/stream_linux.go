@@ -1,0 +1,106 @@
+package tree
+
+import (
+	"context"
+	"io"
+
+	"github.com/zcp-go/zcp/transfer"
+)
+
+// streamBuffer is how much is read at once where headers and small bodies are; a body larger
+// than what is left of it goes from the source to its file.
+const streamBuffer = 64 << 10
+
+// A stream is a source as archive/tar reads it. Bodies may be taken out of it behind the
+// reader's back: it then gets as many zeros, which it skips.
+type stream struct {
+	ctx   context.Context
+	t     *transfer.Transfer
+	src   *transfer.Endpoint
+	buf   []byte // what was read ahead
+	store []byte
+	owed  int64 // bytes of a body that was taken out
+	zeros int64 // read last, in a row: padding is less than a block, the end mark is not
+	ended bool
+	err   error // of the transfer
+}
+
+// peek returns the first block, or less where the source ends.
+func (s *stream) peek() ([]byte, error) {
+	s.store = make([]byte, streamBuffer)
+	n, err := s.t.ReadFull(s.ctx, s.src, s.store[:blockSize])
+	s.buf = s.store[:n]
+	return s.buf, err
+}
+
+func (s *stream) Read(b []byte) (int, error) {
+	if s.owed > 0 {
+		n := int(min(s.owed, int64(len(b))))
+		clear(b[:n])
+		s.owed -= int64(n)
+		return n, nil
+	}
+	if len(s.buf) == 0 {
+		if s.ended {
+			return 0, io.EOF
+		}
+		n, err := s.t.Read(s.ctx, s.src, s.store)
+		if err != nil {
+			s.err = err
+			return 0, err
+		}
+		if s.buf = s.store[:n]; n == 0 {
+			s.ended = true
+			return 0, io.EOF
+		}
+	}
+	n := copy(b, s.buf)
+	s.buf = s.buf[n:]
+	s.zeros += int64(n)
+	if !allZero(b[:n]) {
+		s.zeros = 0
+	}
+	return n, nil
+}
+
+func allZero(b []byte) bool {
+	for _, c := range b {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// body moves the next n bytes to a file.
+func (s *stream) body(dst *transfer.Endpoint, n int64) error {
+	ahead := min(n, int64(len(s.buf)))
+	if ahead > 0 {
+		if _, err := s.t.Write(s.ctx, dst, s.buf[:ahead]); err != nil {
+			return err
+		}
+		s.buf = s.buf[ahead:]
+	}
+	if n > ahead {
+		m, err := s.t.Move(s.ctx, dst, s.src, n-ahead)
+		if err != nil {
+			return err
+		}
+		if m < n-ahead {
+			return io.ErrUnexpectedEOF
+		}
+	}
+	s.owed, s.zeros = n, 0
+	return nil
+}
+
+// rest reads what follows the end mark, which tar pads to its record.
+func (s *stream) rest() error {
+	for {
+		if _, err := s.Read(s.store[:cap(s.store)]); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+}

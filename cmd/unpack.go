@@ -1,0 +1,130 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/zcp-go/zcp/cmd/conf"
+	"github.com/zcp-go/zcp/cmd/exit"
+	"github.com/zcp-go/zcp/cmd/files"
+	"github.com/zcp-go/zcp/cmd/show"
+	"github.com/zcp-go/zcp/cmd/tree"
+	"github.com/zcp-go/zcp/transfer"
+)
+
+// runRecvTree unpacks what one peer sends into a directory.
+func runRecvTree(ctx context.Context, out *show.Printer, c *conf.Recv) error {
+	j := newRecvJob(out, c, fileName(c.Dest))
+	j.watch(false)
+	target, err := tree.Look(c.Dest.Path, c.Dest.Text, c.NoClobber)
+	if err != nil {
+		return j.refused(err)
+	}
+	m := &connector{op: c.Net, net: c.Network, out: out}
+	if err := m.prepare(ctx); err != nil {
+		return j.refused(err)
+	}
+	defer m.close()
+	conn, err := m.connect(ctx)
+	if err != nil {
+		return j.fail(err)
+	}
+	return j.recvTree(ctx, conn, target, c)
+}
+
+// recvTree is recv for a directory. Where members were refused the rest is in DST under its
+// name, and the sender sees a reset: not all that it sent is there.
+func (j *job) recvTree(ctx context.Context, conn *transfer.Conn, target *tree.Target, c *conf.Recv) error {
+	if err := j.attach(ctx, conn); err != nil {
+		return err
+	}
+	defer j.stop(false)
+	failed, err := j.unpack(ctx, conn.Endpoint, target, c.Tree, c.Sync)
+	if err == nil {
+		err = j.complete(j.peerName())
+	}
+	if err != nil {
+		return j.breakOff(err)
+	}
+	if failed != nil {
+		j.end("received", "from "+j.peerName(), "", show.ForMost, failed)
+		conn.Close()
+		return failed
+	}
+	err = j.closeOrderly()
+	j.end("received", "from "+j.peerName(), "", show.ForMost, err)
+	return err
+}
+
+// unpack unpacks one stream. failed is what concerned single members, and was reported.
+func (j *job) unpack(ctx context.Context, src *transfer.Endpoint, target *tree.Target, t conf.Tree, sync bool) (failed, err error) {
+	u := &tree.Unpacker{Transfer: &j.d.t, Src: src, Special: t.Special, Fresh: target.Fresh(), Owners: os.Geteuid() == 0 && !t.AnyOwner,
+		Report: j.out.Error, Detail: func(line string) { j.out.Detail("%s", line) }}
+	if err := u.Begin(ctx); err != nil {
+		return nil, j.aboutStream(err)
+	}
+	root, err := target.Open()
+	if err != nil {
+		return nil, err
+	}
+	err = u.Run(root)
+	if err == nil {
+		if sync {
+			j.d.enter(show.Storing)
+		}
+		err = target.Commit(sync)
+	}
+	if err != nil {
+		j.kept = target.Abandon()
+		return nil, j.aboutStream(err)
+	}
+	return u.Failed(), nil
+}
+
+// aboutStream names the source where the stream is not as it should be.
+func (j *job) aboutStream(err error) error {
+	if f, ok := errors.AsType[*exit.Failure](err); ok {
+		return &exit.Failure{Status: f.Status, Hint: f.Hint, Err: fmt.Errorf("%s: %w", j.from, f.Err)}
+	}
+	return err
+}
+
+// runCatInto unpacks one source into a directory.
+func runCatInto(ctx context.Context, out *show.Printer, c *conf.Cat) error {
+	j := newJob(out, copying, c.Transfer, c.Length, 0)
+	name := fileName(c.Sources[0])
+	j.from, j.to = c.Sources[0].String(), c.Dest.String()
+	j.watch(false)
+	target, err := tree.Look(c.Dest.Path, c.Dest.Text, c.NoClobber)
+	if err != nil {
+		return j.refused(err)
+	}
+	j.d.enter(show.Opening)
+	src, err := files.OpenSource(ctx, name, files.Idle)
+	if err != nil {
+		return j.refused(err)
+	}
+	defer src.Close()
+	j.begin()
+	defer j.stop(false)
+	failed, err := j.unpack(ctx, src, target, c.Tree, c.Sync)
+	if err == nil {
+		err = j.complete(j.from)
+	}
+	if err != nil {
+		return j.fail(err)
+	}
+	if changed := sourceChanged(j.out, src, j.from); changed != nil {
+		j.out.Error(changed)
+		failed = tree.Worse(failed, exit.Reported(changed))
+	}
+	j.stop(failed == nil)
+	to := show.ForVerbose
+	if c.Force || j.progress.ShowsLine() {
+		to = show.ForMost
+	}
+	j.end("copied", "", "", to, failed)
+	return failed
+}
