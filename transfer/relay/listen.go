@@ -60,7 +60,7 @@ func (s *listenSocket) close() {
 	unix.Close(s.fd)
 	s.fd = -1
 	if s.path != "" {
-		if now, err := os.Lstat(s.path); err == nil && s.file != nil && os.SameFile(now, s.file) {
+		if now, err := os.Lstat(s.path); err == nil && s.file != nil && now.Mode().Type() == os.ModeSocket && os.SameFile(now, s.file) {
 			_ = os.Remove(s.path) // refused where it is gone already
 		}
 	}
