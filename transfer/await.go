@@ -192,23 +192,19 @@ func (t *Transfer) readBackChannel(revents int16) error {
 		}
 		return nil
 	}
-	n, end, err := drop(d.fd)
-	t.Stats.Dropped.Add(n)
+	n, err := t.drop(d.fd)
 	if n > 0 {
 		t.moved = time.Now()
 	}
-	t.peerEnded = end
-	if err != nil {
-		return &Error{"read", Destination, err}
-	}
-	return nil
+	return err
 }
 
-// drop reads what is there to be read from a socket, at most 16 buffers a call, and tells
-// whether the peer has ended its direction.
-func drop(fd int) (n int64, end bool, err error) {
+// drop reads what is there to be read from a destination socket, at most 16 buffers a call, lets
+// Heard have it, and notes whether the peer has ended its direction.
+func (t *Transfer) drop(fd int) (n int64, err error) {
 	b := buffers.Get().(*[]byte)
 	defer buffers.Put(b)
+	defer func() { t.Stats.Dropped.Add(n) }()
 	for range 16 {
 		m, err := sock.RetryN(func() (int, error) {
 			m, _, err := unix.Recvfrom(fd, *b, unix.MSG_DONTWAIT)
@@ -216,13 +212,28 @@ func drop(fd int) (n int64, end bool, err error) {
 		})
 		switch {
 		case err == unix.EAGAIN:
-			return n, false, nil
+			return n, nil
 		case err != nil:
-			return n, false, err
+			return n, &Error{"read", Destination, err}
 		case m == 0:
-			return n, true, nil
+			t.peerEnded = true
+			return n, nil
 		}
 		n += int64(m)
+		if err := t.hear((*b)[:m]); err != nil {
+			return n, err
+		}
 	}
-	return n, false, nil
+	return n, nil
+}
+
+func (t *Transfer) hear(b []byte) error {
+	if t.Heard == nil {
+		return nil
+	}
+	alive, err := t.Heard(b)
+	if alive {
+		t.signOfLife = time.Now()
+	}
+	return err
 }

@@ -24,7 +24,8 @@ const (
 // Finish ends our direction of a connection and waits until the peer's kernel has
 // acknowledged every byte and the peer has closed. SIOCOUTQ tells the first, counting our
 // FIN as a byte; the peer's FIN is the second, and it proves something only if it came
-// after ours. linger bounds the wait for it once everything is acknowledged.
+// after ours. linger bounds the wait for it once everything is acknowledged, and begins anew
+// with every sign of life that Heard finds.
 //
 // A reset is an *Error of the Destination even when all was acknowledged: a peer that
 // dies of a full disk has acknowledged, too.
@@ -57,14 +58,8 @@ func (t *Transfer) drainReceive() error {
 		if t.peerEnded {
 			return t.pendingError()
 		}
-		n, end, err := drop(t.pump.dst.fd)
-		t.Stats.Dropped.Add(n)
-		t.peerEnded = end
-		if err != nil {
-			return &Error{"read", Destination, err}
-		}
-		if n == 0 && !end {
-			break
+		if n, err := t.drop(t.pump.dst.fd); err != nil || n == 0 && !t.peerEnded {
+			return err
 		}
 	}
 	return nil
@@ -102,10 +97,10 @@ func (t *Transfer) awaitEnd(ctx context.Context, c *Conn, early bool, linger tim
 				return PeerClosedEarly, t.pendingError()
 			case t.peerEnded:
 				return PeerClosed, t.pendingError()
-			case now.Sub(ackedAt) >= linger:
+			}
+			if pause = linger - now.Sub(t.lastSign(ackedAt)); pause <= 0 {
 				return PeerStayedOpen, nil
 			}
-			pause = linger - now.Sub(ackedAt)
 		} else if t.Idle > 0 && now.Sub(moved) >= t.Idle {
 			return 0, ErrIdle
 		} else if t.silence.Gone(c.fd, now) && c.kind == TCP {
@@ -121,11 +116,11 @@ func (t *Transfer) awaitEnd(ctx context.Context, c *Conn, early bool, linger tim
 // awaitUncounted is awaitEnd where SIOCOUTQ is refused (gVisor: ENOTTY, EINVAL). The peer's end, and no
 // reset with it, is all that can be seen: a kernel resets a peer that closes with bytes unread.
 func (t *Transfer) awaitUncounted(ctx context.Context, c *Conn, early bool, linger time.Duration) (Delivery, error) {
-	for until := time.Now().Add(linger); ; {
+	for began := time.Now(); ; {
 		if err := t.drainReceive(); err != nil {
 			return 0, err
 		}
-		left := time.Until(until)
+		left := linger - time.Since(t.lastSign(began))
 		switch {
 		case t.peerEnded && early:
 			return PeerClosedEarly, t.pendingError()
@@ -138,6 +133,14 @@ func (t *Transfer) awaitUncounted(ctx context.Context, c *Conn, early bool, ling
 			return 0, err
 		}
 	}
+}
+
+// lastSign returns when the peer last gave a sign of life, but not before a time.
+func (t *Transfer) lastSign(from time.Time) time.Time {
+	if t.signOfLife.After(from) {
+		return t.signOfLife
+	}
+	return from
 }
 
 // pendingError asks for an error that came after the peer's end: a peer that closes with

@@ -26,6 +26,7 @@ type Transfer struct {
 	Discard  bool            // read and drop what a destination socket sends, so that a peer that answers never stalls
 	Digest   hash.Hash       // gets every byte that is moved, in order, beside the mover; nil: none
 	ReadBack bool            // Digest gets what a regular file opened for both holds when it was written, not what was sent to it
+	Heard    Heard           // gets what Discard reads, before it is dropped
 	Trace    func(Event)     // called with what was planned and what changed, by the goroutine that moves; it changes nothing
 	Stats    Stats
 
@@ -35,6 +36,7 @@ type Transfer struct {
 	wake            wakeup
 	leases          []*Endpoint // sources whose lease is held
 	peerEnded       bool        // the destination's peer has ended its own direction
+	signOfLife      time.Time   // when Heard last said that there was one
 	moved           time.Time   // when a byte last moved
 	silence         sock.Silence
 	spuriousWakeups int // in a row, after which no byte moved
@@ -44,6 +46,11 @@ type Transfer struct {
 	lastWait   atomic.Pointer[time.Time] // when a byte had moved at the wait that is in progress; nil: there is none
 	mindReader bool                      // the end of a pipe's reader ends a wait
 }
+
+// A Heard is called with what the peer of a destination socket sent, by the goroutine that moves.
+// The bytes are its own only during the call. With alive the time that Finish waits for the
+// peer's end begins anew; an error ends the transfer, as it is.
+type Heard func(b []byte) (alive bool, err error)
 
 // An EventKind says what an Event is about.
 type EventKind uint8
@@ -241,7 +248,7 @@ func (t *Transfer) tracePlan(pipe int) {
 // resetPeer forgets what is known of the last destination's peer if dst is another one.
 func (t *Transfer) resetPeer(dst *Endpoint) {
 	if t.pump.dst != dst {
-		t.peerEnded, t.silence = false, sock.Silence{}
+		t.peerEnded, t.signOfLife, t.silence = false, time.Time{}, sock.Silence{}
 	}
 }
 
