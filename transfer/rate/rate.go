@@ -116,13 +116,13 @@ func (l *Limiter) quantum(f *flow, now time.Time) (n int64, wait time.Duration) 
 	l.settle(now, 0)
 	slot, enough, credit := l.slot(), l.enough(), now.Sub(l.arrival)
 	if had := f.served == l.round; !had || f.deficit < l.cost(1) {
-		if over := l.claimed >= l.active || now.Sub(l.began) >= slot; l.waiting > 0 && over {
+		if over := l.claimed >= l.active || now.Sub(l.began) >= l.longest(); l.waiting > 0 && over {
 			if credit < enough-slot/4 {
 				return l.refuse(f, enough-credit)
 			}
 			l.begin(credit, now)
 		} else if had && !over { // it had its share, others have not
-			return l.refuse(f, max(enough-credit, l.began.Add(slot).Sub(now)))
+			return l.refuse(f, max(enough-credit, l.began.Add(l.longest()).Sub(now)))
 		}
 	}
 	if credit < l.least() {
@@ -186,6 +186,13 @@ func (l *Limiter) settle(now time.Time, cost time.Duration) {
 func (l *Limiter) slot() time.Duration {
 	slot := min(max(rateSlot/8*time.Duration(l.active), rateSlot), maxRateSlot)
 	return max(slot, l.cost(1))
+}
+
+// longest is how long a round lasts at the most, if a flow of it does not come for its share: a slot,
+// but time for a byte of each. At 20 bytes a second the turn of the last of 30 comes after 1.5 s.
+func (l *Limiter) longest() time.Duration {
+	each := min(l.cost(1), time.Hour) // times a number of flows that is no overflow
+	return max(l.slot(), time.Duration(l.active)*each)
 }
 
 // enough is the credit that a wait is for. One pump alone leaves three eighths of

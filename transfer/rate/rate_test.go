@@ -464,3 +464,41 @@ func BenchmarkLimiter(b *testing.B) {
 		})
 	}
 }
+
+// TestLimiterSharedTiny shares so few bytes among so many that a turn of all takes longer than any
+// slot: no flow is served twice before all others were served once.
+func TestLimiterSharedTiny(t *testing.T) {
+	const flows, perSecond, seconds = 30, 20, 6
+	for seed := range uint64(50) {
+		chance := rand.New(rand.NewPCG(seed, 0))
+		l := &Limiter{Rate: perSecond}
+		var shares [flows]Share
+		var due [flows]time.Time
+		var got [flows]int64
+		start := time.Unix(1000, 0)
+		for i := range flows {
+			shares[i].Of, due[i] = l, start.Add(time.Duration(chance.IntN(1000))*time.Microsecond)
+		}
+		for {
+			i := 0
+			for j := range flows {
+				if due[j].Before(due[i]) {
+					i = j
+				}
+			}
+			now := due[i]
+			if now.After(start.Add(seconds * time.Second)) {
+				break
+			}
+			n, wait := shares[i].Quantum(now)
+			if n > 0 {
+				shares[i].Took(n, now)
+				got[i] += n
+			}
+			due[i] = now.Add(wait + time.Duration(1+chance.IntN(100))*time.Microsecond) // wake-ups are late, by chance
+		}
+		if least, most := slices.Min(got[:]), slices.Max(got[:]); least < 2 || most-least > 2 {
+			t.Errorf("seed %d: from %d to %d bytes in %d s: %v", seed, least, most, seconds, got)
+		}
+	}
+}
