@@ -67,7 +67,7 @@ func (c *connector) prepare(ctx context.Context) error {
 		return nil
 	}
 	c.ln.Gate = transfer.Gate{Allow: c.net.Allow, Deny: c.net.Deny}
-	c.ln.Idle, c.ln.Congestion = c.net.Idle, c.net.Congestion
+	c.ln.Congestion = c.net.Congestion
 	c.ln.Refused = func(peer string) { c.out.Detail("denied %s (reset)", peer) }
 	c.announce(c.ln.Addr())
 	return nil
@@ -165,7 +165,7 @@ func (c *connector) open(ctx context.Context) (*transfer.Conn, error) {
 		}
 		return c.take(fd)
 	}
-	d := transfer.Dialer{Wait: c.net.Wait, RetryFor: c.net.RetryFor, Idle: c.net.Idle, Bind: bindText(c.net), Congestion: c.net.Congestion}
+	d := transfer.Dialer{Wait: c.net.Wait, RetryFor: c.net.RetryFor, Bind: bindText(c.net), Congestion: c.net.Congestion}
 	return d.Dial(ctx, family(c.op, c.net), address(c.op))
 }
 

@@ -22,6 +22,7 @@ type interest struct {
 	until  time.Time
 	bound  bool // until holds
 	limits bool // Idle and a peer that is gone end the wait
+	local  bool // a reader of ours is waited for, which is not the peer's silence: Idle does not hold
 	deaf   bool // the back channel is the caller's
 }
 
@@ -36,24 +37,28 @@ func (t *Transfer) wait(ctx context.Context, in interest) (ready bool, err error
 		if d := t.pump.dst; t.minds(d) && !in.deaf {
 			*back = unix.PollFd{Fd: int32(d.fd), Events: t.backEvents()}
 		}
-		if _, err := sock.PollFor(fds[:], t.nextCheck(time.Now(), in)); err != nil && err != unix.EINTR {
+		_, err := sock.PollFor(fds[:], t.nextCheck(time.Now(), in))
+		if err != nil && err != unix.EINTR {
 			return false, err
 		}
 		if ctx.Err() != nil {
 			return false, context.Cause(ctx)
+		}
+		t.checkLeases()
+		if err != nil { // EINTR, after a stop (SIGSTOP) as well: what is ready is looked at before anything is called silent
+			continue
 		}
 		if back.Fd >= 0 && back.Revents != 0 {
 			if err := t.readBackChannel(back.Revents); err != nil {
 				return false, err
 			}
 		}
-		t.checkLeases()
 		if fds[0].Revents != 0 {
 			return true, nil
 		}
 		now := time.Now()
 		if in.limits {
-			if err := t.tooLong(now); err != nil {
+			if err := t.tooLong(now, in.local); err != nil {
 				return false, err
 			}
 		}
@@ -78,8 +83,11 @@ func (t *Transfer) nextCheck(now time.Time, in interest) time.Duration {
 		sooner(leaseTick)
 	}
 	if in.limits {
-		if t.Idle > 0 {
+		if t.Idle > 0 && !in.local {
 			sooner(t.lastMoved().Add(t.Idle).Sub(now))
+			if d := t.pump.dst; d != nil && d.kind.Socket() {
+				sooner(t.queueDue().Sub(now))
+			}
 		}
 		if t.pump.dst != nil && t.pump.dst.kind == TCP || t.pump.src != nil && t.pump.src.kind == TCP {
 			sooner(peerTick)
@@ -91,7 +99,7 @@ func (t *Transfer) nextCheck(now time.Time, in interest) time.Duration {
 // await waits for what the pump wants. patience bounds it where it is not negative; its end is not an error.
 func (t *Transfer) await(ctx context.Context, w Want, patience time.Duration) error {
 	p := &t.pump
-	side, in := Destination, interest{events: unix.POLLOUT, limits: true}
+	side, in := Destination, interest{events: unix.POLLOUT, limits: true, local: w == WantDst && t.localReader()}
 	if w == WantSrc {
 		side, in.fd, in.events = Source, p.src.fd, unix.POLLIN
 	} else {
@@ -101,10 +109,12 @@ func (t *Transfer) await(ctx context.Context, w Want, patience time.Duration) er
 	if t.moved.IsZero() {
 		t.moved = start
 	}
-	if t.twin != nil {
-		moved := t.moved
-		t.lastWait.Store(&moved)
+	if t.twin != nil && !in.local {
+		t.lastWait.Store(&waiting{t.moved, in.fd, uint32(in.events)})
 		defer t.lastWait.Store(nil)
+	}
+	if in.local {
+		defer func() { t.moved = time.Now() }()
 	}
 	t.Stats.wait(side, start)
 	defer func() { t.Stats.waited(side, time.Since(start)) }()
@@ -120,7 +130,7 @@ func (t *Transfer) await(ctx context.Context, w Want, patience time.Duration) er
 	}
 	p.Ready(w)
 	if t.spuriousWakeups++; t.spuriousWakeups > spuriousLimit {
-		return t.tooLong(time.Now())
+		return t.tooLong(time.Now(), in.local)
 	}
 	return nil
 }
@@ -138,29 +148,6 @@ func (t *Transfer) slowDown(ctx context.Context) error {
 func (t *Transfer) pause(ctx context.Context, d time.Duration) error {
 	_, err := t.wait(ctx, interest{fd: -1, until: time.Now().Add(d), bound: true})
 	return err
-}
-
-// lastMoved returns when a byte last moved, in the other direction of an Exchange as well.
-func (t *Transfer) lastMoved() time.Time {
-	if t.twin != nil {
-		if other := t.twin.lastWait.Load(); other == nil { // it moves bytes at this moment
-			return time.Now()
-		} else if other.After(t.moved) {
-			return *other
-		}
-	}
-	return t.moved
-}
-
-// tooLong tells whether a wait has to end: nothing moved for Idle, or a TCP peer is gone.
-func (t *Transfer) tooLong(now time.Time) error {
-	if t.Idle > 0 && now.Sub(t.lastMoved()) >= t.Idle {
-		return ErrIdle
-	}
-	if d := t.pump.dst; d != nil && d.kind == TCP && t.silence.Gone(d.fd, now) {
-		return &Error{"poll", Destination, ErrPeerGone}
-	}
-	return nil
 }
 
 // minds tells whether a wait listens to dst: for what its peer sends, or for its reader's end.

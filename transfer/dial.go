@@ -21,7 +21,6 @@ type Dialer struct {
 	Bind     string        // local ADDR or ADDR:PORT
 	Wait     time.Duration // for lookup and all addresses together; 0: no limit but the kernel's
 	RetryFor time.Duration // keep trying this long
-	Idle     time.Duration // see Transfer.Idle: also bounds how long sent bytes may stay unacknowledged
 
 	Congestion string // congestion control; "": the host's, but for a peer on this host none that paces
 }
@@ -100,7 +99,7 @@ func (d *Dialer) dialUnix(ctx context.Context, path string) (*Conn, error) {
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
 		nc, err := new(net.Dialer).DialContext(ctx, "unix", path)
 		if err == nil {
-			return takeOver(nc, d.Idle, d.Congestion)
+			return takeOver(nc, d.Congestion)
 		}
 		if !errors.Is(err, unix.EAGAIN) {
 			return nil, err
@@ -204,7 +203,7 @@ func (d *Dialer) firstOf(ctx context.Context, network string, ips []netip.Addr, 
 		}
 	}
 	if won != nil {
-		return takeOver(won, d.Idle, d.Congestion)
+		return takeOver(won, d.Congestion)
 	}
 	return nil, errs[0]
 }
@@ -265,7 +264,7 @@ func BindAddr(network, bind string) (net.Addr, error) {
 
 // takeOver takes a socket out of the runtime's poller, which in the bulk path would be
 // woken for every segment, and arms it.
-func takeOver(nc net.Conn, idle time.Duration, congestion string) (*Conn, error) {
+func takeOver(nc net.Conn, congestion string) (*Conn, error) {
 	defer nc.Close()
 	rc, err := nc.(syscall.Conn).SyscallConn()
 	if err != nil {
@@ -284,9 +283,6 @@ func takeOver(nc net.Conn, idle time.Duration, congestion string) (*Conn, error)
 	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok && c.Remote == "" { // reset already: the kernel no longer has the address
 		ap := a.AddrPort()
 		c.Remote = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()).String()
-	}
-	if idle > 0 && e.kind == TCP {
-		sock.SetUserTimeout(fd, idle)
 	}
 	err = c.control(congestion)
 	if err == nil {

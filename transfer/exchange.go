@@ -126,8 +126,7 @@ func (x *Exchange) moveDown(ctx context.Context) error {
 
 // rest notes that a direction has ended and moves no more bytes.
 func (t *Transfer) rest() {
-	now := time.Now()
-	t.lastWait.Store(&now)
+	t.lastWait.Store(&waiting{time.Now(), -1, 0})
 }
 
 // awaitUp waits for the end of our own direction when the peer has ended its own. A peer that

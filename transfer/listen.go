@@ -47,7 +47,6 @@ func unmapped(p netip.Prefix) netip.Prefix {
 // A Listener waits for connections on a TCP or Unix stream socket.
 type Listener struct {
 	Gate       Gate
-	Idle       time.Duration     // see Dialer.Idle
 	Congestion string            // see Dialer.Congestion
 	Refused    func(peer string) // called with a peer that Gate refused
 	ln         net.Listener
@@ -295,7 +294,7 @@ func (l *Listener) Accept(ctx context.Context) (*Conn, error) {
 				_ = tc.SetLinger(0)
 			}
 		}
-		return takeOver(nc, l.Idle, l.Congestion)
+		return takeOver(nc, l.Congestion)
 	}
 }
 

@@ -21,7 +21,7 @@ import (
 type Transfer struct {
 	PipeSize int             // bytes of the borrowed pipe and of the user's pipes, which only grow; 0: pipepool.DefaultSize
 	NoSplice bool            // read and write through memory only
-	Idle     time.Duration   // give up after so long without a byte in either direction; 0: never
+	Idle     time.Duration   // give up after so long in which the peer moved, sent or acknowledged no byte; 0: never
 	Limits   []*rate.Limiter // every byte obeys all of them
 	Discard  bool            // read and drop what a destination socket sends, so that a peer that answers never stalls
 	Digest   hash.Hash       // gets every byte that is moved, in order, beside the mover; nil: none
@@ -38,13 +38,15 @@ type Transfer struct {
 	peerEnded       bool        // the destination's peer has ended its own direction
 	signOfLife      time.Time   // when Heard last said that there was one
 	moved           time.Time   // when a byte last moved
+	queued          int64       // bytes that the destination's peer had not acknowledged
+	queuedAt        time.Time   // at this time
 	silence         sock.Silence
 	spuriousWakeups int // in a row, after which no byte moved
 
 	// In an Exchange.
-	twin       *Transfer                 // the other direction, whose bytes end a silence as well
-	lastWait   atomic.Pointer[time.Time] // when a byte had moved at the wait that is in progress; nil: there is none
-	mindReader bool                      // the end of a pipe's reader ends a wait
+	twin       *Transfer               // the other direction, whose bytes end a silence as well
+	lastWait   atomic.Pointer[waiting] // the wait that is in progress; nil: there is none
+	mindReader bool                    // the end of a pipe's reader ends a wait
 }
 
 // A Heard is called with what the peer of a destination socket sent, by the goroutine that moves.
@@ -248,7 +250,7 @@ func (t *Transfer) tracePlan(pipe int) {
 // resetPeer forgets what is known of the last destination's peer if dst is another one.
 func (t *Transfer) resetPeer(dst *Endpoint) {
 	if t.pump.dst != dst {
-		t.peerEnded, t.signOfLife, t.silence = false, time.Time{}, sock.Silence{}
+		t.peerEnded, t.signOfLife, t.silence, t.queuedAt = false, time.Time{}, sock.Silence{}, time.Time{}
 	}
 }
 

@@ -24,21 +24,20 @@ var refusable = map[string]refusal{
 	"splice": {call: unix.SYS_SPLICE}, "sendfile": {call: unix.SYS_SENDFILE}, "copy_file_range": {call: unix.SYS_COPY_FILE_RANGE},
 	"pipe2": {call: unix.SYS_PIPE2},
 
-	"SIOCOUTQ":         {unix.SYS_IOCTL, []uint32{unix.SIOCOUTQ}},
-	"TCP_INFO":         {unix.SYS_GETSOCKOPT, []uint32{unix.SOL_TCP, unix.TCP_INFO}},
-	"SO_LINGER":        {unix.SYS_SETSOCKOPT, []uint32{unix.SOL_SOCKET, unix.SO_LINGER}},
-	"SO_KEEPALIVE":     {unix.SYS_SETSOCKOPT, []uint32{unix.SOL_SOCKET, unix.SO_KEEPALIVE}},
-	"TCP_KEEPIDLE":     {unix.SYS_SETSOCKOPT, []uint32{unix.SOL_TCP, unix.TCP_KEEPIDLE}},
-	"TCP_KEEPINTVL":    {unix.SYS_SETSOCKOPT, []uint32{unix.SOL_TCP, unix.TCP_KEEPINTVL}},
-	"TCP_KEEPCNT":      {unix.SYS_SETSOCKOPT, []uint32{unix.SOL_TCP, unix.TCP_KEEPCNT}},
-	"TCP_NODELAY":      {unix.SYS_SETSOCKOPT, []uint32{unix.SOL_TCP, unix.TCP_NODELAY}},
-	"TCP_USER_TIMEOUT": {unix.SYS_SETSOCKOPT, []uint32{unix.SOL_TCP, unix.TCP_USER_TIMEOUT}},
-	"SO_RCVLOWAT":      {unix.SYS_SETSOCKOPT, []uint32{unix.SOL_SOCKET, unix.SO_RCVLOWAT}},
+	"SIOCOUTQ":      {unix.SYS_IOCTL, []uint32{unix.SIOCOUTQ}},
+	"TCP_INFO":      {unix.SYS_GETSOCKOPT, []uint32{unix.SOL_TCP, unix.TCP_INFO}},
+	"SO_LINGER":     {unix.SYS_SETSOCKOPT, []uint32{unix.SOL_SOCKET, unix.SO_LINGER}},
+	"SO_KEEPALIVE":  {unix.SYS_SETSOCKOPT, []uint32{unix.SOL_SOCKET, unix.SO_KEEPALIVE}},
+	"TCP_KEEPIDLE":  {unix.SYS_SETSOCKOPT, []uint32{unix.SOL_TCP, unix.TCP_KEEPIDLE}},
+	"TCP_KEEPINTVL": {unix.SYS_SETSOCKOPT, []uint32{unix.SOL_TCP, unix.TCP_KEEPINTVL}},
+	"TCP_KEEPCNT":   {unix.SYS_SETSOCKOPT, []uint32{unix.SOL_TCP, unix.TCP_KEEPCNT}},
+	"TCP_NODELAY":   {unix.SYS_SETSOCKOPT, []uint32{unix.SOL_TCP, unix.TCP_NODELAY}},
+	"SO_RCVLOWAT":   {unix.SYS_SETSOCKOPT, []uint32{unix.SOL_SOCKET, unix.SO_RCVLOWAT}},
 }
 
 // RefusableOfSockets are the names of what only helps a socket.
 var RefusableOfSockets = []string{"SIOCOUTQ", "TCP_INFO", "SO_LINGER", "SO_KEEPALIVE", "TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT",
-	"TCP_NODELAY", "TCP_USER_TIMEOUT", "SO_RCVLOWAT"}
+	"TCP_NODELAY", "SO_RCVLOWAT"}
 
 var refusals = map[string]unix.Errno{"ENOSYS": unix.ENOSYS, "EPERM": unix.EPERM, "EINVAL": unix.EINVAL, "EMFILE": unix.EMFILE,
 	"ENOPROTOOPT": unix.ENOPROTOOPT, "ENOTTY": unix.ENOTTY, "EOPNOTSUPP": unix.EOPNOTSUPP}

@@ -22,13 +22,6 @@ func GetLinger(fd int) (unix.Linger, error) {
 	return l, nil
 }
 
-// SetUserTimeout bounds how long sent bytes may stay unacknowledged (TCP_USER_TIMEOUT, tcp(7)).
-// It also ends a peer that is alive and merely does not read, so it is only set where the user asked for a limit.
-// Where it is refused, Transfer.Idle and keepalive end the silence, only later.
-func SetUserTimeout(fd int, d time.Duration) {
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
-}
-
 // Disconnect ends a TCP connection by connecting to nowhere (AF_UNSPEC, connect(2)), which
 // sends a reset however many processes hold the socket.
 func Disconnect(fd int) {
@@ -61,4 +54,16 @@ func EphemeralMin() uint16 {
 		}
 	}
 	return 1024
+}
+
+// DropIncoming has a listening TCP socket drop every segment that arrives, or ends that. It is a
+// filter that keeps nothing (SO_ATTACH_FILTER, socket(7)): a SYN is not answered, and its sender sends
+// it again after a second. What is in the backlog stays there. A refusal leaves the socket as it is.
+func DropIncoming(fd int, on bool) {
+	if !on {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0)
+		return
+	}
+	drop := unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K}
+	_ = unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &drop})
 }

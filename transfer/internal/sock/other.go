@@ -42,9 +42,6 @@ func Unacked(int) (int64, error) { return 0, nil }
 // GetLinger is not asked on this system.
 func GetLinger(int) (unix.Linger, error) { return unix.Linger{}, nil }
 
-// SetUserTimeout has no meaning on this system.
-func SetUserTimeout(int, time.Duration) {}
-
 // Disconnect leaves the connection to its other holders.
 func Disconnect(int) {}
 
@@ -56,3 +53,6 @@ func BindNoPort(int) {}
 
 // EphemeralMin returns the lowest port that the kernel gives to sockets that connect.
 func EphemeralMin() uint16 { return 1024 }
+
+// DropIncoming has no meaning on this system.
+func DropIncoming(int, bool) {}
