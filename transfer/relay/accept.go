@@ -74,7 +74,7 @@ func (l *loop) leaveListeners() {
 		}
 		s.close()
 		if i == len(l.socks)-1 && l.r.draining.Load() {
-			l.r.emit(Event{Kind: Draining, Open: int(l.r.open.Load())})
+			l.r.emit(Event{Kind: Draining, Open: l.r.openNow()})
 		}
 	}
 	l.socks = nil
@@ -133,7 +133,7 @@ func (l *loop) starve(err error) {
 	if last := l.r.lastStarved.Load(); last == 0 || l.now-last >= starvedInterval {
 		if l.r.lastStarved.CompareAndSwap(last, max(1, l.now)) {
 			l.r.each((*loop).closeIdlePipes)
-			l.r.emit(Event{Kind: AcceptPaused, Err: err, Open: int(l.r.open.Load())})
+			l.r.emit(Event{Kind: AcceptPaused, Err: err, Open: l.r.openNow()})
 		}
 	}
 }
@@ -183,7 +183,7 @@ func (r *Relay) reserve() bool {
 
 // release takes back one from the connections that are open.
 func (l *loop) release() {
-	if l.r.open.Add(-1) == 0 {
+	if l.r.open.Add(-1) == 0 { // never while the door is closed: then none is open
 		l.r.emptied.Store(int64(time.Since(l.r.base)))
 	}
 	if l.r.atMaxConns.Load() && l.r.atMaxConns.CompareAndSwap(true, false) {
@@ -208,7 +208,7 @@ func (l *loop) admit(s *listenSocket, fd int, peer netip.AddrPort) {
 		unix.Close(fd) // it is armed: a reset
 		l.release()
 		l.denied.Add(1)
-		l.r.emit(Event{Kind: Denied, Conn: ConnInfo{Peer: addrName(peer)}, Open: int(l.r.open.Load())})
+		l.r.emit(Event{Kind: Denied, Conn: ConnInfo{Peer: addrName(peer)}, Open: l.r.openNow()})
 		return
 	}
 	if peer.IsValid() {

@@ -122,6 +122,11 @@ func (k *link) attempt() error {
 		if k.to.Addr().Is4() {
 			family = unix.AF_INET
 		}
+		if l.r.itself(k.to) {
+			return ErrItself
+		}
+	} else if l.r.itselfUnix(path) {
+		return ErrItself
 	}
 	fd, err := l.socket(family)
 	if err != nil {
@@ -265,6 +270,10 @@ func (k *link) dialTimers() (next int64) {
 		k.roundFailed()
 		return 0
 	case d.until > 0 && l.now >= d.until:
+		if events := sock.PollNow(k.ends[targetEnd].FD(), pollOut); events != 0 { // after a stop of the process it has ended meanwhile
+			k.attemptEnded(events)
+			return 0
+		}
 		k.nextAfter(os.NewSyscallError("connect", unix.ETIMEDOUT))
 		return 0
 	}

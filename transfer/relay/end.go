@@ -173,7 +173,7 @@ func (k *link) end(reason Ending, err error) {
 	l.count(&e)
 	l.release() // after count: when the last connection is closed, the totals hold all of them
 	if reported {
-		e.Open = int(l.r.open.Load())
+		e.Open = l.r.openNow()
 		l.r.OnEvent(e)
 	}
 }

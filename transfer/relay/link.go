@@ -20,6 +20,9 @@ type link struct {
 	id           uint64
 	began        int64
 	moved        int64 // when a byte last moved
+	quiet        int64 // when a limit of our own last held a flow up, or a peer was last seen to take what was queued
+	queued       int64 // bytes that the peers had not acknowledged
+	queuedAt     int64 // at this time
 	nextCheck    int64 // when check is due; 0: not before a byte moves
 	due          int64 // when timeout is called; 0: never
 	bytesAtCheck int64 // bytes that had moved at the last check
@@ -116,7 +119,7 @@ func (k *link) connected() {
 	}
 	l.opened.Add(1)
 	if l.r.OnEvent != nil && !l.r.Brief {
-		l.r.OnEvent(Event{Kind: Opened, Conn: k.row(), Open: int(l.r.open.Load())})
+		l.r.OnEvent(Event{Kind: Opened, Conn: k.row(), Open: l.r.openNow()})
 	}
 	k.setTimers()
 	k.ask()

@@ -18,6 +18,7 @@ type listenSocket struct {
 	ours    bool         // opened here, so that options for accepted sockets may be set on it
 	path    string
 	file    os.FileInfo // of path when it was taken
+	hidden  string      // what path is called while clients are turned away; "": it has its name
 	restore func()
 }
 
@@ -59,9 +60,9 @@ func (s *listenSocket) close() {
 	}
 	unix.Close(s.fd)
 	s.fd = -1
-	if s.path != "" {
-		if now, err := os.Lstat(s.path); err == nil && s.file != nil && now.Mode().Type() == os.ModeSocket && os.SameFile(now, s.file) {
-			_ = os.Remove(s.path) // refused where it is gone already
+	for _, name := range []string{s.path, s.hidden} {
+		if name != "" && s.isOurs(name) {
+			_ = os.Remove(name) // refused where it is gone already
 		}
 	}
 	s.restore()

@@ -28,7 +28,7 @@ import (
 // Fields are set before Serve and not changed afterwards.
 type Relay struct {
 	Network, Address string          // of the target, as in transfer.Dialer.Dial; names are looked up for each connection
-	Dialer           transfer.Dialer // Bind, Wait and RetryFor hold for each connection, Congestion for both of its sockets; Idle is not used
+	Dialer           transfer.Dialer // Bind, Wait and RetryFor hold for each connection, Congestion for both of its sockets
 	Gate             transfer.Gate   // who may connect; others are reset before a byte of theirs is read
 
 	MaxConns  int           // most connections at once; more wait in the listener's backlog. 0, or too many: what the descriptors allow
@@ -58,6 +58,7 @@ type running struct {
 	pool           *pipepool.Pool
 	mostPipes      int
 	target         target
+	own            []ownAddr // where the listeners are
 	bind           netip.AddrPort
 	ephemeralMin   uint16 // the lowest port that the kernel gives to a socket that connects
 	ids            atomic.Uint64
@@ -101,6 +102,7 @@ func (r *Relay) Serve(ctx context.Context, lns ...*transfer.Listener) error {
 	if err := r.prepare(ctx); err != nil {
 		return err
 	}
+	r.own = ownAddrs(socks)
 	looking, done := context.WithCancel(context.WithoutCancel(ctx))
 	defer done()
 	r.lookups.ctx = looking
@@ -116,7 +118,7 @@ func (r *Relay) Serve(ctx context.Context, lns ...*transfer.Listener) error {
 	for _, s := range socks {
 		r.emit(Event{Kind: Listening, Addr: s.addr})
 	}
-	err = r.supervise(ctx, len(loops), failed)
+	err = r.supervise(ctx, socks, len(loops), failed)
 	group.Wait()
 	return err
 }
@@ -178,7 +180,7 @@ func (r *Relay) openLoops(socks []*listenSocket) ([]*loop, error) {
 
 // supervise waits for a reason to end, and then for so many loops to end. Each of them
 // reports once to failed.
-func (r *Relay) supervise(ctx context.Context, left int, failed <-chan error) (err error) {
+func (r *Relay) supervise(ctx context.Context, socks []*listenSocket, left int, failed <-chan error) (err error) {
 	idle := newTimer(r.ExitIdle)
 	defer idle.Stop()
 	var limit <-chan time.Time
@@ -204,15 +206,17 @@ func (r *Relay) supervise(ctx context.Context, left int, failed <-chan error) (e
 			}
 			r.each((*loop).drain)
 		case <-limit:
-			if n := r.open.Load(); n > 0 {
+			if r.openNow() > 0 {
 				err = ErrDrain
 			}
 			stop(ErrDrain)
 		case <-idle.C:
 			if wait := r.sinceEmpty(); wait > 0 {
 				idle.Reset(wait)
-			} else {
+			} else if r.closeDoor(socks) {
 				r.each((*loop).drain)
+			} else {
+				idle.Reset(r.ExitIdle)
 			}
 		}
 	}
@@ -231,7 +235,7 @@ func newTimer(d time.Duration) *time.Timer {
 
 // sinceEmpty returns how much of ExitIdle is left, at least.
 func (r *Relay) sinceEmpty() time.Duration {
-	if r.open.Load() > 0 {
+	if r.openNow() > 0 {
 		return r.ExitIdle
 	}
 	return r.ExitIdle - (time.Since(r.base) - time.Duration(r.emptied.Load()))

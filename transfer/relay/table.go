@@ -48,7 +48,7 @@ func (c *counts) add(o *counts) {
 func (r *Relay) Totals() Totals {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	open := int(r.open.Load()) // before the counts: release comes after them
+	open := r.openNow() // before the counts: release comes after them
 	var c counts
 	c.add(&r.finished)
 	for _, l := range r.loops {

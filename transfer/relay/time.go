@@ -22,6 +22,7 @@ func (k *link) timeout() {
 	default:
 		for i := range k.flows {
 			if f := &k.flows[i]; f.until > 0 && l.now >= f.until && !f.over {
+				k.quiet = l.now // silence begins where our own limit ends
 				k.drive(i)
 				if k.over {
 					return
@@ -39,27 +40,96 @@ func (k *link) timeout() {
 	}
 }
 
-// tooLong ends a link that has been silent for Idle or HalfClose; otherwise it returns when it will have been.
+// tooLong ends a link that has been silent for Idle or HalfClose; otherwise it returns when to
+// look again. Silence is time in which a peer could have moved a byte and did not: a flow that
+// waits for a limit of our own is not silent, nor is a peer whose kernel acknowledges what was
+// queued for it before. A quarter of the limit after the last byte the queues are looked at first.
 func (k *link) tooLong() (next int64) {
 	l := k.loop
+	d, reason, why := k.silenceLimit()
+	if d <= 0 {
+		return 0
+	}
+	if k.atOwnLimit() {
+		k.quiet = l.now
+	}
+	since := max(k.moved, k.quiet)
+	switch {
+	case l.now < since+d/4:
+		return since + d/4
+	case k.queueShrank():
+		k.quiet = l.now
+		return l.now + d/4
+	case l.now < since+d && k.queued == 0:
+		return since + d
+	case l.now < since+d:
+		return min(since+d, l.now+d/4)
+	case k.missed():
+		return l.now + d/4
+	case !k.over:
+		k.end(reason, why)
+	}
+	return 0
+}
+
+// silenceLimit returns the shorter of the limits that hold now, in nanoseconds, and how it ends a link; 0: none.
+func (k *link) silenceLimit() (int64, Ending, error) {
+	r := k.loop.r
 	half := k.flows[upFlow].over != k.flows[downFlow].over
-	for _, limit := range [2]struct {
-		d   time.Duration
-		on  bool
-		end Ending
-		err error
-	}{{l.r.Idle, true, IdleTooLong, transfer.ErrIdle}, {l.r.HalfClose, half, HalfClosedTooLong, ErrHalfClose}} {
-		if limit.d <= 0 || !limit.on {
+	if half && r.HalfClose > 0 && (r.Idle <= 0 || r.HalfClose < r.Idle) {
+		return int64(r.HalfClose), HalfClosedTooLong, ErrHalfClose
+	}
+	return int64(r.Idle), IdleTooLong, transfer.ErrIdle
+}
+
+// atOwnLimit reports whether a flow waits for Limit or Total.
+func (k *link) atOwnLimit() bool {
+	up, down := &k.flows[upFlow], &k.flows[downFlow]
+	return up.until > 0 && !up.over || down.until > 0 && !down.over
+}
+
+// queueShrank looks at what both peers have not acknowledged (a Unix peer: not read), and reports
+// whether that has become less since it was last looked at without a byte having moved meanwhile.
+func (k *link) queueShrank() bool {
+	n := int64(0)
+	for i := range k.ends {
+		if m, err := k.ends[i].Unacked(); err == nil { // refused: what was queued counts as read
+			n += m
+		}
+	}
+	shrank := k.queuedAt > k.moved && n < k.queued
+	k.queued, k.queuedAt = n, k.loop.now
+	return shrank
+}
+
+// missed moves what the kernel has ready for a link that is about to be called silent, and
+// reports whether the link goes on for that. After a stop of the process (SIGSTOP, a frozen
+// cgroup) the time is over before the poller has told anything: epoll_wait(2) returns EINTR
+// then, or the events of other links.
+func (k *link) missed() bool {
+	l := k.loop
+	for i := range k.flows {
+		f := &k.flows[i]
+		end, events := i, pollIn
+		if f.need == transfer.WantDst {
+			end, events = 1-i, pollOut
+		}
+		if f.over || k.flush || f.need == transfer.WantMore || sock.PollNow(k.ends[end].FD(), events)&events == 0 {
 			continue
 		}
-		at := k.moved + int64(limit.d)
-		if l.now >= at {
-			k.end(limit.end, limit.err)
-			return 0
+		f.Ready(f.need)
+		k.drive(i)
+		if k.over {
+			return false
 		}
-		next = sooner(next, at)
 	}
-	return next
+	if k.moved < l.now && !k.atOwnLimit() {
+		return false
+	}
+	if !k.flush {
+		k.ask()
+	}
+	return !k.over
 }
 
 // setTimers schedules the limits on silence.

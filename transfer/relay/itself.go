@@ -1,0 +1,86 @@
+package relay
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrItself is the error of a connection whose target is the relay itself: it would be accepted,
+// connected to the relay again, and so on until there is no descriptor left.
+var ErrItself = errors.New("the target is this relay itself")
+
+// An ownAddr is where a listener of the relay can be reached.
+type ownAddr struct {
+	netip.AddrPort
+	both bool        // it is [::] and takes IPv4 as well
+	unix string      // the name of a Unix socket
+	file os.FileInfo // of its path; nil: it is abstract, or was not made here
+}
+
+// ownAddrs returns where the listeners can be reached.
+func ownAddrs(socks []*listenSocket) (own []ownAddr) {
+	for _, s := range socks {
+		a, err := netip.ParseAddrPort(s.addr)
+		if err != nil {
+			own = append(own, ownAddr{unix: s.addr, file: s.file})
+			continue
+		}
+		only, err := unix.GetsockoptInt(s.fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY)
+		own = append(own, ownAddr{AddrPort: netip.AddrPortFrom(a.Addr().Unmap(), a.Port()), both: err == nil && only == 0})
+	}
+	return own
+}
+
+// itself reports whether connecting to an address would reach the relay. A wildcard listener has
+// all addresses of this host; no other socket can listen on the same port of one of them.
+func (r *Relay) itself(to netip.AddrPort) bool {
+	for _, o := range r.own {
+		if !o.IsValid() || o.Port() != to.Port() {
+			continue
+		}
+		family := o.both || o.Addr().Is4() == to.Addr().Is4()
+		if o.Addr() == to.Addr() || o.Addr().IsUnspecified() && family && ofThisHost(to.Addr()) {
+			return true
+		}
+	}
+	return false
+}
+
+// itselfUnix is itself for a Unix socket: by its inode, which has one name or several, or by an abstract name.
+func (r *Relay) itselfUnix(path string) bool {
+	for _, o := range r.own {
+		if o.unix == "" {
+			continue
+		}
+		if o.file == nil {
+			if o.unix == path {
+				return true
+			}
+		} else if fi, err := os.Stat(path); err == nil && os.SameFile(fi, o.file) {
+			return true
+		}
+	}
+	return false
+}
+
+// ofThisHost reports whether an address is one of this host's, in this network namespace. An
+// unspecified one reaches the host itself (ip(7)).
+func ofThisHost(a netip.Addr) bool {
+	if a.IsLoopback() || a.IsUnspecified() {
+		return true
+	}
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return false // then it is connected to, as without the question
+	}
+	for _, x := range addrs {
+		if p, err := netip.ParsePrefix(x.String()); err == nil && p.Addr().Unmap() == a.WithZone("") {
+			return true
+		}
+	}
+	return false
+}
