@@ -19,7 +19,8 @@ func runCat(ctx context.Context, out *show.Printer, c *conf.Cat) error {
 	}
 	j := newJob(out, copying, c.Transfer, c.Length, 0)
 	sources := fileNames(c.Sources)
-	j.from, j.to, j.stdout = sourcesText(c.Sources), c.Dest.String(), isStdout(c.Dest)
+	j.named(c.Sources, c.Dest)
+	j.stdout = isStdout(c.Dest)
 	j.prove(c.Proof, c.Sources, c.IsTree(c.Sources))
 	if j.total < 0 && !c.IsTree(c.Sources) {
 		j.total = files.TotalSize(sources)

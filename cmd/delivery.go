@@ -73,7 +73,7 @@ func (d *delivery) snapshot() show.Snapshot {
 	return s
 }
 
-// took is the time to the last acknowledged byte, or until now.
+// took is the time to the last acknowledged byte, or until now; what a sender took to close is not in it.
 func (d *delivery) took() time.Duration {
 	switch at := d.t.Stats.AllAcked.Load(); {
 	case d.began.IsZero():
@@ -81,7 +81,15 @@ func (d *delivery) took() time.Duration {
 	case at > 0:
 		return time.Unix(0, at).Sub(d.began)
 	}
-	return time.Since(d.began)
+	return max(0, time.Since(d.began)-d.closedLater())
+}
+
+// closedLater is how long after its last byte a sender closed, in a delivery that receives.
+func (d *delivery) closedLater() time.Duration {
+	if d.role != receiving || d.bytes() == 0 {
+		return 0
+	}
+	return max(0, time.Duration(d.t.Stats.Ended.Load()-d.t.Stats.LastByte.Load()))
 }
 
 // place says what a side of the transfer is.

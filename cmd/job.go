@@ -26,7 +26,9 @@ type job struct {
 	d        *delivery
 	out      *show.Printer
 	length   conf.Length
-	from, to string
+	from, to string       // as messages call the ends
+	src, dst string       // the same, as they were typed
+	moved    show.Moved   // of a job that is served, when it has ended well
 	net      conf.Operand // the network end, if there is one
 	total    int64        // bytes to expect, -1 where that is not known
 	stdout   bool         // the destination is standard output, by whatever name
@@ -104,8 +106,22 @@ func (j *job) stop(well bool) {
 	}
 }
 
-// peerName is what the other end of the connection is called, fit for a terminal.
-func (j *job) peerName() string { return text.Quote(nameOf(j.d.conn, j.net)) }
+// peerName is what the other end of the connection is called, fit for a terminal: by the words of the user,
+// with the address that these turned out to be.
+func (j *job) peerName() string {
+	addr := nameOf(j.d.conn, j.net)
+	if j.net.Kind != conf.TCP || j.net.Listen {
+		return text.Quote(addr)
+	}
+	ip, port, err := net.SplitHostPort(addr)
+	switch {
+	case err != nil || ip == j.net.Host:
+		return j.net.String()
+	case port == j.net.Port:
+		return j.net.String() + " (" + ip + ")"
+	}
+	return j.net.String() + " (" + addr + ")"
+}
 
 // nameOf is the address of a peer, or the operand by which it was reached where it has none.
 func nameOf(c *transfer.Conn, op conf.Operand) string {
@@ -129,7 +145,10 @@ func (j *job) announce(path transfer.Path) {
 		return
 	}
 	j.started = true
-	e := &show.Start{Src: j.from, Dst: j.destination(), Path: path.String()}
+	e := &show.Start{Src: j.src, Dst: j.dst, From: j.from, Into: j.destination(), Path: path.String()}
+	if name := j.renamed.Load(); name != nil {
+		e.Dst = *name
+	}
 	if j.d.conn != nil {
 		e.Addr = j.d.conn.Remote
 		if _, port, err := net.SplitHostPort(e.Addr); err == nil {
@@ -197,16 +216,14 @@ func (j *job) soFar() string {
 // end prints the last line, in the form and to the audience that the command has for it.
 func (j *job) end(verb, where, note string, to show.Audience, err error) {
 	j.stop(err == nil)
+	e := show.Done(verb, show.Snapshot{Bytes: j.d.bytes(), Acked: j.d.acked(), Offset: j.d.t.Stats.Offset.Load()}, j.took())
+	e.What, e.Where, e.Later = j.movedName(), where, j.d.closedLater()
 	if j.served {
+		j.moved = e.Moved
 		return
 	}
-	took := j.d.took()
-	if j.progress != nil {
-		took = max(0, took-j.progress.Stopped())
-	}
-	e := show.Done(verb, show.Snapshot{Bytes: j.d.bytes(), Acked: j.d.acked(), Offset: j.d.t.Stats.Offset.Load()}, took)
 	e.Path, e.Calls, e.Fallbacks = j.ran(), j.d.t.Stats.Calls.Load(), int64(len(j.d.t.Stats.Fallbacks()))
-	e.Where, e.Note, e.To = where, note, to
+	e.Note, e.To = note, to
 	if err == nil && j.proof.say {
 		e.Hash, e.Digest = j.proof.alg, j.proof.digest
 	}
@@ -218,6 +235,26 @@ func (j *job) end(verb, where, note string, to show.Audience, err error) {
 		j.progress.Curve()
 	}
 	j.explainRan()
+}
+
+// movedName is the file that was moved: what was sent, or where it was stored.
+func (j *job) movedName() string {
+	switch {
+	case j.d.role != receiving:
+		return j.from
+	case j.stdout:
+		return ""
+	}
+	return j.destination()
+}
+
+// took is the time that the bytes took, without that in which the process was stopped.
+func (j *job) took() time.Duration {
+	took := j.d.took()
+	if j.progress != nil {
+		took = max(0, took-j.progress.Stopped())
+	}
+	return took
 }
 
 // refused emits for --json that nothing was begun, because of err, which has its words already.
@@ -316,7 +353,7 @@ func sourceChanged(out *show.Printer, e *transfer.Endpoint, name string) error {
 
 // fileName is an operand as package files takes it.
 func fileName(op conf.Operand) files.Name {
-	n := files.Name{Path: op.Path, FD: op.FD, Text: op.Text}
+	n := files.Name{Path: op.Path, FD: op.FD, Text: op.Called()}
 	switch op.Kind {
 	case conf.Zero:
 		n.Path = "/dev/zero"
@@ -334,15 +371,22 @@ func fileNames(ops []conf.Operand) []files.Name {
 	return names
 }
 
+// named sets what the two ends are called, and how they were typed.
+func (j *job) named(sources []conf.Operand, dest conf.Operand) {
+	typed := func(op conf.Operand) string { return text.Quote(op.Text) }
+	j.from, j.to = sourcesText(sources, conf.Operand.String), dest.String()
+	j.src, j.dst = sourcesText(sources, typed), typed(dest)
+}
+
 // sourcesText is how several sources are called in one line.
-func sourcesText(ops []conf.Operand) string {
+func sourcesText(ops []conf.Operand, name func(conf.Operand) string) string {
 	switch len(ops) {
 	case 1:
-		return ops[0].String()
+		return name(ops[0])
 	case 2:
-		return ops[0].String() + " and " + ops[1].String()
+		return name(ops[0]) + " and " + name(ops[1])
 	}
-	return ops[0].String() + " and " + text.Grouped(int64(len(ops)-1)) + " more"
+	return name(ops[0]) + " and " + text.Grouped(int64(len(ops)-1)) + " more"
 }
 
 // isStdout tells standard output, by whatever name, from other ends: when its reader goes

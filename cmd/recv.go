@@ -22,7 +22,6 @@ func runRecv(ctx context.Context, out *show.Printer, c *conf.Recv) error {
 		return runRecvTree(ctx, out, c)
 	}
 	j := newRecvJob(out, c, fileName(c.Dest))
-	j.stdout = isStdout(c.Dest)
 	j.watch(onTerminal(c.Dest))
 	plan, err := files.Look(fileName(c.Dest), files.Options(c.Output), false)
 	if err != nil {
@@ -42,9 +41,11 @@ func runRecv(ctx context.Context, out *show.Printer, c *conf.Recv) error {
 
 func newRecvJob(out *show.Printer, c *conf.Recv, dst files.Name) *job {
 	j := newJob(out, receiving, c.Transfer, c.Length, c.Idle)
-	j.from, j.to, j.net = c.Net.String(), dst.String(), c.Net
+	j.named([]conf.Operand{c.Net}, c.Dest)
+	j.to, j.net = dst.String(), c.Net
 	j.prove(c.Proof, nil, false)
 	j.proof.name = checkName(dst)
+	j.stdout = isStdout(c.Dest)
 	return j
 }
 

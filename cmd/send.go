@@ -38,7 +38,8 @@ func runSend(ctx context.Context, out *show.Printer, c *conf.Send) error {
 
 func newSendJob(out *show.Printer, c *conf.Send) *job {
 	j := newJob(out, sending, c.Transfer, c.Length, c.Idle)
-	j.from, j.to, j.net = sourcesText(c.Sources), c.Net.String(), c.Net
+	j.named(c.Sources, c.Net)
+	j.net = c.Net
 	j.d.t.Discard = true
 	j.prove(c.Proof, c.Sources, c.IsTree(c.Sources))
 	if c.IsTree(c.Sources) {

@@ -95,7 +95,7 @@ func (j *job) aboutStream(err error) error {
 func runCatInto(ctx context.Context, out *show.Printer, c *conf.Cat) error {
 	j := newJob(out, copying, c.Transfer, c.Length, 0)
 	name := fileName(c.Sources[0])
-	j.from, j.to = c.Sources[0].String(), c.Dest.String()
+	j.named(c.Sources, c.Dest)
 	j.watch(false)
 	target, err := tree.Look(c.Dest.Path, c.Dest.Text, c.NoClobber)
 	if err != nil {

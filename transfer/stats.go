@@ -22,6 +22,8 @@ type Stats struct {
 	Dropped  atomic.Int64 // bytes that the peer of a destination socket sent and that were thrown away
 	Lost     atomic.Int64 // bytes taken from the source that could not be delivered any more
 	AllAcked atomic.Int64 // when the peer had acknowledged everything, nanoseconds since the epoch; 0: not yet
+	LastByte atomic.Int64 // when the last byte of a source that has ended had moved, nanoseconds since the epoch; 0: none has ended
+	Ended    atomic.Int64 // and when its end was seen
 	WaitSrc  atomic.Int64 // nanoseconds spent waiting for the source
 	WaitDst  atomic.Int64 // nanoseconds spent waiting for the destination
 	WaitRate atomic.Int64 // nanoseconds spent waiting for the rate limit

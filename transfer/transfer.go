@@ -303,6 +303,7 @@ func (t *Transfer) run(ctx context.Context, lw *lowWater) error {
 		}
 		switch w {
 		case Ended:
+			t.endSeen(time.Now())
 			return nil
 		case WantSrc:
 			if lw.wait(w) {
@@ -317,6 +318,15 @@ func (t *Transfer) run(ctx context.Context, lw *lowWater) error {
 			return err
 		}
 	}
+}
+
+// endSeen notes when the source ended, and when its last byte had moved: a peer may close much later.
+func (t *Transfer) endSeen(now time.Time) {
+	t.Stats.Ended.Store(now.UnixNano())
+	if last := t.moved; !last.IsZero() {
+		now = last
+	}
+	t.Stats.LastByte.Store(now.UnixNano())
 }
 
 // awaitBriefly waits for a full measure of bytes, but takes what is there when the sender pauses.

@@ -42,7 +42,7 @@ func TestNonsense(t *testing.T) {
 		"cat -a --no-clobber -o f":         "--append and --no-clobber cannot be used together",
 		"send a/ b/ h:1":                   "a/: a directory among several sources needs --tar",
 		"cat f a/":                         "a/: a directory among several sources needs --tar",
-		"cat --tar -":                      "--tar: - has no name to be stored under",
+		"cat --tar -":                      "--tar: stdin has no name to be stored under",
 		"cat --tar .":                      "--tar: . has no name to be stored under\nzcp: for the contents of a directory: ./ without --tar",
 		"cat --tar /":                      "--tar: / has no name to be stored under\nzcp: for the contents of a directory: / without --tar",
 		"send --tar a/f b/f h:1":           "--tar: a/f and b/f would have the same name",

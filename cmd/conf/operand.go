@@ -38,8 +38,19 @@ type Operand struct {
 	Text    string // what was typed, for messages; show it with [text.Quote]
 }
 
-// String is the operand in the user's words, fit for a terminal.
-func (o Operand) String() string { return text.Quote(o.Text) }
+// Called is what the operand is called: what was typed, but for - as one end of a transfer.
+func (o Operand) Called() string {
+	switch {
+	case o.Text != "-" || o.Kind != FD:
+		return o.Text
+	case o.FD == 0:
+		return "stdin"
+	}
+	return "stdout"
+}
+
+// String is what the operand is called, fit for a terminal.
+func (o Operand) String() string { return text.Quote(o.Called()) }
 
 // Abstract tells a Unix socket of the abstract namespace from one with a path.
 func (o Operand) Abstract() bool { return o.Kind == Unix && o.Path == "" }
@@ -104,8 +115,8 @@ func parseFD(word string) (o Operand, ok bool, err error) {
 			return Operand{Kind: FD, FD: int(n), Text: word}, true, nil
 		}
 		if prefix == "fd:" {
-			return Operand{}, false, exit.Usagef("%s: want fd:N with a number from 0 to %d; a file of that name is ./%s",
-				text.Quote(word), math.MaxInt32, text.Quote(word))
+			return Operand{}, false, exit.Usagef("%s: want fd:N with a number from 0 to %d; a file of that name is %s",
+				text.Quote(word), math.MaxInt32, text.Quote("./"+word))
 		}
 	}
 	return Operand{}, false, nil

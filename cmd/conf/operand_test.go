@@ -40,7 +40,7 @@ func TestParseSource(t *testing.T) {
 	for word, want := range map[string]string{
 		"":              "a file name cannot be empty",
 		"a\x00b":        `"a\x00b": a name cannot hold a zero byte`,
-		"fd:":           "fd:: want fd:N with a number from 0 to 2147483647; a file of that name is ./fd:",
+		"fd:":           `"fd:": want fd:N with a number from 0 to 2147483647; a file of that name is "./fd:"`,
 		"fd:-1":         "fd:-1: want fd:N with a number from 0 to 2147483647; a file of that name is ./fd:-1",
 		"fd:2147483648": "fd:2147483648: want fd:N with a number from 0 to 2147483647; a file of that name is ./fd:2147483648",
 		"null:":         "null: is a destination, not a source",
@@ -166,7 +166,7 @@ func TestParseNetRefuses(t *testing.T) {
 		"host:-1":                   `"host:-1": "-1" is neither a port number nor the name of a service`,
 		"host:8o!":                  `"host:8o!": "8o!" is neither a port number nor the name of a service`,
 		"host:80 ":                  `"host:80 ": "80 " is neither a port number nor the name of a service`,
-		"unix:":                     "unix:: missing name, want unix:PATH or unix:@NAME",
+		"unix:":                     "\"unix:\": missing name, want unix:PATH or unix:@NAME",
 		"unix:@":                    "unix:@: missing name, want unix:PATH or unix:@NAME",
 		"fd:x":                      "fd:x: want fd:N with a number from 0 to 2147483647; a file of that name is ./fd:x",
 		"host:80\x00":               `"host:80\x00": a name cannot hold a zero byte`,

@@ -38,11 +38,11 @@ func TestExplain(t *testing.T) {
 	r.Ends(0)
 	explained(t, s, `plan: source guarded: read lease`,
 		`plan: file to TCP by sendfile, else splice through a pipe, else read and write`,
-		`sent 3.00MiB .*`,
+		`sent \S+, 3,145,728 bytes \(3.00MiB\), to .*`,
 		`ran: sendfile: 3.00MiB in \d+ calls, \S+ a call`, waited,
 		`ran: limited by: (receiver window \d+ %, send buffer \d+ %, network and sender \d+ %|nothing .*); \d+ retransmits, RTT \S+`)
 	explained(t, r, `plan: TCP to file by splice through a pipe, else read and write`, `plan: borrowed a pipe of \S+`,
-		`received 3.00MiB .*`,
+		`received \S+, 3,145,728 bytes \(3.00MiB\), from .*`,
 		`ran: splice through a pipe: 3.00MiB in \d+ calls, \S+ a call`, `ran: pipe of \S+`, waited)
 
 	explained(t, program.Zcp(t, "cat", "--explain", "-C", "-o", out, file).Run(0), `plan: source guarded: compared before and after`,

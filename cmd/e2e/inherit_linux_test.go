@@ -200,13 +200,13 @@ func TestKeepOpen(t *testing.T) {
 		t.Errorf("the first got %q, %v", b, err)
 	}
 	first.Close()
-	p.Says("#1 .* done")
+	p.Says(`sent \S+, 5 bytes, to \S+ in`)
 	p.Signal(unix.SIGTERM)
 	p.Ends(143)
 
 	dir := t.TempDir()
 	program.WriteFile(t, filepath.Join(dir, "in-2"), []byte("taken"), 0o644)
-	p = program.Zcp(t, "recv", "-vk", ":0", "in-%d")
+	p = program.Zcp(t, "recv", "-k", ":0", "in-%d")
 	p.Dir = dir
 	p.Start()
 	for i := range 3 {
@@ -220,6 +220,7 @@ func TestKeepOpen(t *testing.T) {
 	for name, want := range map[string]string{"in-1": "number 0", "in-2": "taken", "in-3": "number 1", "in-4": "number 2"} {
 		program.Holds(t, filepath.Join(dir, name), []byte(want))
 	}
+	p.Says(`(?m)^zcp: received in-4, 8 bytes, from 127\.0\.0\.1:\d+ in `)
 	c := program.Dial(t, p)
 	program.Write(t, c, []byte("half"))
 	program.AwaitSize(t, filepath.Join(dir, "in-5.part"), 4)

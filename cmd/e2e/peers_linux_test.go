@@ -167,7 +167,7 @@ func TestPeerAnswers(t *testing.T) {
 		echo := program.Command(t, "socat", "TCP-LISTEN:"+port+",reuseaddr", "EXEC:cat").Start()
 		p := program.Zcp(t, "send", how, "--retry-for", "1m", filepath.Join(dir, "in"), "127.0.0.1:"+port).Run(0)
 		p.Says(`sent 28\.6MiB back, which was dropped`)
-		p.Says(`(?m)/s\) to \S+$`) // the rate's course may follow
+		p.Says(`(?m), to \S+ in \S+ \(\S+/s\)$`) // the rate's course may follow
 		echo.Ends(0)
 	}
 }

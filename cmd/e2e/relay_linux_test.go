@@ -189,5 +189,5 @@ func TestRelayService(t *testing.T) {
 	defer other.Close()
 	p = program.Zcp(t, "relay", "sd:", "127.0.0.1:1").With("LISTEN_FDS=1")
 	p.ExtraFiles = []*os.File{connected}
-	p.Run(1).Says("sd:: descriptor 3 does not listen")
+	p.Run(1).Says(`"sd:": descriptor 3 does not listen`)
 }

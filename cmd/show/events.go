@@ -61,6 +61,8 @@ type Start struct {
 	Head
 	Src  string `json:"src"`  // the operands in the user's words
 	Dst  string `json:"dst"`  //
+	From string `json:"-"`    // the same, as they are called in messages
+	Into string `json:"-"`    //
 	Path string `json:"path"` // the way planned: sendfile, splice, ...
 	Addr string `json:"addr"` // of the peer, or where we listen; "" without a network
 	Port int    `json:"port"`
@@ -68,7 +70,7 @@ type Start struct {
 
 func (e *Start) stamp(now time.Time) { e.set("start", now) }
 func (e *Start) line() (string, Audience) {
-	msg := text.Quote(e.Src) + " to " + text.Quote(e.Dst)
+	msg := e.From + " to " + e.Into
 	if e.Path != "" {
 		msg += " by " + e.Path
 	}
@@ -121,16 +123,46 @@ type End struct {
 	Status    int    `json:"status"`           // the exit status
 	Error     string `json:"error,omitempty"`
 
-	Verb  string        `json:"-"` // sent, received, copied
-	Where string        `json:"-"` // "to 10.0.0.2:9000"; may be empty
+	Moved `json:"-"`
 	Note  string        `json:"-"` // "acknowledged; the peer kept its side open"
-	Took  time.Duration `json:"-"` // to the last acknowledged byte
+	Later time.Duration `json:"-"` // how long after the last byte the sender closed
 	To    Audience      `json:"-"`
+}
+
+// Moved says what was moved and where, for people.
+type Moved struct {
+	Verb  string        // sent, received, copied
+	What  string        // the file, in the user's words; may be empty
+	Where string        // "to host:9000 (10.0.0.2)"; may be empty
+	Took  time.Duration // to the last acknowledged byte, or the last that arrived
+}
+
+// line is the sentence for n bytes.
+func (m Moved) line(n int64) string {
+	msg := m.Verb + " "
+	if m.What != "" {
+		msg += m.What + ", "
+	}
+	msg += text.Bytes(n)
+	if m.Where != "" {
+		msg += ", " + m.Where
+	} else if m.What != "" {
+		msg += ","
+	}
+	took := text.Duration(m.Took)
+	if m.Took < time.Millisecond {
+		took = "less than 1ms"
+	}
+	msg += " in " + took
+	if rate := meanRate(n, m.Took); rate > 0 {
+		msg += " (" + text.Rate(rate) + ")"
+	}
+	return msg
 }
 
 // Done makes the end of a transfer whose counters stood at s when it had taken took.
 func Done(verb string, s Snapshot, took time.Duration) *End {
-	return &End{Verb: verb, Took: took, Counts: countsOf(s, took, meanRate(s.Bytes, took))}
+	return &End{Moved: Moved{Verb: verb, Took: took}, Counts: countsOf(s, took, meanRate(s.Bytes, took))}
 }
 
 func (e *End) stamp(now time.Time) { e.set("end", now) }
@@ -138,18 +170,18 @@ func (e *End) line() (string, Audience) {
 	if e.Error != "" {
 		return "", e.To // the error has its own line
 	}
-	msg := e.Verb + " " + text.Size(e.Bytes) + " in " + text.Duration(e.Took)
-	if rate := meanRate(e.Bytes, e.Took); rate > 0 {
-		msg += " (" + text.Rate(rate) + ")"
-	}
-	if e.Where != "" {
-		msg += " " + e.Where
-	}
+	msg := e.Moved.line(e.Bytes)
 	if e.Note != "" {
 		msg += ", " + e.Note
 	}
+	if e.Later >= worthSaying {
+		msg += "; the sender closed " + text.Duration(e.Later) + " later"
+	}
 	return msg, e.To
 }
+
+// worthSaying is how late a sender has to close to be told of it.
+const worthSaying = time.Second
 
 // meanRate is bytes per second, 0 where the time is too short to measure.
 func meanRate(n int64, took time.Duration) float64 {
@@ -223,6 +255,21 @@ func (e *Close) line() (string, Audience) {
 	took := time.Duration(e.Seconds * float64(time.Second))
 	return fmt.Sprintf("#%d %s to %s: up %s, down %s in %s: %s", e.ID, e.Peer, e.Target,
 		text.Size(e.UpBytes), text.Size(e.DownBytes), text.Duration(took), e.Reason), ForVerbose
+}
+
+// A Served is the Close of one of many connections that bytes move in one direction over.
+type Served struct {
+	Close
+	Moved `json:"-"`
+	Fine  bool `json:"-"` // otherwise the error has its own line
+}
+
+func (e *Served) stamp(now time.Time) { e.Close.stamp(now) }
+func (e *Served) line() (string, Audience) {
+	if !e.Fine {
+		return "", ForMost
+	}
+	return e.Moved.line(e.UpBytes + e.DownBytes), ForMost
 }
 
 // Explained is a part of what --explain prints: when is "plan" or "ran".

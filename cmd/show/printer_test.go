@@ -47,7 +47,7 @@ func samples() []Event {
 	return []Event{
 		&Listening{Addr: "[::]:9000", Port: 9000},
 		&Listening{Addr: "[::]:40123", Port: 40123, Picked: true},
-		&Start{Src: "a\x1b[2J", Dst: "host:9000", Path: "sendfile", Addr: "10.0.0.2:9000", Port: 9000},
+		&Start{Src: "a\x1b[2J", Dst: "host:9000", From: `"a\x1b[2J"`, Into: "host:9000", Path: "sendfile", Addr: "10.0.0.2:9000", Port: 9000},
 		&Progressed{Counts: countsOf(Snapshot{Bytes: 10, Acked: 5}, time.Second, 10), Size: -1},
 		Done("sent", Snapshot{Bytes: 4316398879, Acked: 4316398879}, 8800*time.Millisecond),
 		&Note{Message: "a note"},
@@ -64,7 +64,7 @@ func TestPrinterText(t *testing.T) {
 		picked = "zcp: listening on [::]:40123\n"
 		fault  = "zcp: a\\x1b[2J to host:9000: connection reset by peer after 1.20GiB\nzcp: try again\n"
 		some   = "zcp: listening on [::]:9000\n" + picked
-		end    = "zcp: sent 4.02GiB in 8.8s (468MiB/s)\nzcp: a note\n"
+		end    = "zcp: sent 4,316,398,879 bytes (4.02GiB) in 8.8s (468MiB/s)\nzcp: a note\n"
 		plan   = "zcp: plan: file to socket: sendfile\n"
 	)
 	for _, tc := range []struct {
@@ -216,15 +216,21 @@ func TestPrinterNothing(t *testing.T) {
 
 func TestEndText(t *testing.T) {
 	for _, tc := range []struct {
-		e    *End
+		e    Event
 		want string
 	}{
-		{&End{Verb: "sent", Counts: Counts{Bytes: 4316398879}, Took: 8800 * time.Millisecond, Where: "to 10.0.0.2:9000"},
-			"sent 4.02GiB in 8.8s (468MiB/s) to 10.0.0.2:9000"},
-		{&End{Verb: "sent", Counts: Counts{Bytes: 5}, Took: time.Second, Note: "acknowledged; the peer kept its side open"},
-			"sent 5B in 1.0s (5B/s), acknowledged; the peer kept its side open"},
-		{&End{Verb: "received", Took: time.Microsecond}, "received 0B in 0ms"},
-		{&End{Verb: "sent", Error: "reset"}, ""},
+		{&End{Moved: Moved{Verb: "sent", What: "big.iso", Took: 8800 * time.Millisecond, Where: "to host:9000 (10.0.0.2)"}, Counts: Counts{Bytes: 4316398879}},
+			"sent big.iso, 4,316,398,879 bytes (4.02GiB), to host:9000 (10.0.0.2) in 8.8s (468MiB/s)"},
+		{&End{Moved: Moved{Verb: "sent", Took: time.Second}, Counts: Counts{Bytes: 1}, Note: "acknowledged; the peer kept its side open"},
+			"sent 1 byte in 1.0s (1B/s), acknowledged; the peer kept its side open"},
+		{&End{Moved: Moved{Verb: "received", Took: time.Microsecond, Where: "from [::1]:9000"}, Later: 999 * time.Millisecond},
+			"received 0 bytes, from [::1]:9000 in less than 1ms"},
+		{&End{Moved: Moved{Verb: "received", What: "f", Took: time.Second}, Counts: Counts{Bytes: 1024}, Later: 8 * time.Second},
+			"received f, 1,024 bytes (1.00KiB), in 1.0s (1.00KiB/s); the sender closed 8.0s later"},
+		{&End{Moved: Moved{Verb: "sent"}, Error: "reset"}, ""},
+		{&Served{Moved: Moved{Verb: "received", What: "in-4", Took: time.Second, Where: "from [::1]:54434"}, Close: Close{UpBytes: 9}, Fine: true},
+			"received in-4, 9 bytes, from [::1]:54434 in 1.0s (9B/s)"},
+		{&Served{Moved: Moved{Verb: "sent"}}, ""},
 	} {
 		if got, _ := tc.e.line(); got != tc.want {
 			t.Errorf("got %q, want %q", got, tc.want)

@@ -11,9 +11,10 @@ import (
 // seen, otherwise in double quotes with escapes, so that a file called
 // "\x1b[2J" cannot act on the terminal, nor one with a right-to-left override
 // lie about its end. A name that starts with a quote is quoted too, so that the
-// two forms cannot be taken for each other.
+// two forms cannot be taken for each other, and so is one that ends in a colon
+// (zero:), which a message would double.
 func Quote(name string) string {
-	if name == "" || name[0] == '"' || Unseen(name) {
+	if name == "" || name[0] == '"' || name[len(name)-1] == ':' || Unseen(name) {
 		return strconv.Quote(name)
 	}
 	return name

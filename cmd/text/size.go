@@ -145,6 +145,14 @@ func scaleFraction(frac string, unit uint64) (uint64, problem) {
 // 46.8MiB, 468KiB, 12B. Up to 1023 of a unit stay in that unit.
 func Size(n int64) string { return formatSize(float64(n)) }
 
+// Bytes writes a number of bytes exactly, and in short: 314,572,800 bytes (300MiB).
+func Bytes(n int64) string {
+	if n < 1024 {
+		return Counted(n, "byte")
+	}
+	return Counted(n, "byte") + " (" + Size(n) + ")"
+}
+
 // Rate writes bytes a second: 468MiB/s.
 func Rate(perSecond float64) string { return formatSize(perSecond) + "/s" }
 

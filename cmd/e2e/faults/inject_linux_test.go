@@ -149,7 +149,7 @@ var trueErrors = []struct {
 	work string
 	said string
 }{
-	{injection{"splice,read", "EIO", "4+"}, "cat pipe to file", `^zcp: -: input/output error\n$`},
+	{injection{"splice,read", "EIO", "4+"}, "cat pipe to file", `^zcp: stdin: input/output error\n$`},
 	{injection{"splice,read,copy_file_range", "EIO", "4+"}, "cat file to pipe", `^zcp: \S+/in: input/output error\n$`},
 	{injection{"sendfile,splice,read", "EIO", "4+"}, "send file", `^zcp: \S+/in: input/output error after \S+`},
 	{injection{"fsync", "EIO", "1"}, "recv to file", `^zcp: \S+/out: input/output error after 12.0MiB; \S+/out.part holds 12.0MiB\n$`},

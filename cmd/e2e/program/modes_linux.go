@@ -36,7 +36,7 @@ func InModes(t *testing.T, test func(t *testing.T, m Mode)) {
 
 // How zcp says that a transfer ended well.
 const (
-	PlainEnd = `/s\) (to|from) \S+\n$`
+	PlainEnd = `(sent|received) .*, (to|from) .* in [^,;]+\n$`
 	EarlyEnd = `, acknowledged; the peer had closed its side early\n$`
 	OpenEnd  = `, acknowledged; the peer kept its side open\n$`
 )
