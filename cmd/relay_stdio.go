@@ -98,11 +98,9 @@ func (w *stdio) run(ctx context.Context, out *show.Printer) error {
 			t.Limits = append(t.Limits, total)
 		}
 	}
+	w.Store = func() error { return files.Flush(1) }
 	if err := w.Exchange.Run(ctx); err != nil {
 		return w.failure(err)
-	}
-	if err := files.Flush(1); err != nil {
-		return exit.Classify(err, exit.Where{Subject: "standard output"})
 	}
 	return sourceChanged(out, w.In, "standard input")
 }

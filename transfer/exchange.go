@@ -46,6 +46,12 @@ type Exchange struct {
 	In    *Endpoint
 	Out   *Endpoint
 	OutFD int // the descriptor that Out stands for; it is closed when the peer has ended and Out is a pipe
+
+	// Store makes sure of what was written to Out when the peer has ended, before it hears that all is
+	// well. Its error, of close(2) perhaps, is the Exchange's. nil: there is nothing to do.
+	Store func() error
+
+	stored chan struct{} // closed when the way down has ended well
 }
 
 // An ExchangeError says in which direction an Exchange failed.
@@ -69,6 +75,7 @@ func (x *Exchange) Run(ctx context.Context) error {
 	x.Up.twin, x.Down.twin = &x.Down, &x.Up
 	x.Down.Idle = x.Up.Idle
 	x.Down.mindReader = true
+	x.stored = make(chan struct{})
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	upCtx, endUp := context.WithCancelCause(ctx)
@@ -101,8 +108,11 @@ func (x *Exchange) Run(ctx context.Context) error {
 
 // runUp moves the way up, and minds the connection for as long as the peer answers.
 func (x *Exchange) runUp(ctx, attending context.Context, cancel context.CancelCauseFunc) error {
-	_, err := x.Up.Move(ctx, x.Conn.Endpoint, x.In, -1)
+	n, err := x.Up.Move(ctx, x.Conn.Endpoint, x.In, -1)
 	x.Up.rest()
+	if err == nil && n == 0 && x.Out.kind == File {
+		err = x.holdEnd(ctx)
+	}
 	if err == nil {
 		err = x.Conn.CloseWrite()
 	}
@@ -118,10 +128,41 @@ func (x *Exchange) runUp(ctx, attending context.Context, cancel context.CancelCa
 func (x *Exchange) moveDown(ctx context.Context) error {
 	_, err := x.Down.Move(ctx, x.Out, x.Conn.Endpoint, -1)
 	x.Down.rest()
+	if err == nil && x.Store != nil {
+		if err = x.Store(); err != nil {
+			err = &Error{"close", Destination, err}
+		}
+	}
 	if err == nil {
+		close(x.stored)
 		x.Out.CloseOutput(x.OutFD)
 	}
 	return err
+}
+
+// holdLimit is for how long a peer may be silent before it hears of the end of an empty input.
+const holdLimit = time.Second
+
+// holdEnd keeps the end of an input that held nothing (/dev/null) back while the peer sends what goes
+// into a file: a sender takes our end for the word that all is stored, if it comes behind its own. A peer that
+// is silent may be waiting for it, so it is passed on then.
+func (x *Exchange) holdEnd(ctx context.Context) error {
+	tick := time.NewTicker(holdLimit)
+	defer tick.Stop()
+	for last := int64(0); ; {
+		select {
+		case <-x.stored:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+			n := x.Down.Stats.Bytes.Load()
+			if n == last {
+				return nil
+			}
+			last = n
+		}
+	}
 }
 
 // rest notes that a direction has ended and moves no more bytes.

@@ -42,3 +42,37 @@ func TestLateErrorOfStandardOutput(t *testing.T) {
 		t.Errorf("ended with %d: %s", p.Status, p.ErrOut)
 	}
 }
+
+// A late error of the file behind standard output reaches the sender, too: recv and relay break the connection off,
+// and do not end their own direction before, although standard input is empty.
+func TestLateErrorReachesTheSender(t *testing.T) {
+	program.NeedTool(t, "strace")
+	for _, args := range [][]string{{"recv", "-l", "127.0.0.1:0"}, {"relay", "127.0.0.1:0", "-"}} {
+		for errno, want := range map[string]int{"EDQUOT": 1, "EIO": 1, "": 0} {
+			t.Run(args[0]+" "+errno, func(t *testing.T) {
+				dir := t.TempDir()
+				program.WriteFile(t, dir+"/in", program.Noise(300_000, 37), 0o644)
+				out, err := os.Create(dir + "/out")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer out.Close()
+				p := program.Zcp(t, args...)
+				if errno != "" {
+					p = injection{"close", errno, "1+"}.zcp(t, args...)
+					p.Args = append([]string{p.Args[0], "-P", dir + "/out"}, p.Args[1:]...)
+				}
+				p.Stdout = out
+				p.Start()
+				s := program.Zcp(t, "send", dir+"/in", "127.0.0.1:"+p.Port()).Start()
+				if p.End() != want {
+					t.Errorf("ended with %d: %s", p.Status, p.ErrOut)
+				}
+				s.Ends(3 * want)
+				if want == 0 {
+					s.Says(program.PlainEnd)
+				}
+			})
+		}
+	}
+}
