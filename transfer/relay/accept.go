@@ -157,6 +157,7 @@ func (l *loop) closeIdlePipes() {
 func (l *loop) waitForRoom() {
 	l.full = true
 	l.stopListening()
+	l.suspectCircle()
 	l.r.atMaxConns.Store(true)
 	if l.r.open.Load() < int64(l.r.MaxConns) { // the last one ended before it could see atMaxConns
 		l.makeRoom()
@@ -185,6 +186,7 @@ func (r *Relay) reserve() bool {
 func (l *loop) release() {
 	if l.r.open.Add(-1) == 0 { // never while the door is closed: then none is open
 		l.r.emptied.Store(int64(time.Since(l.r.base)))
+		l.r.circling.Store(false)
 	}
 	if l.r.atMaxConns.Load() && l.r.atMaxConns.CompareAndSwap(true, false) {
 		l.r.each((*loop).makeRoom)

@@ -106,16 +106,16 @@ func (l *loop) socket(family int) (int, error) {
 }
 
 // passes reports whether an error will pass by itself at a time that no event reports: the
-// backlog of a Unix socket is full (EAGAIN), or descriptors have run out.
+// backlog of a Unix socket is full (EAGAIN, see queues), or descriptors have run out.
 func passes(err error) bool {
 	return errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
 }
 
-// backOff tries again later, each time after twice as long: thousands of links may wait.
-func (k *link) backOff(err error) {
+// backOff tries again later when descriptors have run out, each time after twice as long: thousands of links may wait.
+func (k *link) backOff() {
 	l := k.loop
 	d := k.dial
-	if !errors.Is(err, unix.EAGAIN) && !d.withoutFD {
+	if !d.withoutFD {
 		d.withoutFD = true
 		l.r.dialsWithoutFD.Add(1)
 	}

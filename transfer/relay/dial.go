@@ -25,8 +25,10 @@ type dialing struct {
 	until  int64 // when the attempt in progress has taken too long; 0: no limit
 	err    error // of the last attempt
 
-	backoff   time.Duration // the last wait for a full backlog or for descriptors; 0: none
+	backoff   time.Duration // the last wait for descriptors; 0: none
 	withoutFD bool          // it has no descriptor for the target; counted in running.dialsWithoutFD
+
+	place *place // in the queue for room in the backlog of a Unix target
 
 	lookingUp bool // a lookup of the target is in progress
 	lookupSeq int  // number of the last lookup: an answer to an older one is dropped
@@ -49,7 +51,9 @@ func (k *link) startDial() {
 		k.dial = new(dialing)
 	}
 	*k.dial = dialing{pause: firstPause, retry: l.now + int64(l.r.Dialer.RetryFor)}
-	k.round()
+	if !k.pauseInCircle() {
+		k.round()
+	}
 }
 
 // dialed frees what connecting needed: it has succeeded, failed or been given up.
@@ -57,6 +61,7 @@ func (k *link) dialed() {
 	l := k.loop
 	const keep = 64
 	l.hasFD(k.dial)
+	k.leaveQueue()
 	if len(l.dialings) < keep {
 		l.dialings = append(l.dialings, k.dial)
 	}
@@ -98,7 +103,11 @@ func (k *link) tryNext() {
 		case passes(err) && (d.giveUp == 0 || l.now < d.giveUp):
 			k.hangUp(targetEnd)
 			d.left++
-			k.backOff(err)
+			if errors.Is(err, unix.EAGAIN) {
+				k.queueUp(l.r.target.path)
+			} else {
+				k.backOff()
+			}
 			return
 		case transfer.IsReset(err):
 			k.brokenOff(err)
@@ -127,6 +136,8 @@ func (k *link) attempt() error {
 		}
 	} else if l.r.itselfUnix(path) {
 		return ErrItself
+	} else if l.r.queues.waits(path) {
+		return os.NewSyscallError("connect", unix.EAGAIN)
 	}
 	fd, err := l.socket(family)
 	if err != nil {
@@ -265,6 +276,9 @@ func (k *link) dialTimers() (next int64) {
 			k.round()
 		}
 		return 0 // what was begun here has scheduled its own end
+	case d.place != nil && d.until > 0 && l.now >= d.until:
+		k.queueFailed(os.NewSyscallError("connect", unix.EAGAIN))
+		return 0
 	case d.until > 0 && l.now >= d.until && d.lookingUp:
 		d.lookingUp, d.err = false, &net.DNSError{Err: "no answer in the time allowed", Name: l.r.target.host, IsTimeout: true}
 		k.roundFailed()

@@ -3,6 +3,7 @@ package relay_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"testing"
@@ -203,5 +204,53 @@ func TestRelayNotToItself(t *testing.T) {
 	b.isRefused(t)
 	if e := b.tells(t, relay.Unreachable, 1); !errors.Is(e.Err, unix.ECONNREFUSED) {
 		t.Errorf("told %+v", e)
+	}
+}
+
+// TestRelaySlowUnixTarget has far more clients than the backlog of their target takes. The target has them as
+// fast as it accepts, in the order in which they came; clients that go meanwhile lose nothing for the others.
+func TestRelaySlowUnixTarget(t *testing.T) {
+	for name, poller := range relay.Pollers {
+		for _, loops := range []int{1, 2} {
+			t.Run(fmt.Sprint(name, loops), func(t *testing.T) {
+				const clients = 400
+				path := freshAddr(t, "unix")
+				l := bed.Must(unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0))(t)
+				defer unix.Close(l)
+				bed.MustDo(t, unix.Bind(l, &unix.SockaddrUnix{Name: path}))
+				bed.MustDo(t, unix.Listen(l, 1))
+				b := relayTo(t, "tcp", "unix", path, poller, func(r *relay.Relay) { r.Loops = loops })
+				var gone []side
+				for i := range clients {
+					c := b.dial(t)
+					c.write([]byte{byte(i), byte(i >> 8)})
+					if i%10 == 9 {
+						gone = append(gone, c)
+					}
+					bed.Until(t, "it to be accepted", func() bool { return b.Totals().Accepted == int64(i+1) })
+				}
+				for _, c := range gone {
+					c.reset()
+				}
+				bed.Until(t, "the relay to notice", func() bool { return b.Totals().Open == clients-len(gone) })
+				began, last := time.Now(), -1
+				for range clients - len(gone) {
+					c, _, err := unix.Accept4(l, unix.SOCK_CLOEXEC)
+					bed.MustDo(t, err)
+					two := make([]byte, 2)
+					n, err := unix.Read(c, two)
+					unix.Close(c)
+					if i := int(two[0]) | int(two[1])<<8; n != 2 || err != nil || loops == 1 && i <= last {
+						t.Fatalf("read %d bytes, %v, of client %d after client %d", n, err, i, last)
+					} else {
+						last = i
+					}
+				}
+				if d := time.Since(began); d > bed.Patience {
+					t.Errorf("%d clients in %v", clients, d)
+				}
+				t.Logf("%d clients in %v", clients-len(gone), time.Since(began))
+			})
+		}
 	}
 }

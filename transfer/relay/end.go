@@ -170,6 +170,9 @@ func (k *link) end(reason Ending, err error) {
 	l.timers.drop(k)
 	l.links[k.slot] = nil
 	l.ended = append(l.ended, k)
+	if reason == Ended {
+		l.answered()
+	}
 	l.count(&e)
 	l.release() // after count: when the last connection is closed, the totals hold all of them
 	if reported {

@@ -150,6 +150,9 @@ func (k *link) account(i int, before int64) {
 	if moved := f.Bytes.Load() - before; moved > 0 {
 		k.moved = l.now
 		l.bytes[i].Add(moved)
+		if i == downFlow {
+			l.answered()
+		}
 		f.rate.moved(l.now, f.Bytes.Load())
 		if k.nextCheck == 0 {
 			k.nextCheck = l.now + int64(nextCheckAfter)

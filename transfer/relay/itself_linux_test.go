@@ -64,3 +64,38 @@ func on(host string, a net.Addr) string {
 	_, port, _ := net.SplitHostPort(a.String()) // it is the text of a TCP address
 	return net.JoinHostPort(host, port)
 }
+
+// TestRelayCircle has two relays that are each other's target. They cannot know, so one client makes as many
+// connections as are allowed; but its reset ends all of them, and a drain of one relay ends both of them.
+func TestRelayCircle(t *testing.T) {
+	for _, how := range []string{"reset", "drain"} {
+		t.Run(how, func(t *testing.T) {
+			const most = 100
+			few := func(r *relay.Relay) { r.MaxConns = most }
+			ln := bed.Must(transfer.Listen(context.Background(), "tcp", "127.0.0.1:0"))(t)
+			a := &relayBed{network: "tcp", addr: ln.Addr().String(), Relay: &relay.Relay{Network: "tcp"}}
+			b := relayTo(t, "tcp", "tcp", a.addr, few)
+			a.Address = b.addr
+			a.serveOn(t, ln, few)
+			full := func() bool { return a.Totals().Open == most && b.Totals().Open >= most-1 }
+			client := a.dial(t)
+			client.write([]byte("x"))
+			bed.Until(t, "the circle to be full", full)
+			if how == "drain" {
+				a.Drain(-1)
+				client.breaks()
+			} else {
+				client.reset()
+			}
+			bed.Until(t, "all to end", func() bool { return a.Totals().Open == 0 && b.Totals().Open == 0 })
+			if n := a.Totals(); n.Open != 0 || b.Totals().Open != 0 {
+				t.Errorf("%d and %d are open", n.Open, b.Totals().Open)
+			}
+			if how == "drain" {
+				b.isRefused(t)
+			} else if e := a.told(relay.AcceptPaused); len(e)+len(b.told(relay.AcceptPaused)) == 0 {
+				t.Error("neither relay has said that it may be in a circle")
+			}
+		})
+	}
+}

@@ -118,6 +118,7 @@ func (k *link) connected() {
 		f.limits = l.r.newLimits()
 	}
 	l.opened.Add(1)
+	l.unanswered++
 	if l.r.OnEvent != nil && !l.r.Brief {
 		l.r.OnEvent(Event{Kind: Opened, Conn: k.row(), Open: l.r.openNow()})
 	}

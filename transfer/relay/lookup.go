@@ -155,7 +155,7 @@ func (k *link) lookedUp(addrs []netip.AddrPort, err error) {
 	if passes(err) && (d.giveUp == 0 || l.now < d.giveUp) {
 		l.releaseReserve()
 		l.starve(err) // until the reserve can be filled again
-		k.backOff(err)
+		k.backOff()
 		return
 	}
 	d.lookingUp, d.addrs, d.next, d.left, d.err = false, addrs, 0, len(addrs), err

@@ -26,6 +26,8 @@ type loop struct {
 	counts
 	neighbours
 
+	unanswered int64 // connections opened since a target answered or one ended in order
+
 	leaving bool // the loop ends with its last link
 	trimAt  int64
 	yielded int64

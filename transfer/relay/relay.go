@@ -65,6 +65,7 @@ type running struct {
 	open           atomic.Int64 // connections now
 	emptied        atomic.Int64 // when open last became 0, on the loops' clock
 	atMaxConns     atomic.Bool  // a loop waits for a connection to end
+	circling       atomic.Bool  // the target may lead back here, see ErrCircle
 	dialsWithoutFD atomic.Int64 // accepted clients without a descriptor to reach the target with
 	lastStarved    atomic.Int64 // when it was last reported that descriptors ran out, on the loops' clock
 	draining       atomic.Bool  // Drain was called
@@ -73,6 +74,7 @@ type running struct {
 	firstCheck     time.Duration
 	lookUp         func(context.Context) ([]netip.AddrPort, error) // finds the addresses of the target
 	lookups        lookups
+	queues         queues
 
 	mu       sync.Mutex
 	loops    []*loop
@@ -120,6 +122,7 @@ func (r *Relay) Serve(ctx context.Context, lns ...*transfer.Listener) error {
 	}
 	err = r.supervise(ctx, socks, len(loops), failed)
 	group.Wait()
+	r.queues.close()
 	return err
 }
 
