@@ -25,7 +25,7 @@ import (
 func (b *bench) raceAll() string {
 	for _, r := range rows() {
 		if b.wanted(r.name) && b.ctx.Err() == nil {
-			b.race(r)
+			b.raceUnder(r)
 		}
 	}
 	return b.report()
@@ -90,6 +90,7 @@ type netEnd int
 const (
 	noNet       netEnd = iota
 	netSink            // the test listens on PORT and discards
+	netSpin            // the same, but it reads all bytes and never sleeps
 	netSource          // the command listens on PORT and the test sends data
 	netReceiver        // the tool's own receiver listens on PORT
 )

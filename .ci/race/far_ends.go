@@ -106,13 +106,13 @@ func (b *bench) farEnds(r row, verify bool, failed func()) (f *farEnds, port int
 		f.stdout = os.NewFile(uintptr(out[1]), "stdout")
 		f.work(func() (payload, error) { return drainPipe(out[0], r.out == spliceOut && !verify, verify) })
 	}
-	if r.net == netSink {
+	if r.net == netSink || r.net == netSpin {
 		l, err := listenTCP()
 		if err != nil {
 			return nil, 0, err
 		}
 		f.listener = l.fd
-		f.work(func() (payload, error) { return l.discard(verify) })
+		f.work(func() (payload, error) { return l.discard(verify, r.net == netSpin) })
 		return f, l.port, nil
 	}
 	return f, program.FreePort(), nil

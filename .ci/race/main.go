@@ -35,6 +35,7 @@ type settings struct {
 	rounds int
 	dir    string
 	lim    string
+	under  string
 	alone  bool
 	list   bool
 	rows   []string
@@ -146,6 +147,7 @@ func parse(mode string, args []string, size int64) (s settings, err error) {
 	flags.IntVar(&s.rounds, "rounds", 9, "timed rounds of each row")
 	flags.StringVar(&s.dir, "dir", "", "`FOLDER` in which the files lie (default: that of temporary files)")
 	flags.StringVar(&s.lim, "lim", os.Getenv("ZCP_LIM"), "`FILE` of a program with the kernel's paths and nothing around them, raced too")
+	flags.StringVar(&s.under, "under", "", "`ALG,...`: congestion controls to race under (default: cubic and bbr where root may set them)")
 	flags.BoolVar(&s.alone, "alone", false, "leave out the other tools")
 	flags.BoolVar(&s.list, "list", false, "show the names of the rows")
 	if err := flags.Parse(args); err != nil {

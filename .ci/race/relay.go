@@ -76,7 +76,7 @@ func bulk(conns int) load {
 	return func(b *bench, run relayRun) func() error {
 		share := b.size / int64(conns)
 		for range conns {
-			run.ends.work(func() (payload, error) { return run.back.discard(run.verify) })
+			run.ends.work(func() (payload, error) { return run.back.discard(run.verify, false) })
 			run.ends.work(func() (payload, error) { return sendTo(filepath.Join(b.work, "data"), run.port, share) })
 		}
 		return func() error {

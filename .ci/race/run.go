@@ -101,6 +101,11 @@ func (p *process) wait() (time.Duration, error) {
 func (b *bench) runOnce(ctx context.Context, r row, tl tool, verify bool) (res result, err error) {
 	out := filepath.Join(b.work, "copy")
 	defer os.Remove(out)
+	if strings.Contains(tl.command+tl.receiver, "COPY") {
+		if err := warm(b.size); err != nil {
+			return res, err
+		}
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ends, port, err := b.farEnds(r, verify, cancel)

@@ -28,6 +28,7 @@ type line struct {
 	lap
 	time  time.Duration
 	ratio float64
+	noisy bool       // the rounds' ratios, or zcp's times, lie too far apart to be quoted
 	cpu   [2]float64 // seconds for each 10^9 bytes, or ms for each command where count is set
 }
 
@@ -58,13 +59,32 @@ func (b *bench) tabulate(r row, laps []*lap) table {
 			out.time = median(walls)
 			out.cpu = [2]float64{median(cpu[0]), median(cpu[1])}
 			if len(ratios) > 0 {
-				out.ratio = median(ratios)
+				out.ratio, out.noisy = median(ratios), spread(ratios) > mostSpread || l.tool.ours == 1 && spread(walls) > mostSpread
 			}
 		}
 		tab.lines = append(tab.lines, out)
 	}
 	slices.SortStableFunc(tab.lines, func(a, b line) int { return compareTimes(a.time, b.time) })
 	return tab
+}
+
+// mostSpread is what rounds may differ by, as a part of their median, and still be quoted.
+const mostSpread = 0.3
+
+// spread returns the distance of the middle half of values, as a part of their median: one round
+// that was disturbed says nothing of the others.
+func spread[T ~int64 | ~float64](values []T) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	n := len(sorted)
+	return float64(sorted[n-1-n/4]-sorted[n/4]) / float64(sorted[n/2])
+}
+
+// quoted returns a figure for a ratio, or that it cannot be quoted.
+func (l line) quoted(digits int) string {
+	if l.noisy {
+		return "noisy"
+	}
+	return fmt.Sprintf("%.*f", digits, l.ratio)
 }
 
 // compareTimes puts what did not run last.
@@ -110,7 +130,7 @@ func (tab table) markdown() string {
 			if l.tool.receiver != "" {
 				cpu += fmt.Sprintf(" + %.3g", l.cpu[1])
 			}
-			figures = fmt.Sprintf("%.3f s (%.2f) | %s |", l.time.Seconds(), l.ratio, cpu)
+			figures = fmt.Sprintf("%.3f s (%s) | %s |", l.time.Seconds(), l.quoted(2), cpu)
 		}
 		// A pipe inside a cell would end it.
 		fmt.Fprintf(&s, "| %s | %s | %s | %s\n", name, strings.ReplaceAll(command, "|", `\|`), l.check, figures)
@@ -122,8 +142,10 @@ func (tab table) markdown() string {
 func (b *bench) report() string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "Made by `.ci/tables bench` on %s\n", machine())
-	fmt.Fprintf(&s, "with %s; %.1f GiB, page cache hot, loopback, %d rounds in turn.\n\n",
-		strings.Join(b.versions(), ", "), float64(b.size)/(1<<30), b.rounds)
+	fmt.Fprintf(&s, "with %s; %.1f GiB, page cache hot, loopback, %d rounds in turn,\n"+
+		"congestion control as the row says, governor %s, memory touched before each file is written.\n"+
+		"Noisy: the middle half of the rounds lies more than %.0f %% apart.\n\n",
+		strings.Join(b.versions(), ", "), float64(b.size)/(1<<30), b.rounds, governor(), 100*mostSpread)
 	if missing := slices.Sorted(maps.Keys(b.missing)); len(missing) > 0 {
 		fmt.Fprintf(&s, "Not installed, so not raced: %s.\n\n", strings.Join(missing, ", "))
 	}
@@ -163,7 +185,7 @@ func (b *bench) summary(tab table) string {
 			return ""
 		}
 		if cells = append(cells, fmt.Sprintf("%.3f s", tab.lines[at].time.Seconds())); i > 0 {
-			cells = append(cells, fmt.Sprintf("%.3f", tab.lines[at].ratio))
+			cells = append(cells, tab.lines[at].quoted(3))
 		}
 	}
 	if !b.alone {
@@ -172,7 +194,7 @@ func (b *bench) summary(tab table) string {
 			return ""
 		}
 		best := tab.lines[at]
-		cells = append(cells, fmt.Sprintf("%s: %.3f s", best.tool.name, best.time.Seconds()), fmt.Sprintf("%.2f", best.ratio))
+		cells = append(cells, fmt.Sprintf("%s: %.3f s", best.tool.name, best.time.Seconds()), best.quoted(2))
 	}
 	return "| " + strings.Join(cells, " | ") + " |\n"
 }
