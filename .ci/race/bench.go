@@ -63,6 +63,8 @@ type row struct {
 	relay load   // relays: what goes through them
 	count int    // 0, or pieces of work a round, for work too short to time alone
 	small bool   // send the file "small" instead
+	bytes int64  // 0, or what passes in a round, where that is not the size of the data
+	held  int    // 0, or connections that are held at once, for memory a connection
 	tools []tool
 }
 
@@ -100,6 +102,7 @@ const (
 type result struct {
 	wall time.Duration
 	cpu  [2]time.Duration
+	peak int64 // bytes of memory at most, over what it had before the load; relays with held
 }
 
 // A lap is one contender's row of figures.

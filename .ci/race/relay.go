@@ -27,6 +27,7 @@ type relayRun struct {
 	back   listener
 	port   int
 	verify bool
+	ended  <-chan struct{} // closed when the run is over, well or not
 }
 
 // A load starts the ends around a relay and returns what checks, after they have ended,
@@ -55,13 +56,14 @@ func (b *bench) runRelay(ctx context.Context, r row, tl tool, verify bool) (res 
 		return res, err
 	}
 	ends := farEnds{failed: cancel}
-	before := treeTime(p.cmd.Process.Pid)
+	before, held := treeTime(p.cmd.Process.Pid), treePeak(p.cmd.Process.Pid)
 	began := time.Now()
-	check := r.relay(b, relayRun{&ends, back, port, verify})
+	check := r.relay(b, relayRun{&ends, back, port, verify, ctx.Done()})
 	_, err = ends.wait()
 	res.wall = time.Since(began)
 	// Not from its rusage at the end: children that are still there are not in it.
 	res.cpu[0] = treeTime(p.cmd.Process.Pid) - before
+	res.peak = treePeak(p.cmd.Process.Pid) - held
 	// A relay that has ended by itself has nothing left to be told.
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	_ = p.cmd.Wait() // ended by our signal: its status says no more
@@ -199,20 +201,41 @@ func (l listener) echo(conns int) error {
 // treeTime returns the processor time of a process, its descendants and those it has
 // waited for, in steps of 10 ms.
 func treeTime(root int) (sum time.Duration) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", root))
-	if err != nil {
-		return 0
-	}
-	// The name, in parentheses, may hold anything; fields are counted behind it.
-	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+2:]))
-	for _, i := range []int{11, 12, 13, 14} { // utime, stime, cutime, cstime
-		ticks, _ := strconv.Atoi(fields[i])
-		sum += time.Duration(ticks) * 10 * time.Millisecond
-	}
-	kids, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", root, root))
-	for _, kid := range strings.Fields(string(kids)) {
-		pid, _ := strconv.Atoi(kid)
-		sum += treeTime(pid)
-	}
+	tree(root, func(dir string) {
+		text, err := os.ReadFile(dir + "/stat")
+		if err != nil {
+			return
+		}
+		// The name, in parentheses, may hold anything; fields are counted behind it.
+		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+2:]))
+		for _, i := range []int{11, 12, 13, 14} { // utime, stime, cutime, cstime
+			ticks, _ := strconv.Atoi(fields[i])
+			sum += time.Duration(ticks) * 10 * time.Millisecond
+		}
+	})
 	return sum
+}
+
+// treePeak returns the memory in bytes that a process and its descendants had at most (VmHWM, proc(5)).
+func treePeak(root int) (sum int64) {
+	tree(root, func(dir string) {
+		text, _ := os.ReadFile(dir + "/status")
+		if _, rest, ok := strings.Cut(string(text), "VmHWM:"); ok {
+			kib, _ := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+			sum += kib << 10
+		}
+	})
+	return sum
+}
+
+// tree visits the folders in /proc of a process and its descendants.
+func tree(root int, visit func(dir string)) {
+	dir := fmt.Sprintf("/proc/%d", root)
+	visit(dir)
+	kids, _ := os.ReadFile(fmt.Sprintf("%s/task/%d/children", dir, root))
+	for _, kid := range strings.Fields(string(kids)) {
+		if pid, err := strconv.Atoi(kid); err == nil {
+			tree(pid, visit)
+		}
+	}
 }

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // rows returns the work of the benchmark. What a person would type is what is raced; a
@@ -161,11 +163,19 @@ func relayRows() []row {
 		{name: "socat", command: "socat TCP-LISTEN:PORT,fork TCP:127.0.0.1:BACK"},
 		{name: "socat -b1M", command: "socat -b1048576 TCP-LISTEN:PORT,fork TCP:127.0.0.1:BACK"},
 	}
+	most := mostConnections()
+	loops := tools[:3] // one process that waits for all; 10,000 of socat's would not fit
 	one := append(slices.Clone(tools), tool{name: "kernel: splice", command: "lim relay PORT BACK 1048576"})
 	const about = "one far end sends by sendfile, the other discards"
 	return []row{
 		{name: "relay, one connection", about: about, relay: bulk(1), tools: one},
 		{name: "relay, four connections", about: about, relay: bulk(4), tools: tools},
+		{name: "relay, 100 connections", about: about + "; all at once", relay: many(100, 0), tools: loops},
+		{name: "relay, 1,000 connections", about: about + "; all at once", relay: many(1000, 0), tools: loops},
+		{
+			name: fmt.Sprintf("relay, %d connections of 1 MB", most), about: about + "; all at once", relay: many(most, 1e6),
+			bytes: int64(most) * 1e6, held: most, tools: tools[:2], // nginx's buffers would be 4 GB
+		},
 		{
 			name: "relay, 3000 short connections", about: "64 bytes there and back, 8 at a time",
 			relay: short(3000, 8), count: 3000, tools: tools,
@@ -174,11 +184,21 @@ func relayRows() []row {
 	}
 }
 
+// mostConnections is how many connections the largest row holds: ten thousand, or as many as a process may
+// have descriptors for. HAProxy wants two and a half for each (2.6).
+func mostConnections() int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 1000
+	}
+	return int(min(10000, limit.Max*3/8))
+}
+
 // haproxyConfig writes what HAProxy needs to forward TCP as fast as it can.
 func haproxyConfig(dir string, port, back int) error {
 	return os.WriteFile(filepath.Join(dir, "haproxy.cfg"), fmt.Appendf(nil, `global
     nbthread 1
-    maxconn 1000
+    maxconn %d
     tune.pipesize 1048576
 defaults
     mode tcp
@@ -190,7 +210,7 @@ defaults
 listen relay
     bind 127.0.0.1:%d
     server target 127.0.0.1:%d
-`, port, back), 0o644)
+`, mostConnections()+100, port, back), 0o644)
 }
 
 func nginxConfig(dir string, port, back int) error {
@@ -202,7 +222,7 @@ func nginxConfig(dir string, port, back int) error {
 	return os.WriteFile(filepath.Join(dir, "nginx.conf"), fmt.Appendf(nil, `%sdaemon off;
 worker_processes 1;
 pid %s/nginx.pid;
-events { worker_connections 1000; }
+events { worker_connections %d; }
 stream {
     proxy_buffer_size 256k;
     server {
@@ -210,7 +230,7 @@ stream {
         proxy_pass 127.0.0.1:%d;
     }
 }
-`, load, dir, port, back), 0o644)
+`, load, dir, 2*mostConnections()+100, port, back), 0o644)
 }
 
 // shown returns the command as the tables show it: the numbers are examples.

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -29,6 +30,7 @@ type line struct {
 	time  time.Duration
 	ratio float64
 	noisy bool       // the rounds' ratios, or zcp's times, lie too far apart to be quoted
+	peak  int64      // bytes of memory a round took at most, the median
 	cpu   [2]float64 // seconds for each 10^9 bytes, or ms for each command where count is set
 }
 
@@ -45,10 +47,11 @@ func (b *bench) tabulate(r row, laps []*lap) table {
 		out := line{lap: *l}
 		if len(l.results) > 0 {
 			var walls []time.Duration
+			var peaks []int64
 			var ratios []float64
 			var cpu [2][]float64
 			for i, res := range l.results {
-				walls = append(walls, res.wall)
+				walls, peaks = append(walls, res.wall), append(peaks, res.peak)
 				if i < len(zcp) {
 					ratios = append(ratios, float64(res.wall)/float64(zcp[i].wall))
 				}
@@ -56,7 +59,7 @@ func (b *bench) tabulate(r row, laps []*lap) table {
 					cpu[side] = append(cpu[side], b.perUnit(r, res.cpu[side]))
 				}
 			}
-			out.time = median(walls)
+			out.time, out.peak = median(walls), median(peaks)
 			out.cpu = [2]float64{median(cpu[0]), median(cpu[1])}
 			if len(ratios) > 0 {
 				out.ratio, out.noisy = median(ratios), spread(ratios) > mostSpread || l.tool.ours == 1 && spread(walls) > mostSpread
@@ -104,7 +107,7 @@ func (b *bench) perUnit(r row, cpu time.Duration) float64 {
 	if r.count > 0 {
 		return cpu.Seconds() * 1e3 / float64(r.count)
 	}
-	return cpu.Seconds() / (float64(b.size) / 1e9)
+	return cpu.Seconds() / (float64(cmp.Or(r.bytes, b.size)) / 1e9)
 }
 
 // markdown renders the table the way ripgrep's README does.
@@ -129,6 +132,9 @@ func (tab table) markdown() string {
 			cpu := fmt.Sprintf("%.3g", l.cpu[0])
 			if l.tool.receiver != "" {
 				cpu += fmt.Sprintf(" + %.3g", l.cpu[1])
+			}
+			if tab.row.held > 0 {
+				cpu += fmt.Sprintf(", %.1f KiB a connection", float64(l.peak)/1024/float64(tab.row.held))
 			}
 			figures = fmt.Sprintf("%.3f s (%s) | %s |", l.time.Seconds(), l.quoted(2), cpu)
 		}

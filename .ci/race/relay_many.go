@@ -1,0 +1,169 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// many is a load of so many connections at the same time, each with its share of the data, or with
+// each bytes of it where each is above 0. The far ends are goroutines: a thread for each of ten
+// thousand would be the load. All connections stand before the first byte moves.
+func many(conns int, each int64) load {
+	return func(b *bench, run relayRun) func() error {
+		share := each
+		if share == 0 {
+			share = b.size / int64(conns)
+		}
+		var good atomic.Int64
+		want := b.prefix("data", share)
+		start := make(chan struct{})
+		l, err := run.back.net()
+		if err != nil {
+			run.ends.work(func() (payload, error) { return payload{}, err })
+			return func() error { return nil }
+		}
+		broken := func() { // what did not come will not
+			l.Close()
+			run.ends.failed()
+		}
+		run.ends.work(func() (payload, error) {
+			defer l.Close()
+			return payload{}, together(conns, broken, func() error {
+				c, err := l.Accept()
+				if err != nil {
+					return err
+				}
+				defer c.Close()
+				got, err := take(c, run.verify)
+				if err == nil && got.bytes == want.bytes && (!run.verify || got.sum == want.sum) {
+					good.Add(1)
+				}
+				return err
+			})
+		})
+		run.ends.work(func() (payload, error) {
+			file, err := os.Open(filepath.Join(b.work, "data"))
+			if err != nil {
+				broken()
+				return payload{}, err
+			}
+			defer file.Close()
+			var standing atomic.Int64
+			return payload{}, together(conns, broken, func() error {
+				c, err := dialPort(run.port)
+				if err != nil {
+					return err
+				}
+				defer c.Close()
+				if standing.Add(1) == int64(conns) {
+					close(start)
+				}
+				select {
+				case <-start:
+				case <-run.ended:
+					return fmt.Errorf("%d of %d connections came to stand", standing.Load(), conns)
+				}
+				return give(c.(*net.TCPConn), file, share)
+			})
+		})
+		return func() error {
+			if good.Load() != int64(conns) {
+				return fmt.Errorf("%d of %d connections brought everything", good.Load(), conns)
+			}
+			return nil
+		}
+	}
+}
+
+// together does something n times at once and returns the first error, after which it calls broken.
+func together(n int, broken func(), do func() error) (first error) {
+	errs := make(chan error, n)
+	for range n {
+		go func() { errs <- do() }()
+	}
+	for range n {
+		if err := <-errs; err != nil && first == nil {
+			first = err
+			broken()
+		}
+	}
+	return first
+}
+
+// net is the listener as one of package net, with a queue for ten thousand.
+func (l listener) net() (net.Listener, error) {
+	if err := unix.Listen(l.fd, 16<<10); err != nil {
+		return nil, err
+	}
+	fd, err := unix.FcntlInt(uintptr(l.fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), "listener")
+	defer f.Close()
+	return net.FileListener(f)
+}
+
+// take reads a connection to its end, with a sum where look is set.
+func take(c net.Conn, look bool) (got payload, err error) {
+	if err := c.SetDeadline(time.Now().Add(patience())); err != nil {
+		return got, err
+	}
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := c.Read(buf)
+		got.bytes += int64(n)
+		if look {
+			got.sum = crc32.Update(got.sum, castagnoli, buf[:n])
+		}
+		if err == io.EOF {
+			return got, nil
+		}
+		if err != nil {
+			return got, err
+		}
+	}
+}
+
+// give sends the first n bytes of a file by sendfile, ends its direction, and waits for the other end.
+func give(c *net.TCPConn, file *os.File, n int64) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var off int64
+	var call error
+	src := int(file.Fd())
+	err = raw.Write(func(fd uintptr) bool {
+		if off == 0 {
+			call = farCongestion(int(fd))
+		}
+		for call == nil && off < n {
+			_, call = restart(func() (int, error) { return unix.Sendfile(int(fd), src, &off, int(n-off)) })
+		}
+		if errors.Is(call, unix.EAGAIN) {
+			call = nil
+			return false
+		}
+		return true
+	})
+	if err = errors.Join(err, call); err != nil {
+		return fmt.Errorf("the source: %w", err)
+	}
+	if err := c.CloseWrite(); err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, c)
+	return err
+}
