@@ -17,7 +17,7 @@ import (
 // the program: it prints the final error and picks the status, or dies of the signal that
 // asked for the end.
 func Main(b Build) int {
-	out := &show.Printer{W: os.Stderr}
+	out := &show.Printer{W: os.Stderr, Journal: show.ToJournal(os.Stderr, os.Getenv("JOURNAL_STREAM"))}
 	ctx, listening := untilSignal(out)
 	err := run(ctx, os.Args, environment{stdout: os.Stdout, out: out, lookupEnv: os.LookupEnv, build: b, listening: listening})
 	if died, ok := errors.AsType[*exit.Signaled](err); ok {

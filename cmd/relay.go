@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -67,7 +66,7 @@ func runRelay(ctx context.Context, out *show.Printer, c *conf.Relay) error {
 	defer stats.close()
 	log.watch(r)
 	defer log.close()
-	return relayEnd(c, serveUntilSignal(ctx, r, c, lns))
+	return relayEnd(out, c, serveUntilSignal(ctx, r, c, lns))
 }
 
 func addresses(lns []*transfer.Listener) (as []net.Addr) {
@@ -133,24 +132,14 @@ func serveUntilSignal(ctx context.Context, r *relay.Relay, c *conf.Relay, lns []
 	return r.Serve(serving, lns...)
 }
 
-func relayEnd(c *conf.Relay, err error) error {
+// relayEnd gives the end its words and status. A relay that was told to stop and had to cut
+// connections dies of that signal: a service manager takes this for the end that it asked for.
+func relayEnd(out *show.Printer, c *conf.Relay, err error) error {
 	if errors.Is(err, relay.ErrDrain) {
-		return fmt.Errorf("connections were still open after --drain %s, and were reset", text.Duration(c.Drain))
+		ended := &exit.Signaled{Signal: unix.SIGTERM}
+		out.Emit(&show.Trouble{Error: fmt.Sprintf("connections were still open after --drain %s, and were reset", text.Duration(c.Drain)),
+			Status: ended.ExitStatus()})
+		return ended
 	}
 	return exit.Classify(err, exit.Where{Place: exit.Listening, Subject: c.Listen.String() + " to " + c.Target.String()})
-}
-
-// notifySystemd tells the service manager how we are (sd_notify(3)), if NOTIFY_SOCKET says
-// where. An error of it must not end a relay that works.
-func notifySystemd(state string) {
-	name := os.Getenv("NOTIFY_SOCKET")
-	if name == "" {
-		return
-	}
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM, 0)
-	if err != nil {
-		return
-	}
-	defer unix.Close(fd)
-	_ = unix.Sendto(fd, []byte(state), unix.MSG_DONTWAIT, &unix.SockaddrUnix{Name: name})
 }

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/zcp-go/zcp/cmd/conf"
@@ -14,15 +15,17 @@ import (
 // A relayLog prints what a relay does. The event loops hand their events over without
 // waiting: a slow reader of stderr must not be able to stop them.
 type relayLog struct {
-	out    *show.Printer
-	c      *conf.Relay
-	events chan relay.Event
-	lost   chan struct{} // a token for each event that was dropped
-	quit   chan struct{}
-	done   chan struct{}
-	asked  chan struct{}
-	line   *show.StatusLine
-	begun  bool // it serves
+	out     *show.Printer
+	c       *conf.Relay
+	events  chan relay.Event
+	lost    chan struct{} // a token for each event that was dropped
+	quit    chan struct{}
+	done    chan struct{}
+	asked   chan struct{}
+	line    *show.StatusLine
+	begun   bool     // it serves
+	addrs   []string // where
+	service serviceStatus
 }
 
 const relayLogBuffer = 4096 // events that may wait for a slow reader of stderr
@@ -61,6 +64,8 @@ func (l *relayLog) run(r *relay.Relay) {
 		defer t.Stop()
 		tick = t.C
 	}
+	update, stop := l.service.ticks()
+	defer stop()
 	l.explain("plan", r.Totals())
 	for {
 		select {
@@ -72,6 +77,8 @@ func (l *relayLog) run(r *relay.Relay) {
 			l.line.Suspend()
 		case now := <-tick:
 			l.line.Draw(func(columns int) string { return line.Render(totalsOf(r.Totals(), show.ForMost), now, columns) })
+		case <-update:
+			l.service.tell(r.Totals())
 		case <-l.quit:
 			l.last(r)
 			return
@@ -116,6 +123,7 @@ func (l *relayLog) explain(when string, t relay.Totals) {
 func (l *relayLog) print(r *relay.Relay, e relay.Event) {
 	switch e.Kind {
 	case relay.Listening:
+		l.addrs = append(l.addrs, e.Addr)
 		if !l.begun {
 			l.begun = true
 			sayMost(l.out, l.c.Listen, l.c.MaxConns, r.Totals().MaxConns)
@@ -133,7 +141,16 @@ func (l *relayLog) print(r *relay.Relay, e relay.Event) {
 	case relay.AcceptPaused:
 		l.out.Emit(&show.Trouble{Error: fmt.Sprintf("%s: not accepting for now: %s (%s open)", l.c.Listen, exit.Reason(e.Err, exit.Listening), text.Counted(int64(e.Open), "connection")), Status: exit.Failed})
 	case relay.Draining:
-		l.out.Say("%s: no longer accepting; %s still open", l.c.Listen, text.Counted(int64(e.Open), "connection"))
+		l.service.tell(r.Totals())
+		where := l.c.Listen.String()
+		if l.c.Listen.Kind == conf.SD { // the user's word says nothing
+			where = strings.Join(l.addrs, ", ")
+		}
+		if e.Open == 0 {
+			l.out.Say("%s: stopped; nothing was open", where)
+			return
+		}
+		l.out.Say("%s: no longer accepting; %s still open", where, text.Counted(int64(e.Open), "connection"))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -74,7 +75,7 @@ func TestRelayDrain(t *testing.T) {
 		status int
 	}{
 		{"until they end", nil, unix.SIGTERM, false, false, 0},
-		{"for a while", []string{"--drain", "100ms"}, unix.SIGTERM, true, false, 1},
+		{"for a while", []string{"--drain", "100ms"}, unix.SIGTERM, true, false, 143},
 		{"at once", nil, unix.SIGINT, true, false, 130},
 		{"a second signal", nil, unix.SIGTERM, true, true, 143},
 	} {
@@ -182,6 +183,21 @@ func TestRelayService(t *testing.T) {
 	if n, err := manager.Read(b); string(b[:n]) != "STOPPING=1" || err != nil {
 		t.Errorf("told %q, %v", b[:n], err)
 	}
+	p.Ends(0)
+
+	p = program.Zcp(t, "relay", "-v", "sd:", program.Target(t, "tcp", late)).With("LISTEN_FDS=1", "NOTIFY_SOCKET="+notify)
+	p.ExtraFiles = []*os.File{f}
+	p.Start()
+	client := program.Dial(t, p)
+	p.Says("#1 .* to ")
+	p.Signal(unix.SIGTERM)
+	p.Says(regexp.QuoteMeta(ln.Addr().String()) + ": no longer accepting; 1 connection still open")
+	for _, want := range []string{"READY=1", "STOPPING=1", "STATUS=1 open, 1 served, 0B up, 0B down"} {
+		if n, err := manager.Read(b); string(b[:n]) != want || err != nil {
+			t.Errorf("told %q, %v, want %q", b[:n], err, want)
+		}
+	}
+	client.Close()
 	p.Ends(0)
 
 	connected, other := unixPair(t)

@@ -22,7 +22,8 @@ import (
 // one write.
 type Printer struct {
 	W       io.Writer
-	Options // set before anything runs beside the caller
+	Options      // set before anything runs beside the caller
+	Journal bool // W is the systemd journal: lines carry their level
 
 	mu     sync.Mutex
 	asking sync.Mutex // not mu: asking must not wait for a slow reader of W
@@ -115,16 +116,17 @@ func (p *Printer) Emit(e Event) {
 	}
 	if p.JSON {
 		if _, note := e.(*Note); !note || to != ForVerbose || p.Verbose {
-			p.put(p.object(e))
+			p.put(p.priority(e) + p.object(e))
 		}
 		return
 	}
 	if msg == "" || to == ForVerbose && !p.Verbose {
 		return
 	}
-	line := "zcp: " + text.Escape(msg) + "\n"
+	start := p.priority(e) + "zcp: "
+	line := start + text.Escape(msg) + "\n"
 	if t, ok := e.(*Trouble); ok && t.Hint != "" {
-		line += "zcp: " + text.Escape(t.Hint) + "\n"
+		line += start + text.Escape(t.Hint) + "\n"
 	}
 	p.put(line)
 }
