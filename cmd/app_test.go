@@ -65,9 +65,9 @@ func TestNoCommand(t *testing.T) {
 
 // TestUsageAsEvent: with --json a mistake is an object too.
 func TestUsageAsEvent(t *testing.T) {
-	stderr, _ := try("cat --json --bogus", nil)
+	stderr, _ := try("cat --json --zzzz", nil)
 	var e show.Trouble
-	if err := json.Unmarshal([]byte(stderr), &e); err != nil || e.Event != "error" || e.Status != exit.BadUsage || e.Error != "unknown flag --bogus" {
+	if err := json.Unmarshal([]byte(stderr), &e); err != nil || e.Event != "error" || e.Status != exit.BadUsage || e.Error != "unknown flag --zzzz" {
 		t.Errorf("%q: %+v, %v", stderr, e, err)
 	}
 	if stderr, _ := try("cat -n --json", nil); !strings.Contains(stderr, `"error":"--numeric and --json cannot be used together","status":2}`) {

@@ -22,8 +22,8 @@ func runCat(ctx context.Context, out *show.Printer, c *conf.Cat) error {
 	j.named(c.Sources, c.Dest)
 	j.stdout = isStdout(c.Dest)
 	j.prove(c.Proof, c.Sources, c.IsTree(c.Sources))
-	if j.total < 0 && !c.IsTree(c.Sources) {
-		j.total = files.TotalSize(sources)
+	if size := files.TotalSize(sources); !c.IsTree(c.Sources) && (j.total < 0 || c.Estimate && size >= 0) {
+		j.total = size
 	}
 	j.watch(onTerminal(c.Dest))
 	plan, err := files.Look(fileName(c.Dest), files.Options(c.Output), true)

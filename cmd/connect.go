@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -27,6 +28,16 @@ type connector struct {
 	net conf.Network
 	out *show.Printer
 	ln  *transfer.Listener // nil where it connects
+
+	attempt *atomic.Pointer[show.Attempt] // for the progress line; may be nil
+	tried   tries
+}
+
+// tries are the attempts to connect that have failed and were made again.
+type tries struct {
+	began time.Time
+	n     int
+	said  string // the last reason that -v has told
 }
 
 // family returns the network as package net calls it.
@@ -165,8 +176,37 @@ func (c *connector) open(ctx context.Context) (*transfer.Conn, error) {
 		}
 		return c.take(fd)
 	}
-	d := transfer.Dialer{Wait: c.net.Wait, RetryFor: c.net.RetryFor, Bind: bindText(c.net), Congestion: c.net.Congestion}
+	d := transfer.Dialer{Wait: c.net.Wait, RetryFor: c.net.RetryFor, Bind: bindText(c.net), Congestion: c.net.Congestion,
+		Failed: c.failed}
+	c.tried = tries{began: time.Now()}
+	c.show("")
 	return d.Dial(ctx, family(c.op, c.net), address(c.op))
+}
+
+// failed notes an attempt that failed and is made again. -v tells each reason once in a row.
+func (c *connector) failed(err error) {
+	c.tried.n++
+	reason := exit.Reason(err, exit.Connecting)
+	if reason != c.tried.said {
+		c.tried.said = reason
+		c.out.Detail("%s: %s, trying again for %s", c.op, reason, text.Duration(time.Until(c.tried.began.Add(c.net.RetryFor))))
+	}
+	if errors.Is(err, unix.ECONNREFUSED) {
+		reason = "refused"
+	}
+	c.show(reason)
+}
+
+// show has the progress line tell how far connecting has come.
+func (c *connector) show(reason string) {
+	if c.attempt == nil {
+		return
+	}
+	a := &show.Attempt{Target: c.op.String(), Tries: c.tried.n, Reason: reason}
+	if limit := max(c.net.Wait, c.net.RetryFor); limit > 0 {
+		a.Until = c.tried.began.Add(limit)
+	}
+	c.attempt.Store(a)
 }
 
 // take takes over an inherited connection. What others see of it changes only as was asked for.
@@ -242,5 +282,12 @@ func (c *connector) failure(err error) error {
 	case c.net.Wait <= 0:
 		at.Patience = 2 * time.Minute // the kernel's own, tcp_syn_retries
 	}
-	return exit.Classify(err, at)
+	if c.tried.n > 0 {
+		at.Patience = c.net.Wait
+	}
+	err = exit.Classify(err, at)
+	if f, ok := err.(*exit.Failure); ok && c.tried.n > 0 {
+		f.Err = fmt.Errorf("%w, %d times in %s", f.Err, c.tried.n+1, text.Duration(time.Since(c.tried.began)))
+	}
+	return err
 }

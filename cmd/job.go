@@ -37,7 +37,8 @@ type job struct {
 	started  bool                   // Start was emitted
 	renamed  atomic.Pointer[string] // the destination, where it is not called to; a status line reads it
 	proof    proofOf
-	kept     string // what a failure left on the disk, for its message
+	kept     string                       // what a failure left on the disk, for its message
+	attempt  atomic.Pointer[show.Attempt] // to connect; nil: none was made
 
 	// hello runs when the connection stands and before bytes move, for what comes first:
 	// recv opens DST there. Its error ends the job, and resets the connection.
@@ -65,15 +66,37 @@ func (j *job) watch(onTerminal bool) {
 		m.To = "the receiver"
 	}
 	j.d.enter(show.Connecting)
-	j.progress = &show.Progress{Printer: j.out, Read: j.snapshot, Meter: m, DataOnTerminal: onTerminal}
+	j.progress = &show.Progress{Printer: j.out, Read: j.snapshot, Meter: m, DataOnTerminal: onTerminal, Attempt: j.attempted}
 	j.progress.Start()
 }
 
 // snapshot is the delivery's, with what the job expects.
 func (j *job) snapshot() show.Snapshot {
 	s := j.d.snapshot()
-	s.Total = j.total
+	s.Total, s.About = j.total, j.length.Estimate && j.total == j.length.Size
 	return s
+}
+
+func (j *job) attempted() (show.Attempt, bool) {
+	if a := j.attempt.Load(); a != nil {
+		return *a, true
+	}
+	return show.Attempt{}, false
+}
+
+// connect makes the connection of a job: the one asked for, or the first that is let in. Its error is the
+// job's end, which was said.
+func (j *job) connect(ctx context.Context, n conf.Network) (*transfer.Conn, error) {
+	m := &connector{op: j.net, net: n, out: j.out, attempt: &j.attempt}
+	if err := m.prepare(ctx); err != nil {
+		return nil, j.refused(err)
+	}
+	defer m.close()
+	conn, err := m.connect(ctx)
+	if err != nil {
+		return nil, j.fail(err)
+	}
+	return conn, nil
 }
 
 // attach gives the job its connection, lets hello run, and begins. After an error the job is
@@ -169,10 +192,10 @@ func (j *job) left() int64 {
 // complete tells whether as many bytes came as were promised.
 func (j *job) complete(from string) error {
 	n := j.d.bytes()
-	if j.length.Size < 0 || n >= j.length.Size {
+	if j.length.Size < 0 || j.length.Estimate || n >= j.length.Size {
 		return nil
 	}
-	return &exit.Failure{Status: exit.Incomplete,
+	return &exit.Failure{Status: exit.Incomplete, Hint: "an estimate, which is never an error, is --size ~SIZE",
 		Err: fmt.Errorf("%s: ended after %s, %s bytes short of --size", from, text.Size(n), text.Grouped(j.length.Size-n))}
 }
 

@@ -27,14 +27,9 @@ func runRecv(ctx context.Context, out *show.Printer, c *conf.Recv) error {
 	if err != nil {
 		return j.refused(err)
 	}
-	m := &connector{op: c.Net, net: c.Network, out: out}
-	if err := m.prepare(ctx); err != nil {
-		return j.refused(err)
-	}
-	defer m.close()
-	conn, err := m.connect(ctx)
+	conn, err := j.connect(ctx, c.Network)
 	if err != nil {
-		return j.fail(err)
+		return err
 	}
 	return j.recv(ctx, conn, plan, c.Sync)
 }
@@ -113,7 +108,7 @@ func (j *job) recvInto(ctx context.Context, conn *transfer.Conn, dst *transfer.E
 	if err := j.complete(j.peerName()); err != nil {
 		return err
 	}
-	if j.d.bytes() == 0 && plan.KeepsOld() && j.length.Size != 0 {
+	if j.d.bytes() == 0 && plan.KeepsOld() && (j.length.Size != 0 || j.length.Estimate) {
 		return &exit.Failure{Status: exit.Incomplete,
 			Err:  fmt.Errorf("%s: nothing arrived from %s; what it held is kept", j.destination(), j.peerName()),
 			Hint: "an empty file replaces it with -s 0"}

@@ -58,7 +58,7 @@ func (l *relayLog) run(r *relay.Relay) {
 	defer close(l.done)
 	defer l.line.Close()
 	var tick <-chan time.Time
-	line := show.RelayLine{From: l.c.Listen.String(), To: l.c.Target.String()}
+	line := show.RelayLine{From: l.c.Listen.String(), To: l.c.Target.String(), Bits: l.c.Bits}
 	if l.line != nil {
 		t := time.NewTicker(relayLineInterval)
 		defer t.Stop()

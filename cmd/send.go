@@ -24,14 +24,9 @@ func runSend(ctx context.Context, out *show.Printer, c *conf.Send) error {
 	if err := checkSources(c.Sources, c.Tree); err != nil {
 		return j.refused(err)
 	}
-	m := &connector{op: c.Net, net: c.Network, out: out}
-	if err := m.prepare(ctx); err != nil {
-		return j.refused(err)
-	}
-	defer m.close()
-	conn, err := m.connect(ctx)
+	conn, err := j.connect(ctx, c.Network)
 	if err != nil {
-		return j.fail(err)
+		return err
 	}
 	return j.send(ctx, conn, c)
 }
@@ -45,7 +40,7 @@ func newSendJob(out *show.Printer, c *conf.Send) *job {
 	if c.IsTree(c.Sources) {
 		return j
 	}
-	if size := files.TotalSize(fileNames(c.Sources)); j.total < 0 || size >= 0 && size < j.total && !c.StopAtSize {
+	if size := files.TotalSize(fileNames(c.Sources)); j.total < 0 || size >= 0 && (size < j.total || c.Estimate) && !c.StopAtSize {
 		j.total = size
 	}
 	return j

@@ -22,14 +22,9 @@ func runRecvTree(ctx context.Context, out *show.Printer, c *conf.Recv) error {
 	if err != nil {
 		return j.refused(err)
 	}
-	m := &connector{op: c.Net, net: c.Network, out: out}
-	if err := m.prepare(ctx); err != nil {
-		return j.refused(err)
-	}
-	defer m.close()
-	conn, err := m.connect(ctx)
+	conn, err := j.connect(ctx, c.Network)
 	if err != nil {
-		return j.fail(err)
+		return err
 	}
 	return j.recvTree(ctx, conn, target, c)
 }

@@ -12,12 +12,12 @@ _zcp_value() {
     case $word in
         --buffer-size | --rate-limit | --interval | --size | --output | --wait | --retry-for | --idle | \
             --linger | --exclude | --half-close | --max-conns | --allow | --deny | --drain | --exit-idle | \
-            --rate-total | --stats | --bind | --congestion) option=$word && return 0 ;;
+            --rate-total | --stats | --bind | --congestion | --name | --delay) option=$word && return 0 ;;
         -- | --* | [^-]* | - | '') return 1 ;;
     esac
     for ((i = 1; i < ${#word}; i++)); do
         # The first letter that takes a value ends the cluster.
-        if [[ BLiosmw == *"${word:i:1}"* ]]; then
+        if [[ BDLiosmw == *"${word:i:1}"* ]]; then
             option=-${word:i:1}
             return $((i + 1 < ${#word}))
         fi
@@ -28,8 +28,8 @@ _zcp_value() {
 # _zcp_flags COMMAND: the options of a command; a long one that takes a value ends
 # in "=".
 _zcp_flags() {
-    local all='-h --help -q --quiet -v --verbose -C --no-splice -L --rate-limit= -B --buffer-size= --json --explain'
-    local shown='-f --force -n --numeric -i --interval= -s --size= -S --stop-at-size --hash='
+    local all='-h --help -q --quiet -v --verbose -C --no-splice -L --rate-limit= -B --buffer-size= --json --explain --name= --bits --log-time'
+    local shown='-f --force -n --numeric -i --interval= -D --delay= -s --size= -S --stop-at-size --hash='
     local net='-4 -6 --bind= -w --wait= --retry-for= --idle= --allow= --deny= -m --max-conns='
     local ends='-l --listen -k --keep-open -N'
     local file='-a --append --no-clobber --sync --expect='
@@ -137,19 +137,19 @@ _zcp() {
     if [[ -z $ended ]] && _zcp_value "$prev"; then
         case $option in
             --output | -o) _filedir ;;
-            --rate-limit | --rate-total | -L) _zcp_words 1M 10M 100M 1G ;;
+            --rate-limit | --rate-total | -L) _zcp_words 1M 10M 100M 1G 100Mbit 1Gbit ;;
             --buffer-size | -B) _zcp_words 64K 256K 1M ;;
             --size | -s)
-                if [[ $cur == @* ]]; then
-                    _zcp_files @
-                else
-                    _zcp_words 100M 1G @
-                fi
+                case $cur in
+                    @*) _zcp_files @ ;;
+                    '~@'*) _zcp_files '~@' ;;
+                    *) _zcp_words 100M 1G @ '~' ;;
+                esac
                 ;;
             --interval | -i) _zcp_words 100ms 500ms 1 5 ;;
             --max-conns | -m) _zcp_words 1 10 100 1000 ;;
             --allow | --deny) _zcp_words 127.0.0.0/8 ::1 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 fc00::/7 ;;
-            --exclude) ;; # a pattern: nothing to offer
+            --exclude | --name) ;; # a pattern, a word: nothing to offer
             --stats) case $cur in unix:*) _zcp_net listen ;; *) _zcp_words :9100 unix: ;; esac ;;
             --congestion) _zcp_words cubic reno bbr ;;
             --bind)

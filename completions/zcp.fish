@@ -12,9 +12,9 @@ function __zcp_operands
             set skip 0
         else if test $ended -eq 0; and test "$word" = --
             set ended 1
-        else if test $ended -eq 0; and string match -qr -- '^--(buffer-size|rate-limit|interval|size|output|wait|retry-for|idle|linger|half-close|max-conns|allow|deny|drain|exit-idle|rate-total|stats|bind|congestion)$' "$word"
+        else if test $ended -eq 0; and string match -qr -- '^--(buffer-size|rate-limit|interval|size|output|wait|retry-for|idle|linger|half-close|max-conns|allow|deny|drain|exit-idle|rate-total|stats|bind|congestion|name|delay)$' "$word"
             set skip 1
-        else if test $ended -eq 0; and string match -qr -- '^-[^-BLiosmw]*[BLiosmw]$' "$word"
+        else if test $ended -eq 0; and string match -qr -- '^-[^-BDLiosmw]*[BDLiosmw]$' "$word"
             set skip 1
         else if test $ended -eq 1; or not string match -qr -- '^-.' "$word"
             echo -- $word
@@ -97,8 +97,11 @@ set -l cmds 'send recv cat relay'
 complete -c zcp -n "__zcp_command $cmds" -s q -l quiet -d 'Print errors only'
 complete -c zcp -n "__zcp_command $cmds" -s v -l verbose -d 'Print what is happening'
 complete -c zcp -n "__zcp_command $cmds" -s C -l no-splice -d 'Read and write through memory'
-complete -c zcp -n "__zcp_command $cmds" -s L -l rate-limit -x -a '1M 10M 100M 1G' -d 'Limit the rate'
+complete -c zcp -n "__zcp_command $cmds" -s L -l rate-limit -x -a '1M 10M 100M 1G 100Mbit 1Gbit' -d 'Limit the rate'
 complete -c zcp -n "__zcp_command $cmds" -s B -l buffer-size -x -a '64K 256K 1M' -d 'Pipe size'
+complete -c zcp -n "__zcp_command $cmds" -l name -x -d 'Name for the line, messages and events'
+complete -c zcp -n "__zcp_command $cmds" -l bits -d 'Show rates in bits per second'
+complete -c zcp -n "__zcp_command $cmds" -l log-time -d 'The time before every line of text'
 complete -c zcp -n "__zcp_command $cmds" -l json -d 'Write events as JSON objects'
 complete -c zcp -n "__zcp_command $cmds" -l explain -d 'Print which path is planned, and what ran'
 
@@ -107,6 +110,7 @@ set -l cmds 'send recv cat'
 complete -c zcp -n "__zcp_command $cmds" -s f -l force -d 'Show the progress line even without a terminal'
 complete -c zcp -n "__zcp_command $cmds" -s n -l numeric -d 'Print one number per update'
 complete -c zcp -n "__zcp_command $cmds" -s i -l interval -x -a '100ms 500ms 1 5' -d 'Time between updates'
+complete -c zcp -n "__zcp_command $cmds" -s D -l delay -x -a '1s 10s 30s 1m 5m' -d 'No progress line before this long'
 complete -c zcp -n "__zcp_command $cmds" -s s -l size -x -a '(__zcp_size)' -d 'Size to expect'
 complete -c zcp -n "__zcp_command $cmds" -s S -l stop-at-size -d 'Stop after --size bytes'
 
@@ -149,5 +153,5 @@ complete -c zcp -n '__zcp_command send cat' -l xattrs -d 'Send extended attribut
 complete -c zcp -n '__zcp_command relay' -l half-close -x -a $durations -d 'How long a half-closed connection may stay silent'
 complete -c zcp -n '__zcp_command relay' -l drain -x -a $durations -d 'How long connections may go on after SIGTERM'
 complete -c zcp -n '__zcp_command relay' -l exit-idle -x -a $durations -d 'Exit after this long without a connection'
-complete -c zcp -n '__zcp_command relay' -l rate-total -x -a '1M 10M 100M 1G' -d 'Limit the rate of all connections together'
+complete -c zcp -n '__zcp_command relay' -l rate-total -x -a '1M 10M 100M 1G 100Mbit 1Gbit' -d 'Limit the rate of all connections together'
 complete -c zcp -n '__zcp_command relay' -l stats -x -a '(__zcp_stats)' -d 'Serve totals and connections as JSON and for Prometheus'

@@ -82,7 +82,7 @@ func (s *schema) check(t testing.TB, lines string) (names []string) {
 		}
 		for member, value := range e {
 			s.seen[name+"."+member] = true
-			if !slices.Contains(s.members[name], member) && !slices.Contains(s.optional[name], member) {
+			if member != "label" && !slices.Contains(s.members[name], member) && !slices.Contains(s.optional[name], member) {
 				t.Errorf("%s has no %s in the manual: %s", name, member, line)
 			}
 			if got := typeOf(value); got != s.types[member] && !(got == "integer" && s.types[member] == "number") {
@@ -162,8 +162,13 @@ func TestEventSchema(t *testing.T) {
 func eventsOfSend(t *testing.T) *program.Process {
 	sock := filepath.Join(t.TempDir(), "s")
 	r := program.Zcp(t, "recv", "-q", "-l", "unix:"+sock, "null:").Start()
-	p := program.Zcp(t, "send", "--json", "--hash", "blake3", "--explain", "-v", "-i", "0.01", "-L", "1M", "--retry-for", "1m", program.Source(t, strings.Repeat("x", 100_000)), "unix:"+sock).Run(0)
+	p := program.Zcp(t, "send", "--json", "--name", "in", "--hash", "blake3", "--explain", "-v", "-i", "0.01", "-L", "1M", "--retry-for", "1m", program.Source(t, strings.Repeat("x", 100_000)), "unix:"+sock).Run(0)
 	r.Ends(0)
+	for line := range strings.Lines(p.ErrOut.String()) {
+		if !strings.Contains(line, `,"label":"in"`) {
+			t.Errorf("no label in %s", line)
+		}
+	}
 	return p
 }
 
@@ -181,7 +186,7 @@ func eventsOfStall(t *testing.T) *program.Process {
 }
 
 func eventsOfRelay(t *testing.T) *program.Process {
-	p := program.Zcp(t, "relay", "--json", "--explain", "127.0.0.1:0", program.Target(t, "tcp", func(c net.Conn) { _, _ = io.Copy(c, c); c.Close() })).Start()
+	p := program.Zcp(t, "relay", "--json", "--name", "front", "--explain", "127.0.0.1:0", program.Target(t, "tcp", func(c net.Conn) { _, _ = io.Copy(c, c); c.Close() })).Start()
 	c, err := net.Dial("tcp", "127.0.0.1:"+p.Says(`"event":"listening".*"port":(\d+)`)[1])
 	if err != nil {
 		t.Fatal(err)

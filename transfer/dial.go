@@ -23,6 +23,8 @@ type Dialer struct {
 	RetryFor time.Duration // keep trying this long
 
 	Congestion string // congestion control; "": the host's, but for a peer on this host none that paces
+
+	Failed func(error) // called by Dial after each attempt that failed and is made again; may be nil
 }
 
 // A SourceError says that Dialer.Bind is what a connection failed by. Err is bind(2)'s errno, or connect(2)'s.
@@ -46,6 +48,9 @@ func (d *Dialer) Dial(ctx context.Context, network, address string) (*Conn, erro
 		left := time.Until(until)
 		if err == nil || ctx.Err() != nil || left <= 0 || !WorthRetrying(err) {
 			return c, err
+		}
+		if d.Failed != nil {
+			d.Failed(err)
 		}
 		if err := sleep(ctx, min(pause, left)); err != nil {
 			return nil, err

@@ -11,11 +11,14 @@ import (
 func (s *settings) checkDisplay() error {
 	return firstError(
 		s.exclusive("quiet", "verbose"), s.exclusive("quiet", "force"), s.exclusive("quiet", "numeric"),
-		s.exclusive("quiet", "explain"), s.exclusive("numeric", "json"))
+		s.exclusive("quiet", "explain"), s.exclusive("numeric", "json"),
+		s.exclusive("json", "log-time"))
 }
 
 func (s *settings) checkLength() error {
-	return s.require("stop-at-size", s.has("size"), "needs --size")
+	return firstError(
+		s.require("stop-at-size", s.has("size"), "needs --size"),
+		s.require("stop-at-size", !s.Estimate, "needs an exact --size"))
 }
 
 func (s *settings) checkOutput(dest Operand) error {

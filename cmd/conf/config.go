@@ -15,6 +15,11 @@ type Display struct {
 	Force    bool          // the line although stderr is not a terminal, or stdout is one
 	Numeric  bool          // one number per update
 	Interval time.Duration // between updates; 0: 100 ms on a terminal, otherwise 1 s
+	Delay    time.Duration // no line before
+
+	Name    string // of this zcp among several: in the line, the messages and the events
+	Bits    bool   // rates in bits
+	LogTime bool   // the time before every line of text
 }
 
 // Transfer is how bytes are moved.
@@ -27,6 +32,7 @@ type Transfer struct {
 // Length is how much there is to move.
 type Length struct {
 	Size       int64 // bytes to expect; -1: not given
+	Estimate   bool  // Size is only about right: it is never an error
 	StopAtSize bool  // stop after Size bytes; otherwise fewer are an error
 }
 

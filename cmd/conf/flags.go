@@ -53,9 +53,10 @@ type option struct {
 	in     command
 	group  string
 	usage  string
-	def    string // what holds when it is not given, where that is not obvious
-	join   string // what is between its values where it adds up; "": a comma
-	list   bool   // given twice it adds up; otherwise the last one counts
+	where  map[command]string // usage in one command, where it is another
+	def    string             // what holds when it is not given, where that is not obvious
+	join   string             // what is between its values where it adds up; "": a comma
+	list   bool               // given twice it adds up; otherwise the last one counts
 
 	// Where the value goes: a pointer whose type says how the word is read, or a function for
 	// what needs more. Neither: only whether it was given matters.
@@ -112,16 +113,24 @@ func transferOptions(v *values) table {
 			usage: "before: the path planned and why; after: what really ran",
 			to:    &v.Explain},
 
+		{name: "delay", letter: "D", arg: "DUR", in: oneWay, group: groupDisplay, usage: "no progress line before this long",
+			to: &v.Delay},
+		{name: "name", arg: "TEXT", in: every, group: groupDisplay,
+			usage: "stands before the line and in messages; those of one pipeline that have one take a row each",
+			where: map[command]string{relay: "stands in the line, in messages and in events"}, set: setName},
+		{name: "bits", in: every, group: groupDisplay, usage: "show rates in bits per second", to: &v.Bits},
+		{name: "log-time", in: every, group: groupDisplay, usage: "the time before every line of text", to: &v.LogTime},
+
 		{name: "size", letter: "s", arg: "SIZE", in: oneWay, group: groupTransfer,
-			usage: "the size to expect, @FILE for that of FILE: gives percent and ETA; fewer bytes are exit 3", set: setSize},
+			usage: "the size to expect, @FILE for that of FILE: gives percent and ETA; fewer bytes are exit 3; ~SIZE is an estimate, and never an error",
+			set:   setSize},
 		{name: "stop-at-size", letter: "S", in: oneWay, group: groupTransfer, usage: "stop after --size bytes",
 			to: &v.StopAtSize},
 		{name: "rate-limit", letter: "L", arg: "SIZE", in: every, group: groupTransfer,
-			usage: "limit in bytes per second; in relay for each connection and direction",
-			to:    &v.RateLimit},
+			usage: "limit in bytes per second; 100Mbit for bits",
+			where: map[command]string{relay: "limit in bytes per second, for each connection and direction; 100Mbit for bits"}, set: setRateLimit},
 		{name: "rate-total", arg: "SIZE", in: relay, group: groupTransfer,
-			usage: "limit in bytes per second for all connections together",
-			to:    &v.RateTotal},
+			usage: "limit in bytes per second for all connections together", set: setRateTotal},
 		{name: "buffer-size", letter: "B", arg: "SIZE", in: every, group: groupTransfer,
 			usage: "pipe size, as far as the kernel grants it", def: "1M", set: setBufferSize},
 		{name: "no-splice", letter: "C", in: every, group: groupTransfer, usage: "read and write through memory",
@@ -144,7 +153,9 @@ func transferOptions(v *values) table {
 		{name: "no-same-owner", in: recv | cat, group: groupTrees,
 			usage: "as root: do not give unpacked files their owners", to: &v.AnyOwner},
 		{name: "special", in: oneWay, group: groupTrees,
-			usage: "FIFOs and devices too; recv also keeps setuid and setgid", to: &v.Special},
+			usage: "send FIFOs and devices too", to: &v.Special, where: map[command]string{
+				recv: "unpack FIFOs and devices too, and keep setuid and setgid",
+				cat:  "FIFOs and devices too; unpacking keeps setuid and setgid"}},
 		{name: "xattrs", in: send | cat, group: groupTrees, usage: "send extended attributes and ACLs too", to: &v.Xattrs},
 	}
 }
@@ -164,17 +175,17 @@ func networkOptions(v *values) table {
 		{name: "listen", letter: "l", in: send | recv, group: groupNetwork,
 			usage: "listen on HOST:PORT or unix:PATH instead of connecting to it"},
 		{name: "keep-open", letter: "k", in: send | recv, group: groupNetwork,
-			usage: "serve every client; recv writes one file each, its name holds %d",
-			to:    &v.KeepOpen},
+			usage: "serve every client", to: &v.KeepOpen,
+			where: map[command]string{recv: "write one file for each connection; its name holds %d"}},
 		{name: "max-conns", letter: "m", arg: "N", in: network, group: groupNetwork,
-			usage: "maximum number of connections", def: "from the descriptor limit", set: setMaxConns},
+			usage: "maximum number of connections with --keep-open", where: map[command]string{relay: "maximum number of connections"}, def: "from the descriptor limit", set: setMaxConns},
 		{name: "allow", arg: "CIDR,...", in: network, group: groupNetwork, list: true,
 			usage: "addresses that may connect", def: "all", to: &v.Allow},
 		{name: "deny", arg: "CIDR,...", in: network, group: groupNetwork, list: true,
 			usage: "addresses that may not connect", to: &v.Deny},
 		{name: "bind", arg: "ADDR[:PORT]", in: network, group: groupNetwork, usage: "source address when connecting", set: setBind},
 		{name: "congestion", arg: "ALG", in: send | relay, group: groupNetwork,
-			usage: "congestion control of the connections that are sent on", def: "the host's, but unpaced on this host", set: setCongestion},
+			usage: "congestion control of the connection", where: map[command]string{relay: "congestion control of the connections"}, def: "the host's, but unpaced on this host", set: setCongestion},
 		{name: "4", letter: "4", in: network, group: groupNetwork, usage: "IPv4 only",
 			set: setIPv4},
 		{name: "6", letter: "6", in: network, group: groupNetwork, usage: "IPv6 only",
@@ -185,12 +196,15 @@ func networkOptions(v *values) table {
 			usage: "serve totals and connections as JSON (/) and for Prometheus (/metrics)", set: setStats},
 
 		{name: "wait", letter: "w", arg: "DUR", in: network, group: groupTimes,
-			usage: "limit for connecting, or for a client to connect", def: "10s, or for ever",
-			to: &v.Wait},
+			usage: "limit for connecting (default: 10s), or for the receiver to connect (default: for ever)", to: &v.Wait,
+			where: map[command]string{
+				recv:  "limit for connecting (default: 10s), or for the sender to connect (default: for ever)",
+				relay: "limit for connecting to the target (default: 10s)"}},
 		{name: "retry-for", arg: "DUR", in: network, group: groupTimes, usage: "keep trying to connect this long",
 			to: &v.RetryFor},
 		{name: "idle", arg: "DUR", in: network, group: groupTimes, usage: "give up after this long without a byte either way",
-			to: &v.Idle},
+			where: map[command]string{relay: "end a connection after this long without a byte either way"},
+			to:    &v.Idle},
 		{name: "linger", arg: "DUR", in: send, group: groupTimes,
 			usage: "when all is acknowledged, wait this long for the peer to close", def: "10s",
 			to: &v.Linger},

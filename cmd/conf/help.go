@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 )
@@ -66,6 +67,7 @@ var pages = []page{
   zcp cat big.iso | gzip > big.gz     as pv does, with percent and ETA
   zcp cat -o copy.iso big.iso         to a file
   ssh h cat f | zcp cat -s 3120M > f  a pipe of known size: percent and ETA
+  tar c dir | zcp cat -s~4G > d.tar   about 4 GiB: less or more is not an error
   zcp cat -qL 1M log | consumer       only to slow it down`,
 	},
 	{
@@ -166,7 +168,7 @@ func groupHelp(group string, in command) string {
 		if b.Len() == 0 {
 			fmt.Fprintf(&b, "\n%s\n", group)
 		}
-		b.WriteString(o.help())
+		b.WriteString(o.help(in))
 	}
 	return b.String()
 }
@@ -175,7 +177,7 @@ func groupHelp(group string, in command) string {
 const helpColumn = 27
 
 // help is the option in the list of flags.
-func (o *option) help() string {
+func (o *option) help(in command) string {
 	head := "      " + o.String()
 	switch {
 	case o.name == o.letter:
@@ -186,7 +188,7 @@ func (o *option) help() string {
 	if o.arg != "" {
 		head += " " + o.arg
 	}
-	usage := o.usage
+	usage := cmp.Or(o.where[in], o.usage)
 	if o.def != "" {
 		usage += " (default: " + o.def + ")"
 	}

@@ -37,7 +37,7 @@ type foreign struct {
 // foreigners are looked through in order: pv's -p is not nc's.
 var foreigners = []foreign{
 	{[]string{"p", "e", "t", "r", "b"}, cat, "-p, -e, -t, -r, -b of pv: the line always shows them"},
-	{[]string{"W"}, cat, "-W of pv: the line waits for no byte, -q leaves it out"},
+	{[]string{"W"}, cat, "-W of pv: the line always waits for the first byte"},
 	{[]string{"p", "port"}, every, "the port stands in the operand: host:9000 to connect, :9000 to listen"},
 	{[]string{"u", "udp"}, every, "zcp has no UDP: nc -u, socat UDP:"},
 	{[]string{"U"}, every, "a Unix socket is unix:PATH"},
@@ -48,7 +48,6 @@ var foreigners = []foreign{
 	{[]string{"r", "recursive"}, every, "a directory goes as one tar stream: zcp send DIR/ host:9000"},
 	{[]string{"t", "timeout"}, every, "--wait limits connecting, --idle limits silence"},
 	{[]string{"ssl", "tls"}, every, "zcp does not encrypt: ncat --ssl, socat OPENSSL:, ssh"},
-	{[]string{"name"}, every, "-N NAME of pv: the line of zcp has no name"},
 	{[]string{"progress"}, every, "the line is shown on a terminal without being asked for, elsewhere with --force"},
 	{[]string{"compress", "gzip"}, every, "through a pipe: gzip -c FILE | zcp send - host:9000"},
 	{[]string{"count"}, oneWay, "to stop after so many bytes: --stop-at-size --size SIZE"},
@@ -57,7 +56,7 @@ var foreigners = []foreign{
 
 // misplaced are options of zcp that some command lacks, and what was meant there.
 var misplaced = []foreign{
-	{[]string{"N"}, cat, "-N NAME of pv: the line of zcp has no name"},
+	{[]string{"N"}, cat, "-N NAME of pv: zcp cat --name NAME"},
 	{[]string{"listen"}, cat, "-l of pv: zcp counts bytes, not lines"},
 	{[]string{"output"}, recv, "recv takes the file as its second operand: zcp recv :9000 FILE"},
 	{[]string{"output"}, send, "send writes to its last operand: zcp send FILE host:9000"},

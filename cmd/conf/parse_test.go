@@ -51,7 +51,7 @@ func TestContract(t *testing.T) {
 	want := map[string]command{
 		"quiet q": every, "verbose v": every, "force f": oneWay, "numeric n": oneWay, "json ": every,
 		"interval i DUR": oneWay, "N N": send | recv, "size s SIZE": oneWay, "stop-at-size S": oneWay,
-		"rate-limit L SIZE": every, "buffer-size B SIZE": every, "no-splice C": every, "output o FILE": cat,
+		"delay D DUR": oneWay, "name  TEXT": every, "bits ": every, "log-time ": every, "rate-limit L SIZE": every, "buffer-size B SIZE": every, "no-splice C": every, "output o FILE": cat,
 		"append a": recv | cat, "no-clobber ": recv | cat, "sync ": recv | cat, "hash  ALG": oneWay, "expect  HEX": recv | cat, "listen l": send | recv,
 		"keep-open k": send | recv, "wait w DUR": network, "retry-for  DUR": network, "idle  DUR": network,
 		"linger  DUR": send, "half-close  DUR": relay, "max-conns m N": network, "allow  CIDR,...": network,
@@ -181,7 +181,7 @@ func TestEnvironment(t *testing.T) {
 		}
 	}
 	for _, tc := range []struct{ line, name, value, want string }{
-		{"cat", "ZCP_RATE_LIMIT", "5x", "ZCP_RATE_LIMIT: invalid size \"5x\" (use 4096, 64k, 1.5G, 2GiB; 10MB counts in thousands)"},
+		{"cat", "ZCP_RATE_LIMIT", "5x", "ZCP_RATE_LIMIT: invalid rate \"5x\" (use 10M, 1.5G, 10MB/s, 100Mbit, 1Gbit/s)"},
 		{"cat", "ZCP_QUIET", "maybe", "ZCP_QUIET: \"maybe\" is neither true nor false"},
 		{"send f :1", "ZCP_DENY", "\x1b[2J", "ZCP_DENY: invalid network \"\\x1b[2J\" (use 10.0.0.0/8, 2001:db8::/32, 192.168.1.5)"},
 	} {
@@ -208,7 +208,7 @@ func TestHelp(t *testing.T) {
 				t.Fatalf("zcp %s: %v, stderr %q, stdout %q", line, r.err, r.stderr, r.stdout)
 			}
 			for _, o := range newTable(new(values)) {
-				if has := strings.Contains(r.stdout, o.help()); has != (o.in&commandOf(name) != 0) {
+				if has := strings.Contains(r.stdout, o.help(commandOf(name))); has != (o.in&commandOf(name) != 0) {
 					t.Errorf("zcp %s: %s is in it: %v", line, o.String(), has)
 				}
 			}
@@ -286,4 +286,22 @@ func FuzzRun(f *testing.F) {
 			t.Fatalf("%q: %q", line, r.stderr)
 		}
 	})
+}
+
+// TestEstimate: ~SIZE and ~@FILE are estimates, and -S needs to know.
+func TestEstimate(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(name, []byte("12345"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for word, want := range map[string]Length{
+		"-s~4G": {Size: 4 << 30, Estimate: true}, "--size=~@" + name: {Size: 5, Estimate: true}, "-s4G": {Size: 4 << 30},
+	} {
+		if c, ok := run("cat "+word, nil).config.(*Cat); !ok || c.Length != want {
+			t.Errorf("%s: %+v, want %+v", word, c, want)
+		}
+	}
+	if r := run("cat -S -s ~5", nil); r.stderr != "zcp: --stop-at-size needs an exact --size\n" {
+		t.Errorf("said %q", r.stderr)
+	}
 }

@@ -32,13 +32,33 @@ func parseSwitch(word string) (bool, error) {
 func setIPv4(v *values, _ string) error { v.Family = 4; return nil }
 func setIPv6(v *values, _ string) error { v.Family = 6; return nil }
 
+// setSize reads SIZE or @FILE, behind ~ an estimate.
 func setSize(v *values, word string) (err error) {
+	word, v.Estimate = strings.CutPrefix(word, "~")
 	if name, ok := strings.CutPrefix(word, "@"); ok {
 		v.Size, err = fileSize(name)
 		return err
 	}
 	v.Size, err = text.ParseSize(word)
 	return err
+}
+
+func setRateLimit(v *values, word string) (err error) {
+	v.RateLimit, err = text.ParseRate(word)
+	return err
+}
+
+func setRateTotal(v *values, word string) (err error) {
+	v.RateTotal, err = text.ParseRate(word)
+	return err
+}
+
+func setName(v *values, word string) error {
+	if word == "" || text.Unseen(word) {
+		return fmt.Errorf("%q does not show on a terminal", word)
+	}
+	v.Name = word
+	return nil
 }
 
 // fileSize returns the size of a regular file or a block device. Nothing else

@@ -1,10 +1,17 @@
 package e2e
 
 import (
+	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
 
 	"github.com/zcp-go/zcp/cmd/e2e/program"
 )
@@ -43,4 +50,116 @@ func TestLastLine(t *testing.T) {
 func startRecv(t *testing.T) (port string) {
 	t.Helper()
 	return program.Zcp(t, "recv", ":0", "null:").Start().Port()
+}
+
+// onTerminal starts a command on a terminal of its own and returns what the terminal shows.
+func onTerminal(t *testing.T, columns uint16, name string, args ...string) (*program.Process, *program.Screen) {
+	t.Helper()
+	p := program.Command(t, name, args...).With("TERM=xterm")
+	look, tty, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pty.Setsize(look, &pty.Winsize{Rows: 24, Cols: columns}); err != nil {
+		t.Fatal(err)
+	}
+	p.Stderr = tty
+	p.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setsid: true, Setctty: true, Ctty: 2}
+	p.Start()
+	tty.Close()
+	screen := program.NewScreen()
+	t.Cleanup(func() { look.Close() })
+	go func() {
+		b := make([]byte, 4096)
+		for {
+			n, err := look.Read(b)
+			_, _ = screen.Write(b[:n])
+			if err != nil {
+				screen.Close()
+				return
+			}
+		}
+	}()
+	return p, screen
+}
+
+func shows(t *testing.T, screen *program.Screen, pattern string) {
+	t.Helper()
+	if screen.Await(pattern) == nil {
+		t.Fatalf("never showed %q, but %q", pattern, screen)
+	}
+}
+
+// Two of one pipeline that have a name draw in a row each, and the name stands in the last line.
+func TestRowsOfAPipeline(t *testing.T) {
+	p, screen := onTerminal(t, 80, "sh", "-c", "zcp cat --name in -L 10M zero: | zcp cat --name out > /dev/null")
+	// In either order: which of them starts first is the scheduler's.
+	shows(t, screen, `\n *(in|out): [^\n]*\x1b\[K\r\x1b\[A`)
+	shows(t, screen, `in: [ 0-9.]+MiB 0:00:\d\d \[ *[0-9.]+[MK]iB/s`)
+	shows(t, screen, `out: [ 0-9.]+MiB 0:00:\d\d \[ *[0-9.]+[MK]iB/s`)
+	p.Kill(unix.SIGINT)
+	shows(t, screen, `zcp: (in|out): \S+ to stdout: interrupted after`)
+	p.End()
+}
+
+// Connecting says how it goes, on the screen and in the end.
+func TestConnectingLine(t *testing.T) {
+	at := "127.0.0.1:" + strconv.Itoa(program.FreePort())
+	p, screen := onTerminal(t, 80, program.Path(t), "send", "--retry-for", "1h", "/dev/null", at)
+	shows(t, screen, `connecting to `+at+`, refused \d+ times, (1h00m|59m\d\ds) left`)
+	p.Kill(unix.SIGUSR1)
+	shows(t, screen, `zcp: connecting to `+at+`, refused \d+ times`)
+	p.Kill(unix.SIGTERM)
+	p.Ends(143)
+
+	q := program.Zcp(t, "recv", "-v", "--retry-for", "0.3", at).Run(1)
+	q.Says(`(?m)^zcp: ` + at + `: connection refused, trying again for \S+$`)
+	q.Says(`(?m)^zcp: ` + at + `: connection refused, [2-9] times in 0\.\d\ds$`)
+	program.Zcp(t, "recv", at).Run(1).Says(`(?m)^zcp: ` + at + `: connection refused$`)
+}
+
+// An estimate is never an error, and more than was expected is shown as such.
+func TestEstimatedSize(t *testing.T) {
+	for _, tt := range []struct {
+		size   string
+		status int
+	}{{"~1k", 0}, {"~10", 0}, {"~3", 0}, {"1k", 3}} {
+		p := program.Zcp(t, "cat", "-s", tt.size).From(strings.NewReader("0123456789")).Run(tt.status)
+		if p.Out.String() != "0123456789" {
+			t.Errorf("%s: wrote %q", tt.size, p.Out)
+		}
+		if said := p.ErrOut.String(); tt.status == 0 && said != "" || tt.status == 3 && !strings.Contains(said, "is --size ~SIZE\n") {
+			t.Errorf("%s: said %q", tt.size, said)
+		}
+	}
+	for size, of := range map[string]string{"~2k": "~2.00KiB", "2k": "2.00KiB"} {
+		p, screen := onTerminal(t, 40, "sh", "-c", "zcp cat -L 20k -s "+size+" zero: > /dev/null")
+		shows(t, screen, `[0-9.]+KiB of `+of+` `)
+		p.Kill(unix.SIGTERM)
+		p.End()
+	}
+}
+
+// In a file each update is a line, with the time if that is wanted; rates are in bits if that is wanted.
+func TestLinesInAFile(t *testing.T) {
+	p := program.Zcp(t, "cat", "-f", "-i", "0.1", "-L", "800kbit/s", "--bits", "--log-time", "zero:").With("COLUMNS=60")
+	p.Stdout = os.NewFile(uintptr(devNull(t)), "null")
+	p.Start()
+	const line = `\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}(Z|[+-]\d\d:\d\d)`
+	p.Says(`^` + line + ` [ 0-9.]+KiB 0:00:\d\d \[ *\d+kbit/s, mean +\d+kbit/s\]\n` + line + ` [ 0-9.]+KiB `)
+	p.Signal(unix.SIGTERM)
+	p.Ends(143)
+	if said := p.ErrOut.String(); strings.ContainsAny(said, "\r\x1b") {
+		t.Errorf("said %q", said)
+	}
+	p.Says(`\n` + line + ` zcp: "zero:" to stdout: terminated after`)
+}
+
+func devNull(t *testing.T) int {
+	t.Helper()
+	fd, err := unix.Open(os.DevNull, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fd
 }

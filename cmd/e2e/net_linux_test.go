@@ -167,7 +167,7 @@ func TestCannotMeet(t *testing.T) {
 		args   []string
 	}{
 		{1, "zcp: " + free + ": connection refused\n", []string{"send", "/dev/null", free}},
-		{1, "zcp: " + free + ": connection refused\n", []string{"recv", "--retry-for", "0.2", free}},
+		{1, "zcp: " + free + ": connection refused, ", []string{"recv", "--retry-for", "0.2", free}},
 		{1, "zcp: unix:nowhere: no such file or directory\n", []string{"recv", "unix:nowhere"}},
 		{5, "no connection within 0.10s", []string{"recv", "-w", "0.1", ":0"}},
 		{5, "no connection within 0.10s", []string{"send", "-w", "0.1", "/dev/null", ":0"}},

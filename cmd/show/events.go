@@ -18,6 +18,8 @@ type Event interface {
 	line() (msg string, to Audience)
 	// stamp writes the two fields that every event has.
 	stamp(now time.Time)
+	// label writes the name of this zcp, where it has one.
+	label(name string)
 }
 
 // Audience says with which options a line of text is printed. All events go out as JSON, but for
@@ -34,7 +36,10 @@ const (
 type Head struct {
 	Event string `json:"event"`
 	Time  string `json:"time"`
+	Label string `json:"label,omitempty"` // the name of this zcp, with --name
 }
+
+func (h *Head) label(name string) { h.Label = name }
 
 func (h *Head) set(event string, now time.Time) {
 	h.Event, h.Time = event, now.UTC().Format("2006-01-02T15:04:05.000000Z")
@@ -135,7 +140,10 @@ type Moved struct {
 	What  string        // the file, in the user's words; may be empty
 	Where string        // "to host:9000 (10.0.0.2)"; may be empty
 	Took  time.Duration // to the last acknowledged byte, or the last that arrived
+	Bits  bool          // the rate is shown in bits
 }
+
+func (m *Moved) inBits() { m.Bits = true }
 
 // line is the sentence for n bytes.
 func (m Moved) line(n int64) string {
@@ -155,7 +163,7 @@ func (m Moved) line(n int64) string {
 	}
 	msg += " in " + took
 	if rate := meanRate(n, m.Took); rate > 0 {
-		msg += " (" + text.Rate(rate) + ")"
+		msg += " (" + rateText(rate, m.Bits) + ")"
 	}
 	return msg
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/schollz/progressbar/v3"
 
@@ -16,10 +17,14 @@ import (
 // Frame is what one progress line shows. It is plain data: the same frame and
 // width always give the same line.
 type Frame struct {
+	Name    string        // of this zcp among several; may be empty
 	Done    int64         // bytes that are there: acknowledged, where a peer acknowledges
 	Total   int64         // -1: not known
+	About   bool          // Total is an estimate
 	Elapsed time.Duration //
 	Rate    float64       // bytes per second over the recent past
+	Mean    float64       // and since the beginning
+	Bits    bool          // rates are shown in bits
 	ETA     time.Duration // -1: cannot be told
 	Remark  Remark        // what is waited for; stands where the ETA stood
 }
@@ -32,73 +37,100 @@ type Remark struct{ Long, Medium, Short string }
 const (
 	sizeWidth = 7
 	rateWidth = sizeWidth + 2
-	minBar    = 6 // [=>  ]; a shorter bar says nothing
-	barField  = "\x00bar"
+	minBar    = 10 // [===>    ]; a shorter bar says less than an ETA
+	wideBar   = 24 // so long that there is room for the mean beside it
 )
+
+// A layout is one way to write a frame. The bar takes the room that is left.
+type layout struct {
+	bar    int // the fewest columns of the bar; 0: there is none
+	before []string
+	after  []string // the bar
+}
 
 // Render writes the frame for a terminal of that many columns, one less at
 // most: many terminals fold when the last column is written. What does not fit
-// is left out, the least needed first. It is ASCII, without colours.
+// is left out, the least needed first. It is ASCII but for the name, without colours.
 func (f Frame) Render(columns int) string {
-	for _, fields := range f.layouts() {
-		width := len(fields) - 1
-		at := slices.Index(fields, barField)
-		for i, field := range fields {
-			if i != at {
-				width += len(field)
-			}
-		}
-		room := columns - 1 - width
+	name := f.label(columns / 3)
+	columns -= utf8.RuneCountInString(name)
+	for _, l := range f.layouts() {
+		fields := slices.Concat(l.before, l.after)
+		room := columns - len(strings.Join(fields, " ")) - 1
 		switch {
-		case at >= 0 && room >= minBar:
-			fields[at] = drawBar(f.Done, f.Total, room)
-			return strings.Join(fields, " ")
-		case at < 0 && room >= 0:
-			return strings.Join(fields, " ")
+		case l.bar > 0 && room > l.bar:
+			bar := drawBar(f.Done, f.Total, room-1)
+			return name + strings.Join(slices.Concat(l.before, []string{bar}, l.after), " ")
+		case l.bar == 0 && room >= 0:
+			return name + strings.Join(fields, " ")
 		}
 	}
 	return ""
 }
 
-// String is the frame in words, for SIGUSR1: all fields but the bar.
-func (f Frame) String() string {
-	fields := slices.DeleteFunc(f.layouts()[0], func(s string) bool { return s == barField })
-	return strings.TrimLeft(strings.Join(fields, " "), " ")
+// label is the name before the other fields, in at most so many columns.
+func (f Frame) label(columns int) string {
+	name := []rune(f.Name)
+	if len(name) == 0 || columns < len("a: ") {
+		return ""
+	}
+	return string(name[:min(len(name), columns-len(": "))]) + ": "
 }
 
+// String is the frame in words, for SIGUSR1: all fields but the bar and the mean.
+func (f Frame) String() string {
+	for _, l := range f.layouts() {
+		if msg := strings.Join(slices.Concat(l.before, l.after), " "); !strings.Contains(msg, meanMark) {
+			return strings.TrimLeft(msg, " ")
+		}
+	}
+	return ""
+}
+
+const meanMark = ", mean "
+
 // layouts are the ways to write the frame, the widest first.
-func (f Frame) layouts() [][]string {
+func (f Frame) layouts() []layout {
 	size := fmt.Sprintf("%*s", sizeWidth, text.Size(f.Done))
-	rate := fmt.Sprintf("%*s", rateWidth, text.Rate(f.Rate))
-	boxed, percent, time := "["+rate+"]", f.percent(), clock(f.Elapsed)
-	all := [][]string{
-		{size, time, boxed, percent, barField, f.eta()},
-		{size, time, boxed, percent, barField},
-		{size, time, boxed, percent},
-		{size, boxed, percent},
-		{size, rate, percent},
-		{size, percent},
-		{percent},
+	rate := fmt.Sprintf("%*s", rateWidth, rateText(f.Rate, f.Bits))
+	mean := fmt.Sprintf("[%s%s%*s]", rate, meanMark, rateWidth, rateText(f.Mean, f.Bits))
+	boxed, percent, time, over := "["+rate+"]", f.percent(), clock(f.Elapsed), f.Total > 0 && f.Done > f.Total
+	if over { // neither a percentage nor an end can be told
+		size, percent = text.Size(f.Done)+" of "+strings.Repeat("~", bit(f.About))+text.Size(f.Total), ""
 	}
-	if r := f.Remark; r.Long != "" {
-		// what is waited for matters more than a rate of nothing
-		all = [][]string{
-			{size, time, boxed, percent, barField, r.Long},
-			{size, percent, barField, r.Long},
-			{size, percent, r.Long},
-			{size, percent, barField, r.Medium},
-			{size, percent, r.Medium},
-			{size, strings.TrimLeft(percent, " "), r.Short},
-			{percent, r.Short},
-			{percent},
+	switch r := f.Remark; {
+	case r.Long != "" && percent == "":
+		return []layout{
+			{0, []string{size, time, boxed, r.Long}, nil}, {0, []string{size, r.Long}, nil}, {0, []string{size, r.Medium}, nil},
+			{0, []string{size, r.Short}, nil}, {0, []string{r.Short}, nil},
+		}
+	case r.Long != "": // what is waited for matters more than a rate of nothing
+		return []layout{
+			{minBar, []string{size, time, boxed, percent}, []string{r.Long}}, {minBar, []string{size, percent}, []string{r.Long}},
+			{0, []string{size, percent, r.Long}, nil}, {minBar, []string{size, percent}, []string{r.Medium}},
+			{0, []string{size, percent, r.Medium}, nil}, {0, []string{size, strings.TrimLeft(percent, " "), r.Short}, nil},
+			{0, []string{percent, r.Short}, nil}, {0, []string{percent}, nil},
+		}
+	case percent == "":
+		return []layout{
+			{0, []string{size, time, mean}, nil}, {0, []string{size, time, boxed}, nil}, {0, []string{size, boxed}, nil},
+			{0, []string{size, rate}, nil}, {0, []string{size}, nil}, {0, []string{text.Size(f.Done)}, nil},
 		}
 	}
-	if f.Total <= 0 {
-		for i := range all {
-			all[i] = slices.DeleteFunc(all[i], func(s string) bool { return s == barField || s == "" })
-		}
+	eta, end := "ETA "+f.eta(), f.eta()
+	return []layout{
+		{wideBar, []string{size, time, mean, percent}, []string{eta}}, {minBar, []string{size, time, boxed, percent}, []string{eta}},
+		{minBar, []string{size, boxed, percent}, []string{eta}}, {0, []string{size, boxed, percent, eta}, nil},
+		{0, []string{size, rate, percent, end}, nil}, {0, []string{size, percent, eta}, nil}, {0, []string{size, percent, end}, nil},
+		{0, []string{size, percent}, nil}, {0, []string{percent}, nil},
 	}
-	return slices.DeleteFunc(all, func(fields []string) bool { return len(fields) == 0 })
+}
+
+func bit(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // Percent is how much of Total is there, rounded down: 100 means all of it.
@@ -119,13 +151,10 @@ func (f Frame) percent() string {
 }
 
 func (f Frame) eta() string {
-	switch {
-	case f.Total <= 0:
-		return ""
-	case f.ETA < 0:
-		return "ETA -:--:--"
+	if f.ETA < 0 {
+		return "-:--:--"
 	}
-	return "ETA " + clock(f.ETA+time.Second-1) // it is not over before it is over
+	return clock(f.ETA + time.Second - 1) // it is not over before it is over
 }
 
 // clock writes a time as hours, minutes and seconds.

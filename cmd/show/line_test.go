@@ -18,11 +18,14 @@ var frames = []struct {
 	f    Frame
 }{
 	{"start", Frame{Total: 4316398879, ETA: -1}},
-	{"running", Frame{Done: 1503238554, Total: 3221225472, Elapsed: 1400 * time.Millisecond, Rate: 1 << 30, ETA: 1600 * time.Millisecond}},
+	{"running", Frame{Done: 1503238554, Total: 3221225472, Elapsed: 1400 * time.Millisecond, Rate: 1 << 30, Mean: 1 << 30, ETA: 1600 * time.Millisecond}},
 	{"slow", Frame{Done: 12 << 20, Total: 100 << 40, Elapsed: 25 * time.Hour, Rate: 123456, ETA: 2500 * time.Hour}},
 	{"nearly", Frame{Done: 1<<40 - 1, Total: 1 << 40, Elapsed: time.Hour, Rate: 1023 << 10, ETA: 1}},
 	{"all", Frame{Done: 1 << 40, Total: 1 << 40, Elapsed: time.Hour, Rate: 1023 << 10}},
-	{"unknown size", Frame{Done: 1503238554, Total: -1, Elapsed: 61 * time.Second, Rate: 20 << 20, ETA: -1}},
+	{"unknown size", Frame{Done: 1503238554, Total: -1, Elapsed: 61 * time.Second, Rate: 20 << 20, Mean: 23 << 20, ETA: -1}},
+	{"named, in bits", Frame{Name: "in", Done: 1503238554, Total: 3221225472, Elapsed: 1400 * time.Millisecond, Rate: 40e6, Mean: 39e6, Bits: true, ETA: 9 * time.Second}},
+	{"more than an estimate", Frame{Done: 16672358, Total: 10 << 20, About: true, Elapsed: 3 * time.Second, Rate: 4 << 20, Mean: 5 << 20}},
+	{"more, and stalled", Frame{Done: 16672358, Total: 10 << 20, Elapsed: 30 * time.Second, Remark: stalled(12*time.Second, "the receiver")}},
 	{"stalled", Frame{Done: 1503238554, Total: 3221225472, Elapsed: 72 * time.Second, ETA: -1, Remark: stalled(12*time.Second, "the receiver")}},
 	{"stalled, unknown size", Frame{Done: 1503238554, Total: -1, Elapsed: 72 * time.Second, ETA: -1, Remark: stalled(12*time.Second, "the receiver")}},
 	{"nc without -N", Frame{Done: 1503238554, Total: -1, Elapsed: 72 * time.Second, ETA: -1, Remark: unclosed(12 * time.Second)}},
@@ -63,13 +66,13 @@ func TestRenderFits(t *testing.T) {
 	for _, look := range frames {
 		for columns := -1; columns < 300; columns++ {
 			line := look.f.Render(columns)
-			if len(line) > max(columns-1, 0) || strings.Trim(line, " !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]_abcdefghijklmnopqrstuvwxyz") != "" {
+			if len(line) > max(columns-1, 0) || strings.Trim(line, " !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]_abcdefghijklmnopqrstuvwxyz~") != "" {
 				t.Fatalf("%s at %d columns: %q", look.name, columns, line)
 			}
 			if columns >= 24 && line == "" {
 				t.Errorf("%s at %d columns: nothing", look.name, columns)
 			}
-			if bar := strings.IndexByte(line, '>'); bar >= 0 && len(line) != columns-1 {
+			if bar := strings.Index(line, "> "); bar >= 0 && len(line) != columns-1 {
 				t.Errorf("%s at %d columns: a bar, but %d wide", look.name, columns, len(line))
 			}
 		}

@@ -11,6 +11,7 @@ type Snapshot struct {
 	Acked   int64 // of these acknowledged by the peer's kernel; Bytes where nothing is acknowledged
 	Offset  int64 // bytes that were at the destination before; part of Total, not of Bytes
 	Total   int64 // bytes to expect from all sources together; -1: not known
+	About   bool  // Total is an estimate
 	Phase   Phase
 	Waiting Side // which side keeps the transfer waiting at this moment
 }
@@ -150,7 +151,10 @@ func (m *Meter) Update(s Snapshot, now time.Time) Frame {
 	}
 	m.last = s
 	m.speed.Add(now, s.Acked)
-	f := Frame{Done: s.Offset + s.Acked, Total: s.Total, Elapsed: now.Sub(m.start), Rate: m.speed.Recent(), ETA: -1}
+	f := Frame{Done: s.Offset + s.Acked, Total: s.Total, About: s.About, Elapsed: now.Sub(m.start), Rate: m.speed.Recent(), ETA: -1}
+	if f.Elapsed > 0 {
+		f.Mean = float64(s.Acked) / f.Elapsed.Seconds()
+	}
 	f.Remark = m.remark(now)
 	switch rate := m.speed.rate(etaWindow); {
 	case s.Total > 0 && f.Done >= s.Total:

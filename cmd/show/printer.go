@@ -29,6 +29,8 @@ type Printer struct {
 	asking sync.Mutex // not mu: asking must not wait for a slow reader of W
 	asked  func()     // called by Ask; nil: nothing answers
 
+	rows  bool             // others of the pipeline draw lines beside ours, each in a row
+	row   int              // ours, counted from where the cursor rests
 	drawn int              // columns of the progress line on the screen now
 	on    screen           // that screen
 	now   func() time.Time // nil: time.Now
@@ -114,6 +116,9 @@ func (p *Printer) Emit(e Event) {
 	if p.Quiet && to != ForEveryone {
 		return
 	}
+	if b, ok := e.(interface{ inBits() }); ok && p.Bits {
+		b.inBits()
+	}
 	if p.JSON {
 		if _, note := e.(*Note); !note || to != ForVerbose || p.Verbose {
 			p.put(p.priority(e) + p.object(e))
@@ -123,21 +128,36 @@ func (p *Printer) Emit(e Event) {
 	if msg == "" || to == ForVerbose && !p.Verbose {
 		return
 	}
-	start := p.priority(e) + "zcp: "
-	line := start + text.Escape(msg) + "\n"
+	prefix := "zcp: "
+	if _, checked := e.(*Digest); p.Name != "" && !checked { // what sha256sum -c reads stays as it is
+		prefix += p.Name + ": "
+	}
+	line := p.priority(e) + p.timed(prefix+text.Escape(msg))
 	if t, ok := e.(*Trouble); ok && t.Hint != "" {
-		line += start + text.Escape(t.Hint) + "\n"
+		line += p.priority(e) + p.timed(prefix+text.Escape(t.Hint))
 	}
 	p.put(line)
 }
 
+// timed ends a line of text, and puts the time before it where that is wanted.
+func (p *Printer) timed(line string) string {
+	if p.LogTime {
+		line = p.time().Format("2006-01-02T15:04:05.000Z07:00 ") + line
+	}
+	return line + "\n"
+}
+
+func (p *Printer) time() time.Time {
+	if p.now != nil {
+		return p.now()
+	}
+	return time.Now()
+}
+
 // object is e as one line of JSON.
 func (p *Printer) object(e Event) string {
-	now := time.Now
-	if p.now != nil {
-		now = p.now
-	}
-	e.stamp(now())
+	e.stamp(p.time())
+	e.label(p.Name)
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
@@ -200,13 +220,23 @@ func (p *Printer) draw(line string, on screen) {
 	defer p.mu.Unlock()
 	frame := text.Escape(line)
 	width := utf8.RuneCountInString(frame)
-	if on.erases() {
+	switch {
+	case p.rows:
+		frame = strings.Repeat("\n", p.row) + frame + "\x1b[K\r" + strings.Repeat("\x1b[A", p.row)
+	case on.erases():
 		frame += "\x1b[J\r"
-	} else {
+	default:
 		frame = "\r" + frame + strings.Repeat(" ", max(0, p.drawn-width))
 	}
 	p.drawn, p.on = width, on
 	p.write(frame)
+}
+
+// plain writes the progress line as a line of its own, for a file or a pipe.
+func (p *Printer) plain(line string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.put(p.timed(text.Escape(line)))
 }
 
 // clear takes the progress line off the screen.
@@ -232,6 +262,8 @@ func (p *Printer) erase() string {
 	width := p.drawn
 	p.drawn = 0
 	switch {
+	case p.rows && p.on.drawable(): // theirs may be there, where ours is not; they draw them again
+		return "\r\x1b[J"
 	case width == 0 || !p.on.drawable():
 		return ""
 	case p.on.erases():

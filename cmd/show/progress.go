@@ -5,6 +5,7 @@ import (
 	"os/signal"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,6 +17,9 @@ type Progress struct {
 	Printer *Printer
 	Read    func() Snapshot // called from one goroutine; has to be quick
 	Meter   Meter           // From, To and FromNet are the caller's
+
+	// Attempt tells of a connection that is being made; false: none is. Nil: there is nothing to connect to.
+	Attempt func() (Attempt, bool)
 
 	DataOnTerminal bool // the bytes themselves go to a terminal: no line among them, unless forced
 
@@ -29,7 +33,10 @@ type Progress struct {
 	interval time.Duration // between what is shown
 	beat     time.Duration // between looks at the counters, which come more often
 	started  bool          // the meter runs
+	begun    time.Time     // when Start was called
 	phase    Phase         // at the last look
+	trying   bool          // the line on the screen tells of an attempt
+	release  func()        // gives the row back; nil: there is none
 	last     time.Time     // of the last look
 	stopped  time.Duration
 	spark    Spark
@@ -58,6 +65,7 @@ const (
 	frameInterval = 100 * time.Millisecond // on a terminal
 	plainInterval = time.Second            // elsewhere
 	firstFrame    = 200 * time.Millisecond // what is over by then is not worth a line
+	firstAttempt  = 500 * time.Millisecond // nor is a connection that stands by then
 	continueGrace = 20 * time.Millisecond  // for SIGCONT to get from the kernel to us
 )
 
@@ -87,6 +95,7 @@ func (p *Progress) begin() {
 	p.stopping = make(chan os.Signal, 1)
 	p.beat = min(p.interval, plainInterval)
 	p.last = time.Now()
+	p.begun = p.last
 	p.update(p.last)
 	if !p.Printer.silent() {
 		p.launch()
@@ -144,6 +153,9 @@ func (p *Progress) Stop(well bool) {
 		if p.mode == showLine {
 			withoutStop(p.Printer.clear)
 		}
+		if p.release != nil {
+			p.release()
+		}
 		if p.mode == showNumbers && p.started {
 			if well && f.Total >= 0 {
 				f.Done = f.Total // 100 even for a file that shrank, and for an empty one
@@ -159,7 +171,7 @@ func (p *Progress) Stopped() time.Duration { return p.stopped }
 
 // Curve says with -v how the rate went. It may be called after Stop.
 func (p *Progress) Curve() {
-	p.spark.ASCII = !knowsBlocks(p.LookupEnv)
+	p.spark.ASCII, p.spark.Bits = !knowsBlocks(p.LookupEnv), p.Printer.Bits
 	if curve, numbers := p.spark.Lines(); curve != "" {
 		p.Printer.Detail("%s", curve)
 		p.Printer.Detail("%s", numbers)
@@ -178,8 +190,11 @@ func (p *Progress) choose() {
 		p.mode = showNumbers
 	case onTerminal && (d.Force || !t.dumb && !p.DataOnTerminal):
 		p.mode, p.screen, p.interval = showLine, t, frameInterval
+		if d.Name != "" && t.erases() {
+			p.takeRow(t)
+		}
 	case d.Force:
-		p.mode, p.screen = showLine, noTerminal{}
+		p.mode, p.screen = showLine, noTerminalOf(p.LookupEnv)
 	case d.Verbose:
 		p.interval = frameInterval // for the curve at the end
 	}
@@ -236,6 +251,7 @@ func (p *Progress) look() Frame {
 func (p *Progress) tick() {
 	f := p.look()
 	if !p.started {
+		p.attempt()
 		return
 	}
 	switch p.mode {
@@ -253,9 +269,49 @@ func (p *Progress) frame(f Frame) {
 	switch {
 	case !p.screen.drawable():
 		p.Printer.forget()
-	case f.Elapsed >= firstFrame:
-		line := f.Render(p.screen.columns())
-		withoutStop(func() { p.Printer.draw(line, p.screen) })
+	case f.Elapsed >= max(firstFrame, p.Printer.Delay) && p.worthALine(f):
+		p.paint(f.Render(p.screen.columns()))
+	case p.trying:
+		withoutStop(p.Printer.clear)
+	}
+	p.trying = false
+}
+
+// worthALine tells whether there is something to show. Before the first byte a prompt of the program
+// that is to send it may be on the screen; a peer that sends nothing has none here.
+func (p *Progress) worthALine(f Frame) bool {
+	return p.Meter.last.Bytes > 0 || p.phase != Moving || p.Meter.FromNet && f.Remark.Long != ""
+}
+
+// paint shows a line.
+func (p *Progress) paint(line string) {
+	if _, ok := p.screen.(noTerminal); ok {
+		p.Printer.plain(line)
+		return
+	}
+	withoutStop(func() { p.Printer.draw(line, p.screen) })
+}
+
+// attempt shows that a connection is being made, where that takes longer than usual.
+func (p *Progress) attempt() {
+	now := time.Now()
+	if p.mode != showLine || p.Attempt == nil || p.phase != Connecting || now.Sub(p.begun) < max(firstAttempt, p.Printer.Delay) || !p.screen.drawable() {
+		return
+	}
+	if a, ok := p.Attempt(); ok {
+		p.trying = true
+		f := Frame{Name: p.Printer.Name}
+		columns := p.screen.columns()
+		name := f.label(columns / 3)
+		p.paint(name + a.Render(columns-utf8.RuneCountInString(name), now))
+	}
+}
+
+// takeRow finds a row for a line beside those of other programs of the same pipeline.
+func (p *Progress) takeRow(t terminal) {
+	row, release, ok := claimRow(t.fd)
+	if ok {
+		p.release, p.Printer.rows, p.Printer.row, p.Printer.on = release, true, row, t
 	}
 }
 
@@ -269,6 +325,7 @@ func (p *Progress) update(now time.Time) Frame {
 	}
 	p.started = true
 	f := p.Meter.Update(s, now)
+	f.Name, f.Bits = p.Printer.Name, p.Printer.Bits
 	p.spark.Add(f.Elapsed, s.Acked)
 	return f
 }
@@ -280,12 +337,22 @@ func (p *Progress) status() {
 	case !p.started && p.phase == Opening:
 		p.Printer.Emit(&Note{Message: "waiting for the destination to be opened", To: ForEveryone})
 	case !p.started:
-		p.Printer.Emit(&Note{Message: "waiting for a connection", To: ForEveryone})
+		p.Printer.Emit(&Note{Message: p.connecting(), To: ForEveryone})
 	case p.Printer.JSON:
 		p.Printer.Emit(f.event(p.Meter.last, ForEveryone))
 	default:
 		p.Printer.Emit(&Note{Message: f.String(), To: ForEveryone})
 	}
+}
+
+// connecting is the status while there is no connection.
+func (p *Progress) connecting() string {
+	if p.Attempt != nil {
+		if a, ok := p.Attempt(); ok {
+			return a.String(time.Now())
+		}
+	}
+	return "waiting for a connection"
 }
 
 // suspend takes the line off the screen, and stops the process.

@@ -338,3 +338,114 @@ func TestProgressCurve(t *testing.T) {
 		t.Errorf("a curve of nothing: %q", got)
 	}
 }
+
+// TestProgressFirstByte: before a byte has moved a prompt of the program that sends it may be on the screen.
+func TestProgressFirstByte(t *testing.T) {
+	for _, net := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(showLine, Options{}, Snapshot{Total: 100, Waiting: Source})
+			b.Meter.FromNet = net
+			b.begin()
+			b.pass(1900*time.Millisecond, 0)
+			if got := b.take(); len(got) != 0 {
+				t.Errorf("drawn before a byte: %q", got)
+			}
+			b.pass(time.Second, 0)
+			if got := strings.Join(b.take(), ""); strings.Contains(got, "stalled 2s, waiting for the sender") != net {
+				t.Errorf("net %v: %q", net, got)
+			}
+			b.pass(200*time.Millisecond, 100)
+			if got := b.take(); len(got) == 0 {
+				t.Error("nothing is drawn after the first byte")
+			}
+			b.Stop(true)
+		})
+	}
+}
+
+// TestProgressDelay: with -D there is no line before that.
+func TestProgressDelay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(showLine, Options{Delay: 3 * time.Second}, Snapshot{Total: -1})
+		b.begin()
+		b.pass(2900*time.Millisecond, 1000)
+		if got := b.take(); len(got) != 0 {
+			t.Errorf("drawn before: %q", got)
+		}
+		b.pass(200*time.Millisecond, 1000)
+		if got := b.take(); len(got) == 0 {
+			t.Error("never drawn")
+		}
+		b.Stop(true)
+	})
+}
+
+// TestProgressPlain: in a file every line is one of its own, with the time where that is wanted.
+func TestProgressPlain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(showLine, Options{Force: true, Name: "in", LogTime: true}, Snapshot{Total: -1})
+		b.screen = noTerminalOf(func(string) (string, bool) { return "30", true })
+		b.interval = time.Second
+		b.Printer.now = func() time.Time { return time.Date(2026, 11, 28, 9, 0, 0, 0, time.UTC) }
+		b.begin()
+		b.pass(2*time.Second, 1000)
+		b.Stop(true)
+		got := strings.Join(b.take(), "")
+		if want := "2026-11-28T09:00:00.000Z in:   1000B [  1000B/s]\n2026-11-28T09:00:00.000Z in: 1.95KiB [  1000B/s]\n"; got != want {
+			t.Errorf("got  %q\nwant %q", got, want)
+		}
+	})
+}
+
+// TestProgressAttempt: connecting is shown where it takes longer than usual, and gone when the connection stands.
+func TestProgressAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(showLine, Options{}, Snapshot{Total: -1, Phase: Connecting})
+		until := time.Now().Add(3 * time.Minute)
+		b.Attempt = func() (Attempt, bool) {
+			return Attempt{Target: "host:9000", Tries: 3, Reason: "refused", Until: until}, true
+		}
+		b.begin()
+		b.pass(400*time.Millisecond, 0)
+		if got := b.take(); len(got) != 0 {
+			t.Errorf("drawn at once: %q", got)
+		}
+		b.pass(600*time.Millisecond, 0)
+		if got := strings.Join(b.take(), ""); !strings.HasSuffix(got, "connecting to host:9000, refused 3 times, 2m59s left\x1b[J\r") {
+			t.Errorf("got %q", got)
+		}
+		b.Ask()
+		synctest.Wait()
+		if got := strings.Join(b.take(), ""); !strings.Contains(got, "zcp: connecting to host:9000, refused 3 times, 2m59s left\n") {
+			t.Errorf("asked: %q", got)
+		}
+		b.pass(200*time.Millisecond, 0)
+		b.take()
+		b.set(Snapshot{Total: -1})
+		b.pass(300*time.Millisecond, 0)
+		if got := strings.Join(b.take(), ""); got != "\r\x1b[J" {
+			t.Errorf("the connection stands: %q", got)
+		}
+		b.Stop(true)
+	})
+}
+
+func TestAttempt(t *testing.T) {
+	now := time.Now()
+	for want, a := range map[string]Attempt{
+		"connecting to h:1":                              {Target: "h:1"},
+		"connecting to h:1, 10s left":                    {Target: "h:1", Until: now.Add(10 * time.Second)},
+		"connecting to h:1, no answer in time once":      {Target: "h:1", Tries: 1, Reason: "no answer in time"},
+		"connecting to h:1, refused 9 times, 2m10s left": {Target: "h:1", Tries: 9, Reason: "refused", Until: now.Add(130 * time.Second)},
+		"connecting to h:1, refused 9 times, 0s left":    {Target: "h:1", Tries: 9, Reason: "refused", Until: now.Add(-time.Minute)},
+	} {
+		if got := a.String(now); got != want && !strings.HasSuffix(want, "0s left") {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		for columns := range 60 {
+			if line := a.Render(columns, now); len(line) > max(0, columns-1) {
+				t.Errorf("%d columns: %q", columns, line)
+			}
+		}
+	}
+}

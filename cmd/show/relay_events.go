@@ -65,20 +65,24 @@ type Row struct {
 	UpRate    int64   `json:"up_rate"` // bytes per second, lately
 	DownRate  int64   `json:"down_rate"`
 	Waits     string  `json:"waits"` // what it waits for
+	Bits      bool    `json:"-"`     // rates are shown in bits
 }
+
+func (e *Row) inBits() { e.Bits = true }
 
 func (e *Row) stamp(now time.Time) { e.set("connection", now) }
 
 func (e *Row) line() (string, Audience) {
 	seconds := func(s float64) string { return text.Duration(time.Duration(s * float64(time.Second))) }
 	return fmt.Sprintf("#%d %s to %s: %s old, up %s (%s), down %s (%s), waits for: %s (%s)", e.ID, e.Peer, e.Target, seconds(e.Seconds),
-		text.Size(e.UpBytes), text.Rate(float64(e.UpRate)), text.Size(e.DownBytes), text.Rate(float64(e.DownRate)),
+		text.Size(e.UpBytes), rateText(float64(e.UpRate), e.Bits), text.Size(e.DownBytes), rateText(float64(e.DownRate), e.Bits),
 		e.Waits, seconds(e.Silent)), ForEveryone
 }
 
 // A RelayLine is the one line that a relay shows on a terminal.
 type RelayLine struct {
 	From, To string // the operands
+	Bits     bool   // the rate is shown in bits
 	speed    Speed
 }
 
@@ -88,7 +92,7 @@ func (l *RelayLine) Render(t *Totals, now time.Time, columns int) string {
 	l.speed.Add(now, t.UpBytes+t.DownBytes)
 	counts := fmt.Sprintf("%d open, %s done", t.Open, text.Grouped(t.Closed))
 	bytes := fmt.Sprintf("up %s down %s", text.Size(t.UpBytes), text.Size(t.DownBytes))
-	speed := "[" + text.Rate(l.speed.Recent()) + "]"
+	speed := "[" + rateText(l.speed.Recent(), l.Bits) + "]"
 	for _, msg := range []string{
 		"relay " + l.From + " -> " + l.To + "  " + counts + "  " + bytes + "  " + speed,
 		counts + "  " + bytes + "  " + speed,

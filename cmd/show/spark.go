@@ -27,6 +27,7 @@ const (
 // buckets: when they are full, each two become one. The zero value is ready.
 type Spark struct {
 	ASCII bool // the terminal knows no block characters
+	Bits  bool // rates are shown in bits
 
 	buckets [sparkBuckets]float64 // bytes in each
 	width   time.Duration         // of a bucket
@@ -100,7 +101,7 @@ func (s *Spark) Lines() (curve, numbers string) {
 		bars.WriteRune(heights[height(rate, highest, len(heights)-1)])
 	}
 	return fmt.Sprintf("[%s] each bar is %s", bars.String(), text.Duration(s.width)),
-		fmt.Sprintf("rate: lowest %s, median %s, highest %s", text.Rate(lowest), text.Rate(median), text.Rate(highest))
+		fmt.Sprintf("rate: lowest %s, median %s, highest %s", rateText(lowest, s.Bits), rateText(median, s.Bits), rateText(highest, s.Bits))
 }
 
 // height is 0 for nothing at all, otherwise from 1 to most.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
@@ -75,8 +76,17 @@ func (t terminal) drawable() bool {
 func (t terminal) erases() bool { return !t.dumb }
 
 // noTerminal is a file or a pipe that the line is forced on.
-type noTerminal struct{}
+type noTerminal struct{ width int }
 
-func (noTerminal) columns() int   { return defaultColumns }
+// noTerminalOf takes the width from COLUMNS, where that says one.
+func noTerminalOf(lookup func(string) (string, bool)) noTerminal {
+	word, _ := lookup("COLUMNS")
+	if n, err := strconv.Atoi(word); err == nil && n > 0 {
+		return noTerminal{n}
+	}
+	return noTerminal{defaultColumns}
+}
+
+func (s noTerminal) columns() int { return s.width }
 func (noTerminal) drawable() bool { return true }
 func (noTerminal) erases() bool   { return false }

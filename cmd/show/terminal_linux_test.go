@@ -274,9 +274,9 @@ func TestResize(t *testing.T) {
 			seen[len(frame)]++
 		}
 	}
-	for _, width := range widths {
-		if n := seen[int(width)-1] + seen[int(width)-2]; n == 0 { // at 24 columns no bar fills the row
-			t.Errorf("no frame for %d columns: %v", width, seen)
+	for _, want := range []int{99, 36, 20, 119} { // at 40 and 24 columns no bar fills the row
+		if seen[want]+seen[want+2] == 0 { // an ETA of more than 9 hours is wider
+			t.Errorf("no frame of %d columns: %v", want, seen)
 		}
 	}
 	if got, want := newSheet(120).feed(msg), []string{"zcp: started", "zcp: done"}; fmt.Sprint(got) != fmt.Sprint(want) {
@@ -299,6 +299,16 @@ func (s *sheet) feed(msg string) []string {
 		if rest, ok := strings.CutPrefix(msg, "\x1b[J"); ok {
 			s.rows = s.rows[:s.row+1]
 			s.rows[s.row] = s.rows[s.row][:min(s.col, len(s.rows[s.row]))]
+			msg = rest
+			continue
+		}
+		if rest, ok := strings.CutPrefix(msg, "\x1b[K"); ok {
+			s.rows[s.row] = s.rows[s.row][:min(s.col, len(s.rows[s.row]))]
+			msg = rest
+			continue
+		}
+		if rest, ok := strings.CutPrefix(msg, "\x1b[A"); ok {
+			s.row--
 			msg = rest
 			continue
 		}
@@ -378,4 +388,48 @@ func TestWithoutStop(t *testing.T) {
 	if after.Val[0]&(1<<(unix.SIGTTOU-1)) != 0 {
 		t.Errorf("SIGTTOU is blocked afterwards: %x", after.Val[0])
 	}
+}
+
+// TestRows: those of one pipeline that have a name draw beside each other, and what one of them says stands
+// above all lines.
+func TestRows(t *testing.T) {
+	var screen writes
+	first := &Printer{W: &screen, rows: true, on: paper{erasing: true}, Options: Options{Name: "in"}}
+	second := &Printer{W: &screen, rows: true, row: 1, on: paper{erasing: true}, Options: Options{Name: "out"}}
+	draw := func() {
+		second.draw("out: 20%", second.on)
+		first.draw("in: 10%", first.on)
+	}
+	draw()
+	second.Say("hello")
+	draw()
+	first.clear()
+	draw()
+	got := newSheet(80).feed(strings.Join(screen.list, ""))
+	if want := []string{"zcp: out: hello", "in: 10%", "out: 20%"}; fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("the screen shows %q, want %q", got, want)
+	}
+	first.clear()
+	second.clear()
+	if got := newSheet(80).feed(strings.Join(screen.list, "")); fmt.Sprint(got) != "[zcp: out: hello]" {
+		t.Errorf("the end leaves %q", got)
+	}
+}
+
+// TestClaimRow: a row belongs to one holder at a time, and comes back.
+func TestClaimRow(t *testing.T) {
+	_, tty := openPty(t)
+	fd, _ := descriptor(tty)
+	a, releaseA, ok := claimRow(fd)
+	b, releaseB, ok2 := claimRow(fd)
+	if !ok || !ok2 || a != 0 || b != 1 {
+		t.Fatalf("rows %d (%v) and %d (%v)", a, ok, b, ok2)
+	}
+	defer releaseB()
+	releaseA()
+	c, releaseC, ok := claimRow(fd)
+	if !ok || c != 0 {
+		t.Errorf("the row that was given back: %d, %v", c, ok)
+	}
+	releaseC()
 }

@@ -19,13 +19,16 @@ const unitLetters = "KMGTPE"
 const maxFraction = 18
 
 const (
-	errNoSize problem = "invalid size %q (use 4096, 64k, 1.5G, 2GiB; 10MB counts in thousands)"
-	errBits   problem = "invalid size %q: a small b means bits, zcp counts bytes (10M, 10MB)"
-	errTooBig problem = "size %q is too large (maximum 9223372036854775807 bytes)"
-	errPart   problem = "invalid size %q: a byte has no parts"
-	errDigits problem = "size %q has more than 18 digits after the point"
-	errNoTime problem = "invalid duration %q (use 5, 0.2, 500ms, 2m, 1m30s; a bare number is seconds)"
-	errPast   problem = "%q is negative"
+	errNoSize  problem = "invalid size %q (use 4096, 64k, 1.5G, 2GiB; 10MB counts in thousands)"
+	errBits    problem = "invalid size %q: a small b means bits, zcp counts bytes (10M, 10MB)"
+	errBitRate problem = "invalid rate %q: for bits write 10Mbit, for bytes 10M or 10MB"
+	errNoRate  problem = "invalid rate %q (use 10M, 1.5G, 10MB/s, 100Mbit, 1Gbit/s)"
+	errSlow    problem = "rate %q is less than a byte per second"
+	errTooBig  problem = "size %q is too large (maximum 9223372036854775807 bytes)"
+	errPart    problem = "invalid size %q: a byte has no parts"
+	errDigits  problem = "size %q has more than 18 digits after the point"
+	errNoTime  problem = "invalid duration %q (use 5, 0.2, 500ms, 2m, 1m30s; a bare number is seconds)"
+	errPast    problem = "%q is negative"
 )
 
 // A problem is the format of an error that names what was typed; "" is none.
@@ -74,6 +77,36 @@ func parseSize(text string) (int64, problem) {
 		return 0, errTooBig
 	}
 	return int64(n), ""
+}
+
+// ParseRate reads a SIZE per second, with or without /s or ps, or a rate in bits, which count by
+// powers of 1000: 10M, 10MB/s, 100Mbit, 1Gbit/s, 100Mbps.
+func ParseRate(text string) (int64, error) {
+	body := strings.TrimSuffix(text, "/s")
+	perSecond := strings.TrimSuffix(body, "ps")
+	body, bits := strings.CutSuffix(perSecond, "bit")
+	if !bits && strings.HasSuffix(text, "bps") {
+		body, bits = strings.CutSuffix(perSecond, "b")
+	}
+	if bits && body != "" && strings.Trim(body[len(body)-1:], "0123456789") != "" {
+		body += "B" // for powers of 1000
+	}
+	n, wrong := parseSize(body)
+	switch {
+	case wrong == errBits:
+		wrong = errBitRate
+	case wrong == errNoSize:
+		wrong = errNoRate
+	case wrong == "" && bits && n > 0 && n < 8:
+		wrong = errSlow
+	}
+	if wrong != "" {
+		return 0, wrong.with(text)
+	}
+	if bits {
+		n /= 8
+	}
+	return n, nil
 }
 
 // parseUnit returns how many bytes the unit at the end of a SIZE stands for.
@@ -156,6 +189,23 @@ func Bytes(n int64) string {
 // Rate writes bytes a second: 468MiB/s.
 func Rate(perSecond float64) string { return formatSize(perSecond) + "/s" }
 
+// BitRate writes bytes per second in bits, by powers of 1000 as networks count: 320Mbit/s.
+func BitRate(perSecond float64) string {
+	v := 8 * perSecond
+	if v < 0 || v != v {
+		v = 0
+	}
+	if v < 999.5 {
+		return strconv.FormatInt(int64(v+0.5), 10) + "bit/s"
+	}
+	unit := -1
+	for v >= 999.5 && unit < len(unitLetters)-1 {
+		v /= 1000
+		unit++
+	}
+	return threeDigits(v) + strings.Replace(unitLetters[unit:unit+1], "K", "k", 1) + "bit/s"
+}
+
 func formatSize(v float64) string {
 	if v < 0 || v != v {
 		v = 0
@@ -168,6 +218,11 @@ func formatSize(v float64) string {
 		v /= 1024
 		unit++
 	}
+	return threeDigits(v) + unitLetters[unit:unit+1] + "iB"
+}
+
+// threeDigits writes a number with three significant digits, or all before the point.
+func threeDigits(v float64) string {
 	digits := 0
 	switch {
 	case v < 9.995:
@@ -175,7 +230,7 @@ func formatSize(v float64) string {
 	case v < 99.95:
 		digits = 1
 	}
-	return strconv.FormatFloat(v, 'f', digits, 64) + unitLetters[unit:unit+1] + "iB"
+	return strconv.FormatFloat(v, 'f', digits, 64)
 }
 
 // ParseDuration reads a DUR: a bare number is seconds (5, 0.2), otherwise the

@@ -158,3 +158,40 @@ func FuzzParseDuration(f *testing.F) {
 		}
 	})
 }
+
+func TestParseRate(t *testing.T) {
+	for text, want := range map[string]int64{
+		"10M": 10 << 20, "10m/s": 10 << 20, "10MB/s": 10_000_000, "10MBps": 10_000_000, "0": 0, "5/s": 5,
+		"100Mbit": 12_500_000, "100Mbit/s": 12_500_000, "1.5gbit": 187_500_000, "100Mbps": 12_500_000, "800bit": 100, "8Mibit": 1 << 20, "64kbit/s": 8000,
+	} {
+		if got, err := ParseRate(text); err != nil || got != want {
+			t.Errorf("ParseRate(%q) = %d, %v, want %d", text, got, err, want)
+		}
+	}
+	for text, why := range map[string]problem{
+		"10mb": errBitRate, "10Mb/s": errBitRate, "": errNoRate, "/s": errNoRate, "bit": errNoRate, "x": errNoRate,
+		"5bit": errSlow, "-5": errPast, "99Ebit": errTooBig,
+	} {
+		if got, err := ParseRate(text); err == nil || err.Error() != fmt.Sprintf(string(why), text) {
+			t.Errorf("ParseRate(%q) = %d, %v, want %q", text, got, err, string(why))
+		}
+	}
+}
+
+func TestBitRate(t *testing.T) {
+	for v, want := range map[float64]string{
+		-1: "0bit/s", 0: "0bit/s", 1: "8bit/s", 124: "992bit/s", 125: "1.00kbit/s", 40e6: "320Mbit/s", 1.25e9: "10.0Gbit/s", 124.99e6: "1.00Gbit/s",
+	} {
+		if got := BitRate(v); got != want {
+			t.Errorf("BitRate(%v) = %q, want %q", v, got, want)
+		}
+	}
+}
+
+func TestBytes(t *testing.T) {
+	for n, want := range map[int64]string{0: "0 bytes", 1: "1 byte", 1023: "1,023 bytes", 314572800: "314,572,800 bytes (300MiB)"} {
+		if got := Bytes(n); got != want {
+			t.Errorf("Bytes(%d) = %q, want %q", n, got, want)
+		}
+	}
+}
