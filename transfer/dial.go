@@ -3,6 +3,7 @@ package transfer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -265,6 +266,15 @@ func BindAddr(network, bind string) (net.Addr, error) {
 		bind = net.JoinHostPort(bind, "0")
 	}
 	return net.ResolveTCPAddr(network, bind)
+}
+
+// ConnOf takes over a connected *net.TCPConn or *net.UnixConn: it is armed from now on, and nc is closed.
+func ConnOf(nc net.Conn) (*Conn, error) {
+	switch nc.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		return takeOver(nc, "")
+	}
+	return nil, fmt.Errorf("%T is not a TCP or Unix connection", nc)
 }
 
 // takeOver takes a socket out of the runtime's poller, which in the bulk path would be

@@ -6,13 +6,20 @@
 //
 // # For programs
 //
+// The API is not promised before version 1.0; the command line, the exit statuses and the JSON
+// events are.
+//
 // Where a program has io.Copy between *os.File, *net.TCPConn and *net.UnixConn,
 //
 //	n, err := transfer.Copy(ctx, dst, src)
 //
 // does the same with a context, and for pairs that the standard library copies
-// through memory (pipe to pipe, pipe to file, socket to pipe). A Transfer has options
-// and counts that may be watched while it runs:
+// through memory (pipe to pipe, pipe to file, socket to pipe). Other readers and writers are
+// copied through memory. What `zcp send` promises is one call:
+//
+//	report, err := transfer.Send(ctx, conn, file)
+//
+// A Transfer has options and counts that may be watched while it runs:
 //
 //	t := transfer.Transfer{Idle: time.Minute}
 //	go watch(&t.Stats)
@@ -26,6 +33,7 @@
 // ([Inherit]): Transfer.Move moves from one to another, Transfer.MoveSegment a range of one or
 // bytes from memory, Transfer.Write and Transfer.ReadFull to and from memory. A [Dialer] and a
 // [Listener], which a [Gate] guards, make [Conn]s, whose peer sees a reset if the process dies;
+// [ConnOf] and [ListenerOf] make them of package net's. Both are readers and writers for Copy.
 // Transfer.Finish waits for the peer's acknowledgement and says how it ended ([Delivery]). An
 // [Exchange] joins two endpoints with a Conn, both ways. A source file is watched while its pages
 // are sent by reference: Endpoint.Verify tells what became of it ([SourceState], [Guarding]).

@@ -21,6 +21,11 @@ const (
 	PeerOpenUncounted                   // neither the peer's end was seen nor an acknowledgement
 )
 
+var deliveryNames = [...]string{"the peer closed", "the peer had closed early", "the peer stayed open", "the peer closed, acknowledgements unseen",
+	"the peer stayed open, acknowledgements unseen"}
+
+func (d Delivery) String() string { return deliveryNames[d] }
+
 // Finish ends our direction of a connection and waits until the peer's kernel has
 // acknowledged every byte and the peer has closed. SIOCOUTQ tells the first, counting our
 // FIN as a byte; the peer's FIN is the second, and it proves something only if it came

@@ -33,6 +33,10 @@ const (
 	Changed                            // the bytes that were sent may be a mixture
 )
 
+var stateNames = [...]string{"not watched", "unchanged", "metadata changed", "grew", "changed"}
+
+func (s SourceState) String() string { return stateNames[s] }
+
 // Guarding says how a source was protected, for people.
 type Guarding uint8
 

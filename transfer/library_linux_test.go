@@ -122,7 +122,7 @@ func TestCancelled(t *testing.T) {
 		for _, wait := range []transfer.Side{transfer.Source, transfer.Destination} {
 			t.Run(fmt.Sprint(name, " ", wait), func(t *testing.T) {
 				r, w := pair(t)
-				var dst, src syscall.Conn = bed.Must(os.OpenFile(os.DevNull, os.O_WRONLY, 0))(t), r
+				var dst, src goEnd = bed.Must(os.OpenFile(os.DevNull, os.O_WRONLY, 0))(t), r
 				if wait == transfer.Destination {
 					dst, src = w, bed.Must(os.Open("/dev/zero"))(t)
 				}
@@ -148,7 +148,7 @@ func TestCancelled(t *testing.T) {
 	})
 }
 
-func cancelled(t *testing.T, tr *transfer.Transfer, dst, src syscall.Conn, why error, when func(*transfer.Transfer)) {
+func cancelled(t *testing.T, tr *transfer.Transfer, dst io.Writer, src io.Reader, why error, when func(*transfer.Transfer)) {
 	t.Helper()
 	ctx, cancel := context.WithCancelCause(bedContext(t))
 	done := make(chan error, 1)

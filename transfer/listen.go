@@ -3,6 +3,7 @@ package transfer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -245,6 +246,31 @@ func InheritListener(fd int) (*Listener, error) {
 			_ = unix.SetNonblock(fd, false) // nothing can be done about a refusal, nor does it harm us
 		}
 	}}, nil
+}
+
+// ListenerOf takes over a *net.TCPListener or *net.UnixListener that net.Listen has made: the
+// Listener closes it, and removes the file of a Unix socket. Clients that are in its queue already
+// are not armed.
+func ListenerOf(ln net.Listener) (*Listener, error) {
+	switch l := ln.(type) {
+	case *net.TCPListener:
+		rc, err := l.SyscallConn()
+		if err != nil {
+			return nil, err
+		}
+		// inherited: what waits in the queue is armed when it is accepted.
+		return &Listener{ln: l, inherited: true, restore: func() {}}, armListener("tcp", "", rc)
+	case *net.UnixListener:
+		path := l.Addr().String()
+		if strings.HasPrefix(path, "@") {
+			return &Listener{ln: l, restore: func() {}}, nil
+		}
+		l.SetUnlinkOnClose(false)
+		own := &ownFile{UnixListener: l, path: path}
+		own.dev, own.ino, _ = identity(path)
+		return &Listener{ln: own, restore: func() {}}, nil
+	}
+	return nil, fmt.Errorf("%T is not a listener of TCP or Unix sockets", ln)
 }
 
 // Addr returns the address listened on, [::]:PORT for both IP versions.

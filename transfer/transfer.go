@@ -66,6 +66,10 @@ const (
 	LeaseLost                  // a writer wanted the file; the rest is copied
 )
 
+var eventNames = [...]string{"planned", "guarded", "borrowed", "refused", "lease lost"}
+
+func (k EventKind) String() string { return eventNames[k] }
+
 // An Event is what Transfer.Trace is called with.
 type Event struct {
 	Kind     EventKind

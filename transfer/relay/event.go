@@ -25,6 +25,10 @@ const (
 	Draining                      // the listeners are closed, Open connections go on
 )
 
+var eventNames = [...]string{"listening", "opened", "closed", "unreachable", "denied", "accept paused", "draining"}
+
+func (k EventKind) String() string { return eventNames[k] }
+
 // An Ending says why a connection ended.
 type Ending uint8
 

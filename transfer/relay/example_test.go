@@ -61,3 +61,44 @@ func answerOne(ln net.Listener) {
 		log.Print(err)
 	}
 }
+
+// What net.Listen has opened is served by a relay, too.
+func ExampleRelay_listenerOf() {
+	backend, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer backend.Close()
+	go answerOne(backend)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	addr := ln.Addr().String()
+	front, err := transfer.ListenerOf(ln)
+	if err != nil {
+		log.Fatal(err)
+	}
+	r := relay.Relay{Network: "tcp", Address: backend.Addr().String(), OnEvent: func(e relay.Event) {
+		if e.Kind == relay.Closed {
+			fmt.Println(e.Kind, e.Reason)
+		}
+	}}
+	served := make(chan error)
+	go func() { served <- r.Serve(context.Background(), front) }()
+	client, err := net.Dial("tcp", addr)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Fprint(client, "x")
+	client.(*net.TCPConn).CloseWrite()
+	if _, err := io.ReadAll(client); err != nil {
+		log.Fatal(err)
+	}
+	client.Close()
+	r.Drain(time.Second)
+	fmt.Println(<-served)
+	// Output:
+	// closed ended
+	// <nil>
+}
