@@ -4,35 +4,60 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/zcp-go/zcp/cmd/conf"
 	"github.com/zcp-go/zcp/cmd/exit"
 )
 
-// refuseItself refuses a relay whose TARGET is its own LISTEN, as far as both are written as addresses: each
-// connection would make the next one, until descriptors run out. A name that leads back here is for the
-// relay to notice when it connects.
+// refuseItself refuses a relay one of whose TARGETs is one of its own LISTENs, as far as both are written as
+// addresses: each connection would make the next one, until descriptors run out. A name that leads back here
+// is for the relay to notice when it connects. lns are what the kernel says, for sockets that were inherited.
 func refuseItself(c *conf.Relay, lns ...net.Addr) error {
-	same := false
-	switch {
-	case c.Target.Kind == conf.TCP && c.Listen.Kind == conf.TCP:
-		same = sameTCP(c.Listen.Host, c.Listen.Port, c.Target)
-	case c.Target.Kind == conf.Unix && c.Listen.Kind == conf.Unix:
-		same = sameUnix(address(c.Listen), address(c.Target))
-	}
-	for _, a := range lns { // inherited: known by what the kernel says
-		switch host, port, err := net.SplitHostPort(a.String()); {
-		case c.Target.Kind == conf.TCP && a.Network() == "tcp" && err == nil:
-			same = same || sameTCP(host, port, c.Target)
-		case c.Target.Kind == conf.Unix && a.Network() == "unix":
-			same = same || sameUnix(a.String(), address(c.Target))
+	hosts := make(map[string][]string) // by port
+	var paths []string
+	for _, pair := range c.Pairs {
+		for _, p := range pair.Each() {
+			switch p.Listen.Kind {
+			case conf.TCP:
+				hosts[p.Listen.Port] = append(hosts[p.Listen.Port], p.Listen.Host)
+			case conf.Unix:
+				paths = append(paths, address(p.Listen))
+			}
 		}
 	}
-	if same {
-		return exit.Usagef("%s to %s: the relay would connect to itself", c.Listen, c.Target)
+	for _, a := range lns {
+		switch host, port, err := net.SplitHostPort(a.String()); {
+		case a.Network() == "tcp" && err == nil:
+			hosts[port] = append(hosts[port], host)
+		case a.Network() == "unix":
+			paths = append(paths, a.String())
+		}
+	}
+	for _, pair := range c.Pairs {
+		for _, p := range pair.Each() {
+			for _, t := range p.Targets {
+				if isOneOf(t, hosts[t.Port], paths) {
+					return exit.Usagef("%s to %s: the relay would connect to itself", p.Listen, t)
+				}
+			}
+		}
 	}
 	return nil
+}
+
+// isOneOf tells whether a connection to a target would arrive at one of these hosts, on the target's port,
+// or at one of these paths.
+func isOneOf(t conf.Operand, hosts, paths []string) bool {
+	switch t.Kind {
+	case conf.TCP:
+		return slices.ContainsFunc(hosts, func(host string) bool { return sameTCP(host, t.Port, t) })
+	case conf.Unix:
+		return slices.ContainsFunc(paths, func(path string) bool { return sameUnix(path, address(t)) })
+	}
+	return false
 }
 
 // sameTCP tells whether a connection to target would arrive at host:port. A host of "" listens on every address.
@@ -73,17 +98,19 @@ func ownAddress(ip netip.Addr) bool {
 	if ip.IsLoopback() || ip.IsUnspecified() {
 		return true
 	}
-	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		return false // the relay notices when it connects
-	}
+	return slices.Contains(interfaceAddrs(), ip.WithZone(""))
+}
+
+// interfaceAddrs are this host's addresses; none where they cannot be had: the relay notices when it connects.
+var interfaceAddrs = sync.OnceValue(func() (own []netip.Addr) {
+	addrs, _ := net.InterfaceAddrs()
 	for _, a := range addrs {
-		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Unmap() == ip.WithZone("") {
-			return true
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			own = append(own, p.Addr().Unmap())
 		}
 	}
-	return false
-}
+	return own
+})
 
 // sameUnix tells whether two names are one socket: by device and inode, or one abstract name.
 func sameUnix(a, b string) bool {

@@ -9,12 +9,50 @@ import (
 	"github.com/zcp-go/zcp/transfer/relay"
 )
 
-// prometheusText is the type of Prometheus' text format.
-const prometheusText = "text/plain; version=0.0.4; charset=utf-8"
+// An exposition is a page of metrics: in Prometheus' text format, or in OpenMetrics where a scraper asks for it.
+type exposition struct {
+	bytes.Buffer
+	open bool // OpenMetrics
+}
 
-// metricsOfTotals writes a relay's totals as Prometheus reads them.
-func metricsOfTotals(t relay.Totals) []byte {
-	var b bytes.Buffer
+// kind is the media type of the page.
+func (b *exposition) kind() string {
+	if b.open {
+		return "application/openmetrics-text; version=1.0.0; charset=utf-8"
+	}
+	return "text/plain; version=0.0.4; charset=utf-8"
+}
+
+// end returns the whole page.
+func (b *exposition) end() []byte {
+	if b.open {
+		b.WriteString("# EOF\n")
+	}
+	return b.Bytes()
+}
+
+// head begins a family. OpenMetrics names a counter without its _total, and knows units.
+func (b *exposition) head(name, kind, help string) {
+	family := name
+	if b.open {
+		family = strings.TrimSuffix(name, "_total")
+	}
+	fmt.Fprintf(b, "# HELP %s %s\n# TYPE %s %s\n", family, help, family, kind)
+	for _, unit := range []string{"seconds", "bytes"} {
+		if b.open && strings.HasSuffix(family, "_"+unit) {
+			fmt.Fprintf(b, "# UNIT %s %s\n", family, unit)
+		}
+	}
+}
+
+// one writes a family of one sample without labels.
+func (b *exposition) one(name, kind, help string, value any) {
+	b.head(name, kind, help)
+	fmt.Fprintf(b, "%s %v\n", name, value)
+}
+
+// totals writes a relay's totals.
+func (b *exposition) totals(t relay.Totals) {
 	for _, m := range []struct {
 		name, kind, help string
 		value            any
@@ -33,16 +71,44 @@ func metricsOfTotals(t relay.Totals) []byte {
 		{"pipes", "gauge", "Pipes that are open.", t.Pipes},
 		{"uptime_seconds", "gauge", "Seconds since the relay began.", t.Age.Seconds()},
 	} {
-		head(&b, m.name, m.kind, m.help)
-		fmt.Fprintf(&b, "zcp_relay_%s %v\n", m.name, m.value)
+		b.one("zcp_relay_"+m.name, m.kind, m.help, m.value)
 	}
-	return b.Bytes()
 }
 
-// metricsOfTable writes the table of connections. Each is a series of its own, told apart
-// by its id, and gone with it.
-func metricsOfTable(rows []relay.ConnInfo) []byte {
-	var b bytes.Buffer
+// shares writes the figures of each listener and of each target.
+func (b *exposition) shares(listeners, targets []relay.Figures) {
+	family := func(of []relay.Figures, by, name, kind, help string, value func(relay.Figures) any) {
+		name = "zcp_relay_" + name
+		b.head(name, kind, help)
+		for _, f := range of {
+			fmt.Fprintf(b, "%s{%s=%s} %v\n", name, by, label(f.Addr), value(f))
+		}
+	}
+	open := func(f relay.Figures) any { return f.Open }
+	total := func(f relay.Figures) any { return f.Total }
+	up := func(f relay.Figures) any { return f.Up }
+	down := func(f relay.Figures) any { return f.Down }
+	family(listeners, "listener", "listener_connections", "gauge", "Open connections of a listener.", open)
+	family(listeners, "listener", "listener_accepted_total", "counter", "Accepted connections of a listener.", total)
+	family(listeners, "listener", "listener_up_bytes_total", "counter", "Bytes delivered to the targets from the clients of a listener.", up)
+	family(listeners, "listener", "listener_down_bytes_total", "counter", "Bytes delivered to the clients of a listener.", down)
+	family(targets, "target", "target_connections", "gauge", "Open connections to a target.", open)
+	family(targets, "target", "target_connected_total", "counter", "Connections made to a target.", total)
+	family(targets, "target", "target_failed_total", "counter", "Times that a target refused, did not answer or was not found.", func(f relay.Figures) any { return f.Failed })
+	family(targets, "target", "target_passed_over", "gauge", "1 while a target is tried last because it has failed, otherwise 0.", passedOver)
+	family(targets, "target", "target_up_bytes_total", "counter", "Bytes delivered to a target.", up)
+	family(targets, "target", "target_down_bytes_total", "counter", "Bytes delivered to the clients from a target.", down)
+}
+
+func passedOver(f relay.Figures) any {
+	if f.PassedOver {
+		return 1
+	}
+	return 0
+}
+
+// table writes the table of connections. Each is a series of its own, told apart by its id, and gone with it.
+func (b *exposition) table(rows []relay.ConnInfo) {
 	labels := make([]string, len(rows))
 	for i, c := range rows {
 		labels[i] = fmt.Sprintf("id=%q,peer=%s,target=%s", strconv.FormatUint(c.ID, 10), label(c.Peer), label(c.Target))
@@ -56,20 +122,28 @@ func metricsOfTable(rows []relay.ConnInfo) []byte {
 		{"connection_up_bytes_total", "counter", "Bytes delivered to the target.", func(c relay.ConnInfo) any { return c.Up }},
 		{"connection_down_bytes_total", "counter", "Bytes delivered to the client.", func(c relay.ConnInfo) any { return c.Down }},
 	} {
-		head(&b, m.name, m.kind, m.help)
+		b.head("zcp_relay_"+m.name, m.kind, m.help)
 		for i, c := range rows {
-			fmt.Fprintf(&b, "zcp_relay_%s{%s} %v\n", m.name, labels[i], m.value(c))
+			fmt.Fprintf(b, "zcp_relay_%s{%s} %v\n", m.name, labels[i], m.value(c))
 		}
 	}
-	head(&b, "connection_waits", "gauge", "What the connection is waiting for.")
+	b.head("zcp_relay_connection_waits", "gauge", "What the connection is waiting for.")
 	for i, c := range rows {
-		fmt.Fprintf(&b, "zcp_relay_connection_waits{%s,for=%s} 1\n", labels[i], label(c.Waits.String()))
+		fmt.Fprintf(b, "zcp_relay_connection_waits{%s,for=%s} 1\n", labels[i], label(c.Waits.String()))
 	}
-	return b.Bytes()
 }
 
-func head(b *bytes.Buffer, name, kind, help string) {
-	fmt.Fprintf(b, "# HELP zcp_relay_%s %s\n# TYPE zcp_relay_%s %s\n", name, help, name, kind)
+// process writes what sizing needs, under the names that Prometheus' client libraries have for it.
+func (b *exposition) process() {
+	if seconds, ok := cpuSeconds(); ok {
+		b.one("process_cpu_seconds_total", "counter", "Processor time, user and system, in seconds.", seconds)
+	}
+	if size, ok := residentBytes(); ok {
+		b.one("process_resident_memory_bytes", "gauge", "Resident memory in bytes.", size)
+	}
+	if n, ok := openLimit(); ok {
+		b.one("process_max_fds", "gauge", "Limit of open file descriptors.", n)
+	}
 }
 
 var labelEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)

@@ -18,19 +18,19 @@ import (
 	"github.com/zcp-go/zcp/transfer/relay"
 )
 
-// runRelay gives every client of LISTEN a connection of its own to TARGET. It ends by a
+// runRelay gives every client of a LISTEN a connection of its own to its TARGET. It ends by a
 // signal: SIGTERM lets running connections end, SIGINT does not.
 func runRelay(ctx context.Context, out *show.Printer, c *conf.Relay) error {
 	if err := checkCongestion(c.Congestion); err != nil {
 		return err
 	}
-	if c.Listen.Kind == conf.Stdio || c.Target.Kind == conf.Stdio {
+	if c.Stdio() {
 		return relayStdio(ctx, out, c)
 	}
 	if err := refuseItself(c); err != nil {
 		return err
 	}
-	lns, err := relayListeners(ctx, out, c)
+	lns, routes, err := relayListeners(ctx, out, c)
 	if err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func runRelay(ctx context.Context, out *show.Printer, c *conf.Relay) error {
 	}
 	log := newRelayLog(out, c)
 	r := &relay.Relay{
-		Network: family(c.Target, c.Network), Address: address(c.Target),
+		Routes: routes, Spread: c.Spread,
 		Dialer: transfer.Dialer{Bind: bindText(c.Network), Wait: c.Wait, RetryFor: c.RetryFor, Congestion: c.Congestion},
 		Gate:   transfer.Gate{Allow: c.Allow, Deny: c.Deny}, MaxConns: c.MaxConns,
 		Idle: c.Idle, HalfClose: c.HalfClose, ExitIdle: c.ExitIdle,
@@ -66,7 +66,7 @@ func runRelay(ctx context.Context, out *show.Printer, c *conf.Relay) error {
 	defer stats.close()
 	log.watch(r)
 	defer log.close()
-	return relayEnd(out, c, serveUntilSignal(ctx, r, c, lns))
+	return relayEnd(out, c, serveUntilSignal(ctx, r, c, stats, lns))
 }
 
 func addresses(lns []*transfer.Listener) (as []net.Addr) {
@@ -82,45 +82,122 @@ func closeAll(lns []*transfer.Listener) {
 	}
 }
 
-// relayListeners opens LISTEN, or takes over the sockets that it stands for.
-func relayListeners(ctx context.Context, out *show.Printer, c *conf.Relay) ([]*transfer.Listener, error) {
-	m := &connector{op: c.Listen, net: c.Network, out: out}
-	if c.Listen.Kind != conf.SD {
-		if err := m.prepare(ctx); err != nil {
-			return nil, err
+// relayListeners opens every LISTEN, or takes over the sockets that it stands for, and returns the
+// targets of each.
+func relayListeners(ctx context.Context, out *show.Printer, c *conf.Relay) (lns []*transfer.Listener, routes [][]relay.Target, err error) {
+	for _, p := range c.Pairs {
+		m := &connector{op: p.Listen, net: c.Network, out: out}
+		some, err := pairListeners(ctx, m, p)
+		lns = append(lns, some...)
+		if err != nil {
+			closeAll(lns)
+			return nil, nil, err
 		}
-		if m.ln == nil {
-			return nil, fmt.Errorf("%s: does not listen", c.Listen)
+		if p.Listen.Ports > 1 {
+			m.announceRange(some)
+		} else {
+			for _, ln := range some {
+				m.announce(ln.Addr())
+			}
 		}
-		return []*transfer.Listener{m.ln}, nil
+		for i := range some {
+			var route []relay.Target
+			for _, t := range p.Targets {
+				t = t.Nth(i)
+				route = append(route, relay.Target{Network: family(t, c.Network), Address: address(t)})
+			}
+			routes = append(routes, route)
+		}
 	}
-	fds, err := activationFDs(c.Listen.Name)
+	return lns, routes, nil
+}
+
+// pairListeners opens the listeners of one pair, which are several for a range and for sd:.
+func pairListeners(ctx context.Context, m *connector, p conf.Pair) (lns []*transfer.Listener, err error) {
+	if p.Listen.Kind == conf.SD {
+		return sdListeners(m)
+	}
+	n := max(1, p.Listen.Ports)
+	all, errs := make([]*transfer.Listener, n), make([]error, n)
+	var group sync.WaitGroup
+	for first := range min(n, openers) { // thousands of ports: their system calls are most of the start
+		group.Go(func() {
+			for i := first; i < n; i += openers {
+				one := &connector{op: p.Listen.Nth(i), net: m.net, out: m.out}
+				if all[i], errs[i] = one.listener(ctx); errs[i] != nil {
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	for i, ln := range all {
+		if ln != nil {
+			lns = append(lns, ln)
+		}
+		if err == nil {
+			err = errs[i]
+		}
+	}
+	return lns, err
+}
+
+const openers = 4 // goroutines that open the listeners of a range
+
+// listener opens one listener.
+func (c *connector) listener(ctx context.Context) (*transfer.Listener, error) {
+	if c.op.Kind != conf.FD {
+		ln, err := c.listen(ctx)
+		if err != nil {
+			return nil, c.failure(err)
+		}
+		return ln, nil
+	}
+	if err := c.adopt(); err != nil {
+		return nil, c.failure(err)
+	}
+	if c.ln == nil {
+		return nil, fmt.Errorf("%s: does not listen", c.op)
+	}
+	return c.ln, nil
+}
+
+func sdListeners(m *connector) (lns []*transfer.Listener, err error) {
+	fds, err := activationFDs(m.op.Name)
 	if err != nil {
 		return nil, m.failure(err)
 	}
-	var lns []*transfer.Listener
 	for _, fd := range fds {
 		if !transfer.Listening(fd) {
-			return nil, fmt.Errorf("%s: descriptor %d does not listen", c.Listen, fd)
+			return lns, fmt.Errorf("%s: descriptor %d does not listen", m.op, fd)
 		}
 		ln, err := transfer.InheritListener(fd)
 		if err != nil {
-			return nil, m.failure(err)
+			return lns, m.failure(err)
 		}
-		m.announce(ln.Addr())
 		lns = append(lns, ln)
 	}
 	return lns, nil
 }
 
+// announceRange says where the listeners of a range wait.
+func (c *connector) announceRange(lns []*transfer.Listener) {
+	first, ok := lns[0].Addr().(*net.TCPAddr)
+	if !ok {
+		return
+	}
+	c.out.Emit(&show.Listening{Addr: fmt.Sprintf("%s-%d", first, first.Port+len(lns)-1), Port: first.Port})
+}
+
 // serveUntilSignal runs the relay. The first SIGTERM drains it; main ends the process at the second.
-func serveUntilSignal(ctx context.Context, r *relay.Relay, c *conf.Relay, lns []*transfer.Listener) error {
+func serveUntilSignal(ctx context.Context, r *relay.Relay, c *conf.Relay, stats *statsServer, lns []*transfer.Listener) error {
 	serving, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	stopping := sync.OnceFunc(func() { notifySystemd("STOPPING=1") })
 	defer stopping() // --exit-idle, or an error
 	stop := context.AfterFunc(ctx, func() {
 		stopping()
+		stats.leave()
 		if sig, ok := errors.AsType[*exit.Signaled](context.Cause(ctx)); ok && sig.Signal == unix.SIGTERM {
 			r.Drain(c.Drain)
 			return
@@ -141,5 +218,5 @@ func relayEnd(out *show.Printer, c *conf.Relay, err error) error {
 			Status: ended.ExitStatus()})
 		return ended
 	}
-	return exit.Classify(err, exit.Where{Place: exit.Listening, Subject: c.Listen.String() + " to " + c.Target.String()})
+	return exit.Classify(err, exit.Where{Place: exit.Listening, Subject: c.What()})
 }

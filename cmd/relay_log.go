@@ -3,6 +3,7 @@ package cmd
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/zcp-go/zcp/cmd/conf"
@@ -23,12 +24,15 @@ type relayLog struct {
 	done    chan struct{}
 	asked   chan struct{}
 	line    *show.StatusLine
-	begun   bool     // it serves
-	addrs   []string // where
+	heard   atomic.Int32 // listeners that have said where they are
+	addrs   []string     // where, for the first of them
 	service serviceStatus
 }
 
-const relayLogBuffer = 4096 // events that may wait for a slow reader of stderr
+const (
+	relayLogBuffer    = 4096 // events that may wait for a slow reader of stderr
+	relayLogListeners = 16   // whose addresses are known here
+)
 
 func newRelayLog(out *show.Printer, c *conf.Relay) *relayLog {
 	l := &relayLog{out: out, c: c, events: make(chan relay.Event, relayLogBuffer), lost: make(chan struct{}, 1<<20),
@@ -38,6 +42,9 @@ func newRelayLog(out *show.Printer, c *conf.Relay) *relayLog {
 }
 
 func (l *relayLog) add(e relay.Event) {
+	if e.Kind == relay.Listening && l.heard.Add(1) > relayLogListeners {
+		return // a range has thousands
+	}
 	select {
 	case l.events <- e:
 	default:
@@ -58,7 +65,7 @@ func (l *relayLog) run(r *relay.Relay) {
 	defer close(l.done)
 	defer l.line.Close()
 	var tick <-chan time.Time
-	line := show.RelayLine{From: l.c.Listen.String(), To: l.c.Target.String(), Bits: l.c.Bits}
+	line := show.RelayLine{From: l.c.Where(), To: l.c.Pairs[0].To(), Bits: l.c.Bits}
 	if l.line != nil {
 		t := time.NewTicker(relayLineInterval)
 		defer t.Stop()
@@ -123,10 +130,8 @@ func (l *relayLog) explain(when string, t relay.Totals) {
 func (l *relayLog) print(r *relay.Relay, e relay.Event) {
 	switch e.Kind {
 	case relay.Listening:
-		l.addrs = append(l.addrs, e.Addr)
-		if !l.begun {
-			l.begun = true
-			sayMost(l.out, l.c.Listen, l.c.MaxConns, r.Totals().MaxConns)
+		if l.addrs = append(l.addrs, e.Addr); len(l.addrs) == 1 {
+			sayMost(l.out, l.c.Where(), l.c.MaxConns, r.Totals().MaxConns)
 		}
 	case relay.Opened:
 		l.out.Emit(&show.Open{ID: e.Conn.ID, Peer: e.Conn.Peer, Target: e.Conn.Target})
@@ -134,16 +139,16 @@ func (l *relayLog) print(r *relay.Relay, e relay.Event) {
 		l.out.Emit(l.closed(e))
 	case relay.Unreachable:
 		u := &show.Unreachable{Close: *l.closed(e)}
-		u.Text = fmt.Sprintf("%s: cannot reach %s: %s", e.Conn.Peer, l.c.Target, exit.Reason(e.Err, exit.Connecting))
+		u.Text = fmt.Sprintf("%s: cannot reach %s: %s", e.Conn.Peer, text.Quote(u.Target), exit.Reason(e.Err, exit.Connecting))
 		l.out.Emit(u)
 	case relay.Denied:
 		l.out.Detail("denied %s (reset)", e.Conn.Peer)
 	case relay.AcceptPaused:
-		l.out.Emit(&show.Trouble{Error: fmt.Sprintf("%s: not accepting for now: %s (%s open)", l.c.Listen, exit.Reason(e.Err, exit.Listening), text.Counted(int64(e.Open), "connection")), Status: exit.Failed})
+		l.out.Emit(&show.Trouble{Error: fmt.Sprintf("%s: not accepting for now: %s (%s open)", l.c.Where(), exit.Reason(e.Err, exit.Listening), text.Counted(int64(e.Open), "connection")), Status: exit.Failed})
 	case relay.Draining:
 		l.service.tell(r.Totals())
-		where := l.c.Listen.String()
-		if l.c.Listen.Kind == conf.SD { // the user's word says nothing
+		where := l.c.Where()
+		if l.c.Pairs[0].Listen.Kind == conf.SD { // the user's word says nothing
 			where = strings.Join(l.addrs, ", ")
 		}
 		if e.Open == 0 {
@@ -157,10 +162,22 @@ func (l *relayLog) print(r *relay.Relay, e relay.Event) {
 func (l *relayLog) closed(e relay.Event) *show.Close {
 	target := e.Conn.Target
 	if target == "" {
-		target = l.c.Target.Text
+		target = l.target(e.Conn)
 	}
 	return &show.Close{ID: e.Conn.ID, Peer: e.Conn.Peer, Target: target, UpBytes: e.Conn.Up, DownBytes: e.Conn.Down,
 		Seconds: e.Conn.Age.Seconds(), Reason: ending(e)}
+}
+
+// target names the targets of a client that has reached none.
+func (l *relayLog) target(c relay.ConnInfo) string {
+	if len(l.c.Pairs) == 1 && l.c.Pairs[0].Listen.Ports < 2 {
+		var words []string
+		for _, t := range l.c.Pairs[0].Targets {
+			words = append(words, t.Text)
+		}
+		return strings.Join(words, ",")
+	}
+	return strings.Join(c.Targets, ",")
 }
 
 // ending says why a connection ended, in words that need no table.
@@ -196,13 +213,28 @@ func totalsOf(t relay.Totals, to show.Audience) *show.Totals {
 }
 
 func rowOf(c relay.ConnInfo) *show.Row {
-	return &show.Row{ID: c.ID, Peer: c.Peer, Target: c.Target, Seconds: c.Age.Seconds(), Silent: c.Silent.Seconds(),
+	return &show.Row{ID: c.ID, Peer: c.Peer, Target: c.Target, Listener: c.Listener, Seconds: c.Age.Seconds(), Silent: c.Silent.Seconds(),
 		UpBytes: c.Up, DownBytes: c.Down, UpRate: c.UpRate, DownRate: c.DownRate, Waits: c.Waits.String()}
+}
+
+func sharesOf(what string, figures []relay.Figures) (shares []*show.Share) {
+	for _, f := range figures {
+		shares = append(shares, &show.Share{What: what, Addr: f.Addr, Open: f.Open, Total: f.Total, Failed: f.Failed,
+			PassedOver: f.PassedOver, UpBytes: f.Up, DownBytes: f.Down})
+	}
+	return shares
 }
 
 // status answers SIGUSR1 with the totals and the table of connections.
 func (l *relayLog) status(r *relay.Relay) {
 	l.out.Emit(totalsOf(r.Totals(), show.ForEveryone))
+	if listeners, targets := r.Listeners(), r.Targets(); len(listeners) > 1 || len(targets) > 1 {
+		for _, share := range append(sharesOf("listener", listeners), sharesOf("target", targets)...) {
+			if share.Total+share.Failed > 0 { // a range has thousands
+				l.out.Emit(share)
+			}
+		}
+	}
 	for _, c := range r.Table() {
 		l.out.Emit(rowOf(c))
 	}

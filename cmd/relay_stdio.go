@@ -26,9 +26,9 @@ type stdio struct {
 }
 
 func relayStdio(ctx context.Context, out *show.Printer, c *conf.Relay) error {
-	net := c.Target
-	if c.Target.Kind == conf.Stdio {
-		net = c.Listen
+	net := c.Pairs[0].Targets[0]
+	if net.Kind == conf.Stdio {
+		net = c.Pairs[0].Listen
 	}
 	w := &stdio{c: c, peer: net.String()}
 	defer out.WhenAsked(func() { out.Emit(&show.Note{Message: w.status(), To: show.ForEveryone}) })()

@@ -82,7 +82,7 @@ func (s *server) serve(ctx context.Context) error {
 	s.log.started = time.Now()
 	defer s.log.stop()
 	defer s.out.WhenAsked(func() { s.log.status(s.out, cap(s.slots)) })()
-	sayMost(s.out, s.m.op, s.m.net.MaxConns, cap(s.slots))
+	sayMost(s.out, s.m.op.String(), s.m.net.MaxConns, cap(s.slots))
 	report := s.m.ln.Refused
 	s.m.ln.Refused = func(peer string) {
 		s.log.denied()
@@ -154,7 +154,7 @@ func maxConns(asked int) int {
 }
 
 // sayMost says that there will be fewer connections at once than were asked for.
-func sayMost(out *show.Printer, at conf.Operand, asked, most int) {
+func sayMost(out *show.Printer, at string, asked, most int) {
 	if most < asked {
 		out.Say("%s: at most %s connections at once, not %s: the limit of open files allows no more (ulimit -n)", at, text.Grouped(int64(most)), text.Grouped(int64(asked)))
 	}

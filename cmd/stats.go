@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/zcp-go/zcp/cmd/conf"
@@ -16,16 +19,25 @@ import (
 )
 
 const (
-	statsClients  = 16              // pages served at once; more wait
+	statsClients  = 128             // connections at once; the oldest makes room for one more
+	statsPages    = 4               // pages that are written and read at once; those of thousands of connections take megabytes
 	statsPatience = 5 * time.Second // for a request and for the reading of its answer
+	statsAlive    = time.Second     // for the event loops to answer /healthz
 	statsRequest  = 8 << 10         // bytes of a request
 )
 
-// A statsServer serves a relay's figures: JSON on /, Prometheus text on /metrics. It
-// speaks just enough HTTP for curl and a scraper; package net/http would be a third of the binary.
+// A statsServer serves a relay's figures: JSON on /, Prometheus text on /metrics, and whether it lives and
+// accepts. It speaks just enough HTTP for curl, a scraper and a kubelet; package net/http would be a third
+// of the binary. Slow and many clients cost it a bounded number of connections and pages, and never keep it
+// from answering /healthz and /readyz.
 type statsServer struct {
-	r  *relay.Relay
-	ln net.Listener
+	r        *relay.Relay
+	ln       net.Listener
+	leaving  atomic.Bool   // SIGTERM has come: /readyz says so
+	building chan struct{} // a token for each page that is under way
+
+	mu    sync.Mutex
+	conns []net.Conn // in the order in which they came
 }
 
 // serveStats listens where --stats says. It returns nil, which can be closed, where it says nothing.
@@ -39,9 +51,16 @@ func serveStats(ctx context.Context, out *show.Printer, c *conf.Relay, r *relay.
 		return nil, (&connector{op: op}).failure(err)
 	}
 	out.Say("statistics on %s", ln.Addr())
-	s := &statsServer{r: r, ln: ln}
+	s := &statsServer{r: r, ln: ln, building: make(chan struct{}, statsPages)}
 	go s.run()
 	return s, nil
+}
+
+// leave makes /readyz say that the relay is about to end.
+func (s *statsServer) leave() {
+	if s != nil {
+		s.leaving.Store(true)
+	}
 }
 
 func (s *statsServer) close() {
@@ -51,29 +70,46 @@ func (s *statsServer) close() {
 }
 
 func (s *statsServer) run() {
-	slots := make(chan struct{}, statsClients)
 	var retry backOff
 	for {
-		slots <- struct{}{}
 		c, err := s.ln.Accept()
 		if err != nil {
 			if outOfDescriptors(err) && retry.wait(context.Background()) { // the relay itself comes first
-				<-slots
 				continue
 			}
 			return // closed
 		}
 		retry.reset()
+		s.enter(c)
 		go func() {
+			defer s.exit(c)
 			s.answer(c)
-			<-slots
 		}()
+	}
+}
+
+// enter makes room for a client: the one that has been here longest goes.
+func (s *statsServer) enter(c net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.conns) == statsClients {
+		s.conns[0].Close()
+		s.conns = s.conns[1:]
+	}
+	s.conns = append(s.conns, c)
+}
+
+func (s *statsServer) exit(c net.Conn) {
+	c.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if i := slices.Index(s.conns, c); i >= 0 { // otherwise it had to go
+		s.conns = slices.Delete(s.conns, i, i+1)
 	}
 }
 
 // answer reads one request and writes one page.
 func (s *statsServer) answer(c net.Conn) {
-	defer c.Close()
 	if c.SetDeadline(time.Now().Add(statsPatience)) != nil {
 		return
 	}
@@ -82,12 +118,24 @@ func (s *statsServer) answer(c net.Conn) {
 	if err != nil {
 		return
 	}
-	for header := request; err == nil && strings.TrimSpace(header) != ""; { // the headers say nothing that matters here
+	open := false // OpenMetrics is asked for
+	for header := request; err == nil && strings.TrimSpace(header) != ""; {
+		name, value, _ := strings.Cut(header, ":")
+		open = open || strings.EqualFold(name, "Accept") && strings.Contains(value, "application/openmetrics-text")
 		header, err = in.ReadString('\n')
 	}
 	method, rest, _ := strings.Cut(request, " ")
 	path, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
-	status, kind, body := s.page(method, path)
+	path, _, _ = strings.Cut(path, "?")
+	if path != "/healthz" && path != "/readyz" {
+		select {
+		case s.building <- struct{}{}:
+			defer func() { <-s.building }()
+		case <-time.After(statsPatience):
+			return
+		}
+	}
+	status, kind, body := s.page(method, path, open)
 	head := fmt.Sprintf("HTTP/1.0 %s\r\nContent-Type: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n", status, kind, len(body))
 	if method == "HEAD" {
 		body = nil
@@ -95,20 +143,38 @@ func (s *statsServer) answer(c net.Conn) {
 	_, _ = c.Write(append([]byte(head), body...)) // the client may have gone
 }
 
-func (s *statsServer) page(method, path string) (status, kind string, body []byte) {
-	const plainText = "text/plain; charset=utf-8"
-	path, _, _ = strings.Cut(path, "?")
+const plainText = "text/plain; charset=utf-8"
+
+func (s *statsServer) page(method, path string, open bool) (status, kind string, body []byte) {
+	m := exposition{open: open}
 	switch {
 	case method != "GET" && method != "HEAD":
 		return "405 Method Not Allowed", plainText, []byte("only GET\n")
 	case path == "/":
 		return "200 OK", "application/json", s.json()
-	case path == "/metrics":
-		return "200 OK", prometheusText, append(metricsOfTotals(s.r.Totals()), metricsOfTable(s.r.Table())...)
-	case path == "/metrics/totals":
-		return "200 OK", prometheusText, metricsOfTotals(s.r.Totals())
+	case path == "/healthz":
+		return health(s.r.Alive(statsAlive), "serving", "an event loop does not answer")
+	case path == "/readyz" && s.leaving.Load():
+		return health(false, "", "ending")
+	case path == "/readyz":
+		return health(s.r.Accepting(), "accepting", "not accepting: full, starting or draining")
+	case path == "/metrics" || path == "/metrics/totals": // its older name
+		m.totals(s.r.Totals())
+		m.shares(s.r.Listeners(), s.r.Targets())
+		m.process()
+		return "200 OK", m.kind(), m.end()
+	case path == "/metrics/connections":
+		m.table(s.r.Table())
+		return "200 OK", m.kind(), m.end()
 	}
-	return "404 Not Found", plainText, []byte("there is / (JSON), /metrics and /metrics/totals (Prometheus)\n")
+	return "404 Not Found", plainText, []byte("there is / (JSON), /metrics, /metrics/connections (Prometheus), /healthz and /readyz\n")
+}
+
+func health(good bool, yes, no string) (status, kind string, body []byte) {
+	if good {
+		return "200 OK", plainText, []byte(yes + "\n")
+	}
+	return "503 Service Unavailable", plainText, []byte(no + "\n")
 }
 
 func (s *statsServer) json() []byte {
@@ -116,5 +182,5 @@ func (s *statsServer) json() []byte {
 	for _, c := range s.r.Table() {
 		rows = append(rows, rowOf(c))
 	}
-	return show.StatsPage(totalsOf(s.r.Totals(), show.ForMost), rows)
+	return show.StatsPage(totalsOf(s.r.Totals(), show.ForMost), sharesOf("listener", s.r.Listeners()), sharesOf("target", s.r.Targets()), rows)
 }

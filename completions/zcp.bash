@@ -40,7 +40,7 @@ _zcp_flags() {
         send) echo "$all $shown $net $ends $tree --linger= --congestion=" ;;
         recv) echo "$all $shown $net $ends $file $unpack --special" ;;
         cat) echo "$all $shown $file $tree $unpack -o --output=" ;;
-        relay) echo "$all $net --half-close= --drain= --exit-idle= --rate-total= --stats= --congestion=" ;;
+        relay) echo "$all $net --half-close= --drain= --exit-idle= --rate-total= --stats= --spread --congestion=" ;;
         *) echo '-h --help' ;;
     esac
 }
@@ -102,8 +102,8 @@ _zcp_operand() {
             [[ $cur == *:* ]] || _filedir
             _zcp_net connect
             ;;
-        recv:0 | relay:1) _zcp_net connect ;;
-        relay:0) _zcp_net listen ;;
+        recv:0 | relay:*[13579]) _zcp_net connect ;;
+        relay:*) _zcp_net listen ;;
         completion:0) _zcp_words bash zsh fish ;;
         help:0) _zcp_words send recv cat relay completion ;;
     esac

@@ -87,7 +87,7 @@ complete -c zcp -n 'not __zcp_operands | string length -q' -s V -l version -d 'P
 # is taken as the network end.
 complete -c zcp -n '__zcp_place send 1; or __zcp_place recv 2; or __zcp_place cat 1 +' -F
 complete -c zcp -n '__zcp_place send 2 +; and not string match -q "*:*" -- (commandline -ct)' -F
-complete -c zcp -n '__zcp_place send 2 +; or __zcp_place recv 1; or __zcp_place relay 2' -a '(__zcp_net)'
+complete -c zcp -n '__zcp_place send 2 +; or __zcp_place recv 1; or __zcp_place relay 2 +' -a '(__zcp_net)'
 complete -c zcp -n '__zcp_place relay 1' -a '(__zcp_listen)'
 complete -c zcp -n '__zcp_place completion 1' -a 'bash zsh fish'
 complete -c zcp -n '__zcp_place help 1' -a 'send recv cat relay completion'
@@ -154,4 +154,5 @@ complete -c zcp -n '__zcp_command relay' -l half-close -x -a $durations -d 'How 
 complete -c zcp -n '__zcp_command relay' -l drain -x -a $durations -d 'How long connections may go on after SIGTERM'
 complete -c zcp -n '__zcp_command relay' -l exit-idle -x -a $durations -d 'Exit after this long without a connection'
 complete -c zcp -n '__zcp_command relay' -l rate-total -x -a '1M 10M 100M 1G 100Mbit 1Gbit' -d 'Limit the rate of all connections together'
+complete -c zcp -n '__zcp_command relay' -l spread -d 'Let several targets take turns'
 complete -c zcp -n '__zcp_command relay' -l stats -x -a '(__zcp_stats)' -d 'Serve totals and connections as JSON and for Prometheus'

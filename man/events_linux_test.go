@@ -22,7 +22,7 @@ import (
 type schema struct {
 	members  map[string][]string // by event, those that are always there
 	optional map[string][]string // and those that may be missing
-	types    map[string]string   // by member: string, integer, number
+	types    map[string]string   // by member: string, integer, number, boolean
 
 	mu   sync.Mutex
 	seen map[string]bool // event, and event.member
@@ -33,7 +33,7 @@ func readSchema(t *testing.T) *schema {
 	s := &schema{members: map[string][]string{}, optional: map[string][]string{}, types: map[string]string{}, seen: map[string]bool{}}
 	_, text, _ := strings.Cut(readManual(t), ".Sh JSON EVENTS\n")
 	text, _, _ = strings.Cut(text, "\n.Sh ")
-	for _, m := range regexp.MustCompile(`(?m)^\.It Va (.*) Pq (string|integer|number)$`).FindAllStringSubmatch(text, -1) {
+	for _, m := range regexp.MustCompile(`(?m)^\.It Va (.*) Pq (string|integer|number|boolean)$`).FindAllStringSubmatch(text, -1) {
 		for _, name := range strings.Split(m[1], " , ") {
 			s.types[name] = m[2]
 		}
@@ -100,6 +100,8 @@ func (s *schema) check(t testing.TB, lines string) (names []string) {
 
 func typeOf(value any) string {
 	switch v := value.(type) {
+	case bool:
+		return "boolean"
 	case string:
 		return "string"
 	case json.Number:
@@ -224,7 +226,7 @@ func TestManualEvents(t *testing.T) {
 		text, err := os.ReadFile(file)
 		for _, m := range member.FindAllStringSubmatch(string(text), -1) {
 			seen++
-			if types[m[1]] == "" && m[1] != "connections" { // the one member that only the statistics page has
+			if types[m[1]] == "" && !slices.Contains([]string{"connections", "listeners", "targets"}, m[1]) { // these lists are only on the statistics page
 				t.Errorf("zcp.1, JSON EVENTS: %s of %s is missing", m[1], file)
 			}
 		}

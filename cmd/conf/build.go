@@ -88,23 +88,26 @@ func (s *settings) cat(words []string) (*Cat, error) {
 }
 
 func (s *settings) relay(words []string) (*Relay, error) {
-	if len(words) != 2 {
+	if len(words) == 0 || len(words)%2 != 0 {
 		err := exit.Usagef("relay needs LISTEN TARGET, got %s", count(words)).WithHint("for example: zcp relay :80 app:8080")
 		return nil, relayLine(err, words)
 	}
-	listen, err := parseListen(words[0])
-	if err != nil {
-		return nil, relayLine(err, words)
+	var pairs []Pair
+	for i := 0; i < len(words); i += 2 {
+		listen, err := parseListen(words[i])
+		if err != nil {
+			return nil, relayLine(err, words)
+		}
+		targets, err := parseTargets(words[i+1])
+		if err != nil {
+			return nil, relayLine(err, words)
+		}
+		pairs = append(pairs, Pair{listen, targets})
 	}
-	target, err := parseTarget(words[1])
-	if err != nil {
-		return nil, relayLine(err, words)
-	}
-	if err := firstError(s.checkDisplay(), s.checkRelay(listen, target)); err != nil {
+	if err := firstError(s.checkDisplay(), s.checkRelay(pairs)); err != nil {
 		return nil, err
 	}
-	return &Relay{Display: s.Display, Transfer: s.Transfer, Network: s.network(target), Relaying: s.Relaying,
-		Listen: listen, Target: target}, nil
+	return &Relay{Display: s.Display, Transfer: s.Transfer, Network: s.network(pairs[0].Targets[0]), Relaying: s.Relaying, Pairs: pairs}, nil
 }
 
 // defaultWait limits connecting.

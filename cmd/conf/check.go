@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/zcp-go/zcp/cmd/exit"
+	"github.com/zcp-go/zcp/cmd/text"
 )
 
 func (s *settings) checkDisplay() error {
@@ -98,22 +99,58 @@ func (s *settings) checkNet(end Operand) error {
 		s.checkFamily(end))
 }
 
-func (s *settings) checkRelay(listen, target Operand) error {
-	if listen.Kind == Stdio && target.Kind == Stdio {
-		return exit.Usagef("relay from - to -: that is zcp cat")
+func (s *settings) checkRelay(pairs []Pair) error {
+	one, listensTCP, targetTCP, connects, maybe := false, false, false, false, false
+	var errs []error
+	for _, p := range pairs {
+		one = one || p.Listen.Kind == Stdio
+		listensTCP = listensTCP || p.Listen.Kind != Stdio && p.Listen.Kind != Unix
+		maybe = maybe || maybeTCP(p.Listen)
+		errs = append(errs, s.checkFamily(p.Listen))
+		for _, t := range p.Targets {
+			one = one || t.Kind == Stdio
+			targetTCP = targetTCP || t.Kind == TCP
+			connects = connects || t.Kind == TCP || t.Kind == Unix
+			maybe = maybe || maybeTCP(t)
+			errs = append(errs, s.checkFamily(t), checkTarget(t, p.Listen.Kind == Stdio), checkLoop(p.Listen, t), checkRange(p.Listen, t))
+		}
 	}
-	one := listen.Kind == Stdio || target.Kind == Stdio
-	connects := target.Kind == TCP || target.Kind == Unix
-	return firstError(
+	if err := checkOne(pairs, one); err != nil {
+		return err
+	}
+	return firstError(append([]error{
 		s.require("max-conns", !one, "has no effect with - (a single connection)"),
 		s.require("half-close", !one, "does not apply to -"), s.require("drain", !one, "does not apply to -"),
 		s.require("exit-idle", !one, "does not apply to -"), s.require("stats", !one, "does not apply to -"),
-		s.require("allow", listen.Kind != Stdio && listen.Kind != Unix, "is for TCP, others have no addresses"),
-		s.require("deny", listen.Kind != Stdio && listen.Kind != Unix, "is for TCP, others have no addresses"),
-		s.require("bind", target.Kind == TCP, "is for connecting to HOST:PORT"),
+		s.require("spread", !one, "does not apply to -"),
+		s.require("allow", listensTCP, "is for TCP, others have no addresses"),
+		s.require("deny", listensTCP, "is for TCP, others have no addresses"),
+		s.require("bind", targetTCP, "is for connecting to HOST:PORT"),
 		s.require("retry-for", connects, "is for connecting"),
-		s.require("congestion", maybeTCP(listen) || maybeTCP(target), "is for TCP"),
-		s.checkFamily(target), s.checkFamily(listen), checkTarget(target, one), checkLoop(listen, target))
+		s.require("congestion", maybe, "is for TCP"),
+	}, errs...)...)
+}
+
+// checkOne refuses - among other ends: it is one connection.
+func checkOne(pairs []Pair, one bool) error {
+	switch p := pairs[0]; {
+	case !one:
+		return nil
+	case p.Listen.Kind == Stdio && p.Targets[0].Kind == Stdio:
+		return exit.Usagef("relay from - to -: that is zcp cat")
+	case len(pairs) > 1 || len(p.Targets) > 1 || p.Listen.Ports > 1 || p.Targets[0].Ports > 1:
+		return exit.Usagef("- is a single connection: it takes one LISTEN and one TARGET")
+	}
+	return nil
+}
+
+// checkRange refuses a range to one of another length.
+func checkRange(listen, target Operand) error {
+	if target.Ports > 0 && target.Ports != max(listen.Ports, 1) {
+		return exit.Usagef("%s has %s and %s has %d: a range goes to one port, or to a range of the same length",
+			listen, text.Counted(int64(max(listen.Ports, 1)), "port"), target, target.Ports)
+	}
+	return nil
 }
 
 // maybeTCP tells whether an end is TCP, or a socket from outside that may be.

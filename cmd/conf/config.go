@@ -2,7 +2,10 @@ package conf
 
 import (
 	"net/netip"
+	"strings"
 	"time"
+
+	"github.com/zcp-go/zcp/cmd/text"
 )
 
 // Display is what the user wants to see.
@@ -93,6 +96,7 @@ type Relaying struct {
 	ExitIdle  time.Duration // end without a connection; 0: never
 	RateTotal int64         // bytes per second for all together; 0: no limit
 	Stats     *Operand      // where totals are served; nil: nowhere
+	Spread    bool          // the targets of a listener take turns at being the first
 }
 
 // Send is what was asked of send.
@@ -139,8 +143,62 @@ type Relay struct {
 	Transfer
 	Network
 	Relaying
-	Listen Operand
-	Target Operand
+	Pairs []Pair // at least one; more than one and ranges only without -
+}
+
+// A Pair is a listener and its targets, in the order in which they are tried.
+type Pair struct {
+	Listen  Operand
+	Targets []Operand // at least one
+}
+
+// Each returns a pair for each port of a range.
+func (p Pair) Each() []Pair {
+	if p.Listen.Ports < 2 {
+		return []Pair{p}
+	}
+	all := make([]Pair, 0, p.Listen.Ports)
+	for i := range p.Listen.Ports {
+		one := Pair{Listen: p.Listen.Nth(i)}
+		for _, t := range p.Targets {
+			one.Targets = append(one.Targets, t.Nth(i))
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+// String is a pair in the user's words.
+func (p Pair) String() string { return p.Listen.String() + " to " + p.To() }
+
+// To is the targets in the user's words.
+func (p Pair) To() string {
+	var words []string
+	for _, t := range p.Targets {
+		words = append(words, t.String())
+	}
+	return strings.Join(words, ",")
+}
+
+// Stdio tells whether one of the ends is standard input and output.
+func (r *Relay) Stdio() bool {
+	return r.Pairs[0].Listen.Kind == Stdio || r.Pairs[0].Targets[0].Kind == Stdio
+}
+
+// What is the relay in the user's words.
+func (r *Relay) What() string {
+	if n := len(r.Pairs) - 1; n > 0 {
+		return r.Pairs[0].String() + " and " + text.Counted(int64(n), "more pair")
+	}
+	return r.Pairs[0].String()
+}
+
+// Where is what it listens on, in the user's words.
+func (r *Relay) Where() string {
+	if n := len(r.Pairs) - 1; n > 0 {
+		return r.Pairs[0].Listen.String() + " and " + text.Counted(int64(n), "other")
+	}
+	return r.Pairs[0].Listen.String()
 }
 
 // Print asks for a text on standard output: help, or a completion file.

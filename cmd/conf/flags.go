@@ -192,6 +192,8 @@ func networkOptions(v *values) table {
 			set: setIPv6},
 		{name: "N", letter: "N", in: send | recv, group: groupNetwork,
 			usage: "accepted for compatibility with nc: closing at the end is the default"},
+		{name: "spread", in: relay, group: groupNetwork,
+			usage: "let several targets (a:80,b:80) take turns", to: &v.Spread},
 		{name: "stats", arg: "unix:PATH|[HOST]:PORT", in: relay, group: groupNetwork,
 			usage: "serve totals and connections as JSON (/) and for Prometheus (/metrics)", set: setStats},
 

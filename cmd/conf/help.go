@@ -73,15 +73,18 @@ var pages = []page{
 	{
 		name:    "relay",
 		summary: "both ways between two network ends",
-		usage:   "zcp relay [flags] LISTEN TARGET",
+		usage:   "zcp relay [flags] LISTEN TARGET...",
 		operands: `
   LISTEN  always listens: :PORT, HOST:PORT, unix:PATH, unix:@NAME, fd:N, sd:NAME
   TARGET  always connects, for each of many connections at once: HOST:PORT,
-          unix:PATH, unix:@NAME; its name is looked up each time
+          unix:PATH, unix:@NAME; its name is looked up each time.
+          a:80,b:80: in order, the next where one cannot be reached
+  PORT    may be a range, :8000-8099 app:8000-8099; several pairs may follow
   -       in either place: stdin and stdout as one end that goes both ways`,
 		examples: `
   zcp relay :80 app:8080              every client here talks to app
   zcp relay :5432 unix:/run/db.sock   TCP to a Unix socket
+  zcp relay :80 a:8080,b:8080 :443 a:8443   a spare target; two pairs
   zcp relay - host:22                 as nc -N host 22, or ssh's ProxyCommand
   zcp relay --stats :9100 :80 app:80  totals for Prometheus`,
 	},

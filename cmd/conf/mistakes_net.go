@@ -154,7 +154,7 @@ func relayLine(err error, words []string) error {
 	if isNumber(right[1]) {
 		right[1] = "localhost:" + right[1]
 	}
-	if len(right) != 2 || slices.Equal(right, words) {
+	if len(right) < 2 || len(right)%2 != 0 || slices.Equal(right, words) {
 		return err
 	}
 	return e.WithHint("zcp relay %s", quoted(right))
@@ -163,7 +163,7 @@ func relayLine(err error, words []string) error {
 // checkLoop refuses a relay that would connect to itself, and so to itself again for each
 // connection that makes, until no descriptor is left.
 func checkLoop(listen, target Operand) error {
-	if listen.Kind != TCP || target.Kind != TCP || listen.Port != target.Port || listen.Port == "0" {
+	if listen.Kind != TCP || target.Kind != TCP || listen.Port != target.Port || listen.Port == "0" || (listen.Ports > 1) != (target.Ports > 1) {
 		return nil
 	}
 	addr, err := netip.ParseAddr(target.Host)

@@ -2,6 +2,7 @@ package conf
 
 import (
 	"math"
+	"net"
 	"strconv"
 	"strings"
 
@@ -33,7 +34,8 @@ type Operand struct {
 	FD      int    // FD
 	Network string // "tcp" or "unix", as package net calls it
 	Host    string // TCP: a name or an address without brackets; "" is every address
-	Port    string // TCP: a number or the name of a service
+	Port    string // TCP: a number or the name of a service; of a range the first
+	Ports   int    // TCP: how many ports a range has; 0: it is not a range
 	Name    string // Unix: the abstract name, without its @; SD: the name in LISTEN_FDNAMES
 	Text    string // what was typed, for messages; show it with [text.Quote]
 }
@@ -51,6 +53,20 @@ func (o Operand) Called() string {
 
 // String is what the operand is called, fit for a terminal.
 func (o Operand) String() string { return text.Quote(o.Called()) }
+
+// Nth returns one port of a range, counted from 0. What is not a range is returned as it is.
+func (o Operand) Nth(i int) Operand {
+	if o.Ports == 0 {
+		return o
+	}
+	first, _ := strconv.Atoi(o.Port) // parseRange has read it
+	o.Port, o.Ports = strconv.Itoa(first+i), 0
+	o.Text = net.JoinHostPort(o.Host, o.Port)
+	if o.Host == "" {
+		o.Text = ":" + o.Port
+	}
+	return o
+}
 
 // Abstract tells a Unix socket of the abstract namespace from one with a path.
 func (o Operand) Abstract() bool { return o.Kind == Unix && o.Path == "" }

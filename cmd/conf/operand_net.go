@@ -36,11 +36,50 @@ func parseListen(word string) (Operand, error) {
 	if word == "-" {
 		return Operand{Kind: Stdio, Text: word}, nil
 	}
-	o, err := parseEnd(word)
+	o, err := parseRange(word)
 	if err != nil {
 		return Operand{}, err
 	}
 	o.Listen = o.Kind == TCP || o.Kind == Unix
+	return o, nil
+}
+
+// parseTargets reads the TARGETs of relay that commas separate. A comma of a unix: path belongs to it.
+func parseTargets(words string) (targets []Operand, err error) {
+	for more := true; more; {
+		word := words
+		if !strings.HasPrefix(words, "unix:") {
+			word, words, more = strings.Cut(words, ",")
+		} else {
+			more = false
+		}
+		o, err := parseTarget(word)
+		if err != nil {
+			return nil, err
+		}
+		targets = append(targets, o)
+	}
+	return targets, nil
+}
+
+// parseRange reads a network end whose port may be a range: digits, hyphen, digits.
+func parseRange(word string) (Operand, error) {
+	const digits = "0123456789"
+	colon := strings.LastIndexByte(word, ':')
+	first, last, hyphen := strings.Cut(word[colon+1:], "-")
+	if !hyphen || first == "" || last == "" || strings.Trim(first+last, digits) != "" || strings.HasPrefix(word, "unix:") || strings.HasPrefix(word, "sd:") {
+		return parseEnd(word)
+	}
+	o, err := parseEnd(word[:colon+1] + first)
+	if err != nil {
+		return Operand{}, err
+	}
+	from, _ := strconv.ParseUint(o.Port, 10, 16) // parseEnd has read it
+	to, err := strconv.ParseUint(last, 10, 16)
+	if err != nil || from == 0 || to < from {
+		return Operand{}, exit.Usagef("%q: want a range of ports between 1 and 65535, the lower one first", word)
+	}
+	o.Ports, o.Text = int(to-from)+1, word
 	return o, nil
 }
 
@@ -53,7 +92,7 @@ func parseTarget(word string) (Operand, error) {
 	if isNumber(word) {
 		return Operand{}, exit.Usagef("%q: the target needs a host: localhost:%s", word, word)
 	}
-	o, err := parseEnd(word)
+	o, err := parseRange(word)
 	switch {
 	case err != nil:
 		return Operand{}, err

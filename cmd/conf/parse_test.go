@@ -57,7 +57,7 @@ func TestContract(t *testing.T) {
 		"linger  DUR": send, "half-close  DUR": relay, "max-conns m N": network, "allow  CIDR,...": network,
 		"deny  CIDR,...": network, "drain  DUR": relay, "exit-idle  DUR": relay, "rate-total  SIZE": relay,
 		"congestion  ALG":              send | relay,
-		"stats  unix:PATH|[HOST]:PORT": relay, "bind  ADDR[:PORT]": network, "4 4": network, "6 6": network, "explain ": every,
+		"stats  unix:PATH|[HOST]:PORT": relay, "spread ": relay, "bind  ADDR[:PORT]": network, "4 4": network, "6 6": network, "explain ": every,
 		"tar ": send | cat, "exclude  GLOB": send | cat, "one-file-system x": send | cat, "special ": oneWay, "no-same-owner ": recv | cat, "xattrs ": send | cat,
 	}
 	letters := map[string]string{"h": "help", "V": "version"}
@@ -96,7 +96,7 @@ func TestDefaults(t *testing.T) {
 		"recv h:1 f": &Recv{Transfer: xfer, Length: Length{Size: -1}, Network: Network{Wait: 10 * time.Second},
 			Net: host, Dest: file},
 		"cat": &Cat{Transfer: xfer, Length: Length{Size: -1}, Sources: []Operand{{Kind: FD, FD: 0, Text: "-"}}, Dest: Operand{Kind: FD, FD: 1, Text: "-"}},
-		"relay :1 h:1": &Relay{Transfer: xfer, Network: Network{Wait: 10 * time.Second}, Listen: serve, Target: host,
+		"relay :1 h:1": &Relay{Transfer: xfer, Network: Network{Wait: 10 * time.Second}, Pairs: []Pair{{serve, []Operand{host}}},
 			Relaying: Relaying{HalfClose: 5 * time.Minute, Drain: NoLimit}},
 	} {
 		r := run(line, nil)
@@ -145,7 +145,7 @@ func TestEveryFlag(t *testing.T) {
 	}
 	r = run("relay --half-close 0 --drain 0 --exit-idle 1h --rate-total 1G --stats :9100 --bind 127.0.0.2 sd:web a:1", nil)
 	if c, ok := r.config.(*Relay); !ok || c.HalfClose != 0 || c.Drain != 0 || c.ExitIdle != time.Hour || c.RateTotal != 1<<30 ||
-		c.Stats == nil || c.Stats.Host != "127.0.0.1" || !c.Stats.Listen || c.Bind.Addr().String() != "127.0.0.2" || c.Listen.Name != "web" {
+		c.Stats == nil || c.Stats.Host != "127.0.0.1" || !c.Stats.Listen || c.Bind.Addr().String() != "127.0.0.2" || c.Pairs[0].Listen.Name != "web" {
 		t.Errorf("relay: %+v, %v", r.config, r.err)
 	}
 }

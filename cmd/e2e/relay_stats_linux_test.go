@@ -55,6 +55,9 @@ func TestRelayStatistics(t *testing.T) {
 		t.Errorf("JSON says %+v", page)
 	}
 	series := seriesOf(t, page1(t, sock, "/metrics"))
+	for name, value := range seriesOf(t, page1(t, sock, "/metrics/connections")) {
+		series[name] = value
+	}
 	row := fmt.Sprintf(`{id="1",peer="%s",target="%s"}`, c.LocalAddr(), addr)
 	for name, want := range map[string]float64{"zcp_relay_connections": 1, "zcp_relay_up_bytes_total": 5, "zcp_relay_connection_up_bytes_total" + row: 5,
 		"zcp_relay_connection_down_bytes_total" + row: 5, "zcp_relay_connection_waits" + strings.TrimSuffix(row, "}") + `,for="nobody sends"}`: 1} {

@@ -58,6 +58,7 @@ type Row struct {
 	ID        uint64  `json:"id"`
 	Peer      string  `json:"peer"`
 	Target    string  `json:"target"`
+	Listener  string  `json:"listener,omitempty"` // where it was accepted
 	Seconds   float64 `json:"seconds"`
 	Silent    float64 `json:"silent"` // seconds since a byte moved
 	UpBytes   int64   `json:"up_bytes"`
@@ -77,6 +78,32 @@ func (e *Row) line() (string, Audience) {
 	return fmt.Sprintf("#%d %s to %s: %s old, up %s (%s), down %s (%s), waits for: %s (%s)", e.ID, e.Peer, e.Target, seconds(e.Seconds),
 		text.Size(e.UpBytes), rateText(float64(e.UpRate), e.Bits), text.Size(e.DownBytes), rateText(float64(e.DownRate), e.Bits),
 		e.Waits, seconds(e.Silent)), ForEveryone
+}
+
+// A Share is what has passed one listener of a relay, or one target.
+type Share struct {
+	Head
+	Addr       string `json:"addr"`
+	Open       int    `json:"open"`        // connections now
+	Total      int64  `json:"total"`       // connections accepted, or made
+	Failed     int64  `json:"failed"`      // targets: times that it was not reached
+	PassedOver bool   `json:"passed_over"` // targets: it failed lately, others are tried first
+	UpBytes    int64  `json:"up_bytes"`
+	DownBytes  int64  `json:"down_bytes"`
+	What       string `json:"-"` // listener, target
+}
+
+func (e *Share) stamp(now time.Time) { e.set(e.What, now) }
+
+func (e *Share) line() (string, Audience) {
+	msg := fmt.Sprintf("%s %s: %d open, %s in all, %s up, %s down", e.What, text.Quote(e.Addr), e.Open, text.Grouped(e.Total), text.Size(e.UpBytes), text.Size(e.DownBytes))
+	if e.Failed > 0 {
+		msg += fmt.Sprintf(", %s failed", text.Grouped(e.Failed))
+	}
+	if e.PassedOver {
+		msg += ", passed over"
+	}
+	return msg, ForEveryone
 }
 
 // A RelayLine is the one line that a relay shows on a terminal.

@@ -28,6 +28,9 @@ const (
 	maxPause        = time.Second
 	starvedInterval = int64(time.Second) // at most this often
 
+	manyListeners = 64                    // with more of them, accepting is not resumed with every connection that ends
+	listenAgain   = 50 * time.Millisecond // 5,000 listeners take 5 ms to stop and resume: a tenth of that
+
 	firstListener = -2 // the slot of listener 0; below it are the others
 )
 
@@ -166,6 +169,10 @@ func (l *loop) waitForRoom() {
 
 func (l *loop) makeRoom() {
 	l.full = false
+	if len(l.socks) > manyListeners && l.resumeAt == 0 { // each of them is a system call
+		l.resumeAt = l.now + int64(listenAgain)
+		return
+	}
 	l.listen()
 }
 
@@ -217,6 +224,9 @@ func (l *loop) admit(s *listenSocket, fd int, peer netip.AddrPort) {
 		_ = l.control(fd, peer.Addr()) // the client has reset it already, as its first event will say
 	}
 	k := l.newLink()
+	k.via = s
+	s.figures.open.Add(1)
+	s.figures.total.Add(1)
 	k.id, k.began, k.moved, k.peer = l.r.ids.Add(1), l.now, l.now, peer
 	k.ends[clientEnd].Endpoint = transfer.Socket(fd, kind)
 	k.ends[clientEnd].kept = s.ours

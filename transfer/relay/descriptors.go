@@ -51,7 +51,7 @@ func lowestFree() int {
 
 // forTarget returns how many descriptors it takes to reach a target.
 func (r *Relay) forTarget() int {
-	if r.target.host != "" {
+	if len(r.lookups.names) > 0 {
 		return 1 + eachLookup
 	}
 	return 1

@@ -15,9 +15,13 @@ import (
 
 // A dialing is what a link needs until its target is connected. Times are on the loop's clock.
 type dialing struct {
+	order  []*target // the targets, in the order in which they are tried
+	good   int       // of these, those that have not failed lately
+	turn   int       // index in order of the target to try next
 	addrs  []netip.AddrPort
-	next   int // index of the address to try next
-	left   int // addresses not tried, 1 for a Unix socket
+	next   int   // index of the address to try next
+	left   int   // addresses not tried, 1 for a Unix socket
+	limit  int64 // the target's share of the time has passed then; 0: no limit
 	giveUp int64
 	retry  int64 // no new round begins after this
 	pause  time.Duration
@@ -50,7 +54,7 @@ func (k *link) startDial() {
 	} else {
 		k.dial = new(dialing)
 	}
-	*k.dial = dialing{pause: firstPause, retry: l.now + int64(l.r.Dialer.RetryFor)}
+	*k.dial = dialing{order: k.dial.order[:0], pause: firstPause, retry: l.now + int64(l.r.Dialer.RetryFor)}
 	if !k.pauseInCircle() {
 		k.round()
 	}
@@ -68,13 +72,37 @@ func (k *link) dialed() {
 	k.dial = nil
 }
 
-// round looks the target up and tries all its addresses.
+// round tries all targets.
 func (k *link) round() {
 	l := k.loop
-	d, g := k.dial, &l.r.target
-	d.again, d.giveUp = 0, 0
+	d := k.dial
+	d.again, d.giveUp, d.turn = 0, 0, 0
 	if l.r.Dialer.Wait > 0 {
 		d.giveUp = l.now + int64(l.r.Dialer.Wait)
+	}
+	d.order, d.good = k.via.route.order(l.now, l.r.Spread, d.order[:0])
+	k.nextTarget()
+}
+
+// nextTarget looks the next target up and tries all its addresses, or ends the round. Its share of
+// the time is what is left, divided by the targets that are left: those that have not failed lately
+// before the others.
+func (k *link) nextTarget() {
+	l := k.loop
+	d := k.dial
+	left := d.good - d.turn
+	if left <= 0 {
+		left = len(d.order) - d.turn
+	}
+	if left == 0 {
+		k.roundFailed()
+		return
+	}
+	g := d.order[d.turn]
+	d.turn++
+	k.target, d.limit, d.lookingUp = g, d.giveUp, false
+	if d.giveUp > 0 {
+		d.limit = l.now + (d.giveUp-l.now)/int64(left)
 	}
 	if g.host == "" {
 		d.addrs, d.next, d.left = g.addrs, 0, max(1, len(g.addrs))
@@ -84,7 +112,13 @@ func (k *link) round() {
 	k.lookUp()
 }
 
-// tryNext goes on to the next address, or ends the round.
+// targetFailed goes on to the next target.
+func (k *link) targetFailed() {
+	k.target.failed(k.loop.now)
+	k.nextTarget()
+}
+
+// tryNext goes on to the next address, or to the next target.
 func (k *link) tryNext() {
 	l := k.loop
 	d := k.dial
@@ -100,11 +134,11 @@ func (k *link) tryNext() {
 				k.schedule(d.until)
 				return
 			}
-		case passes(err) && (d.giveUp == 0 || l.now < d.giveUp):
+		case passes(err) && (d.limit == 0 || l.now < d.limit):
 			k.hangUp(targetEnd)
 			d.left++
 			if errors.Is(err, unix.EAGAIN) {
-				k.queueUp(l.r.target.path)
+				k.queueUp(k.target.path)
 			} else {
 				k.backOff()
 			}
@@ -117,17 +151,20 @@ func (k *link) tryNext() {
 		k.hangUp(targetEnd)
 		d.next++
 	}
-	k.roundFailed()
+	k.targetFailed()
 }
 
 // attempt begins to connect to the address that is next. Where the connect does not
 // complete at once, as with TCP, it returns EINPROGRESS, and d.until is when it has taken too long.
 func (k *link) attempt() error {
 	l := k.loop
-	d, path := k.dial, l.r.target.path
+	d, path := k.dial, k.target.path
 	family, kind := unix.AF_UNIX, transfer.Unix
 	if path == "" {
 		family, kind, k.to = unix.AF_INET6, transfer.TCP, d.addrs[d.next]
+		if k.to.Port() == 0 { // of a name, which targets with different ports may share
+			k.to = netip.AddrPortFrom(k.to.Addr(), k.target.port)
+		}
 		if k.to.Addr().Is4() {
 			family = unix.AF_INET
 		}
@@ -148,9 +185,9 @@ func (k *link) attempt() error {
 	if kind == transfer.Unix {
 		return os.NewSyscallError("connect", unix.Connect(fd, &unix.SockaddrUnix{Name: path}))
 	}
-	d.until = d.giveUp
-	if d.giveUp > 0 && d.left > 0 {
-		d.until = l.now + (d.giveUp-l.now)/int64(d.left+1)
+	d.until = d.limit
+	if d.limit > 0 && d.left > 0 {
+		d.until = l.now + (d.limit-l.now)/int64(d.left+1)
 	}
 	return l.connect(fd, k.to)
 }
@@ -280,8 +317,8 @@ func (k *link) dialTimers() (next int64) {
 		k.queueFailed(os.NewSyscallError("connect", unix.EAGAIN))
 		return 0
 	case d.until > 0 && l.now >= d.until && d.lookingUp:
-		d.lookingUp, d.err = false, &net.DNSError{Err: "no answer in the time allowed", Name: l.r.target.host, IsTimeout: true}
-		k.roundFailed()
+		d.lookingUp, d.err = false, &net.DNSError{Err: "no answer in the time allowed", Name: k.target.host, IsTimeout: true}
+		k.targetFailed()
 		return 0
 	case d.until > 0 && l.now >= d.until:
 		if events := sock.PollNow(k.ends[targetEnd].FD(), pollOut); events != 0 { // after a stop of the process it has ended meanwhile

@@ -163,8 +163,10 @@ func (k *link) end(reason Ending, err error) {
 		k.dialed()
 		e.Kind = Unreachable
 	} else {
+		k.target.figures.open.Add(-1)
 		e.Dropped = k.flows[upFlow].Stop() + k.flows[downFlow].Stop()
 	}
+	k.via.figures.open.Add(-1)
 	k.hangUp(clientEnd)
 	k.hangUp(targetEnd)
 	l.timers.drop(k)

@@ -36,6 +36,9 @@ const MostLookups = mostLookups
 // The sizes of steps, for the benchmarks that chose them.
 var SmallRead, MemoryRead, Drained, CalmAfter = &smallRead, &memoryRead, &drained, &calmAfter
 
+// PassOver is how long a target that has failed is passed over.
+var PassOver = &passOver
+
 // Calls returns how many system calls the connections that are open have made to move bytes.
 func Calls(r *Relay) (n int64) {
 	r.mu.Lock()

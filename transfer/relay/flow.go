@@ -153,6 +153,8 @@ func (k *link) account(i int, before int64) {
 		if i == downFlow {
 			l.answered()
 		}
+		k.via.figures.bytes[i].Add(moved)
+		k.target.figures.bytes[i].Add(moved)
 		f.rate.moved(l.now, f.Bytes.Load())
 		if k.nextCheck == 0 {
 			k.nextCheck = l.now + int64(nextCheckAfter)

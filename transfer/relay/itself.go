@@ -21,16 +21,17 @@ type ownAddr struct {
 	file os.FileInfo // of its path; nil: it is abstract, or was not made here
 }
 
-// ownAddrs returns where the listeners can be reached.
-func ownAddrs(socks []*listenSocket) (own []ownAddr) {
+// ownAddrs returns where the listeners can be reached, by port: a range has thousands. Unix sockets are at 0.
+func ownAddrs(socks []*listenSocket) map[uint16][]ownAddr {
+	own := make(map[uint16][]ownAddr)
 	for _, s := range socks {
 		a, err := netip.ParseAddrPort(s.addr)
 		if err != nil {
-			own = append(own, ownAddr{unix: s.addr, file: s.file})
+			own[0] = append(own[0], ownAddr{unix: s.addr, file: s.file})
 			continue
 		}
 		only, err := unix.GetsockoptInt(s.fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY)
-		own = append(own, ownAddr{AddrPort: netip.AddrPortFrom(a.Addr().Unmap(), a.Port()), both: err == nil && only == 0})
+		own[a.Port()] = append(own[a.Port()], ownAddr{AddrPort: netip.AddrPortFrom(a.Addr().Unmap(), a.Port()), both: err == nil && only == 0})
 	}
 	return own
 }
@@ -38,10 +39,7 @@ func ownAddrs(socks []*listenSocket) (own []ownAddr) {
 // itself reports whether connecting to an address would reach the relay. A wildcard listener has
 // all addresses of this host; no other socket can listen on the same port of one of them.
 func (r *Relay) itself(to netip.AddrPort) bool {
-	for _, o := range r.own {
-		if !o.IsValid() || o.Port() != to.Port() {
-			continue
-		}
+	for _, o := range r.own[to.Port()] {
 		family := o.both || o.Addr().Is4() == to.Addr().Is4()
 		if o.Addr() == to.Addr() || o.Addr().IsUnspecified() && family && ofThisHost(to.Addr()) {
 			return true
@@ -52,10 +50,7 @@ func (r *Relay) itself(to netip.AddrPort) bool {
 
 // itselfUnix is itself for a Unix socket: by its inode, which has one name or several, or by an abstract name.
 func (r *Relay) itselfUnix(path string) bool {
-	for _, o := range r.own {
-		if o.unix == "" {
-			continue
-		}
+	for _, o := range r.own[0] {
 		if o.file == nil {
 			if o.unix == path {
 				return true

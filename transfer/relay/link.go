@@ -16,6 +16,8 @@ type link struct {
 	flows        [2]flow
 	peer         netip.AddrPort // of the client; zero for a Unix socket
 	to           netip.AddrPort // of the target, likewise
+	via          *listenSocket  // where it was accepted
+	target       *target        // the one that is tried, or was reached
 	dial         *dialing       // until the target is connected
 	id           uint64
 	began        int64
@@ -119,6 +121,7 @@ func (k *link) connected() {
 	}
 	l.opened.Add(1)
 	l.unanswered++
+	k.target.reached()
 	if l.r.OnEvent != nil && !l.r.Brief {
 		l.r.OnEvent(Event{Kind: Opened, Conn: k.row(), Open: l.r.openNow()})
 	}

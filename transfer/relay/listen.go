@@ -20,6 +20,8 @@ type listenSocket struct {
 	file    os.FileInfo // of path when it was taken
 	hidden  string      // what path is called while clients are turned away; "": it has its name
 	restore func()
+	route   *route
+	figures figures
 }
 
 func takeListeners(lns []*transfer.Listener) ([]*listenSocket, error) {

@@ -189,9 +189,9 @@ func connectWithin(path string, d time.Duration) (int, error) {
 	return fd, nil
 }
 
-// queueUp has a link wait for room in the backlog of its target, and no longer than giveUp.
+// queueUp has a link wait for room in the backlog of its target, and no longer than limit.
 func (k *link) queueUp(path string) {
-	k.dial.place, k.dial.until = k.loop.r.queues.enter(k, path), k.dial.giveUp
+	k.dial.place, k.dial.until = k.loop.r.queues.enter(k, path), k.dial.limit
 	k.schedule(k.dial.until)
 }
 

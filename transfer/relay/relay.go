@@ -27,9 +27,13 @@ import (
 //
 // Fields are set before Serve and not changed afterwards.
 type Relay struct {
-	Network, Address string          // of the target, as in transfer.Dialer.Dial; names are looked up for each connection
-	Dialer           transfer.Dialer // Bind, Wait and RetryFor hold for each connection, Congestion for both of its sockets
-	Gate             transfer.Gate   // who may connect; others are reset before a byte of theirs is read
+	Network, Address string // of the target, as in transfer.Dialer.Dial; names are looked up for each connection
+	// Routes are the targets for each listener of Serve, in place of Network and Address. Where a listener has several,
+	// they are tried in order; one that has failed is tried last for 10 s.
+	Routes [][]Target
+	Spread bool            // the targets of a listener take turns at being the first
+	Dialer transfer.Dialer // Bind, Wait and RetryFor hold for each connection, Congestion for both of its sockets
+	Gate   transfer.Gate   // who may connect; others are reset before a byte of theirs is read
 
 	MaxConns  int           // most connections at once; more wait in the listener's backlog. 0, or too many: what the descriptors allow
 	Idle      time.Duration // a connection without a byte in either direction for so long is reset; 0: never
@@ -57,8 +61,9 @@ type running struct {
 	base           time.Time // what the loops' clocks count from
 	pool           *pipepool.Pool
 	mostPipes      int
-	target         target
-	own            []ownAddr // where the listeners are
+	targets        []*target            // of all routes
+	socks          []*listenSocket      // of Serve
+	own            map[uint16][]ownAddr // where the listeners are
 	bind           netip.AddrPort
 	ephemeralMin   uint16 // the lowest port that the kernel gives to a socket that connects
 	ids            atomic.Uint64
@@ -72,7 +77,7 @@ type running struct {
 	paced          bool         // the host's congestion control paces: peers on this host get another
 	newPoller      func() (poller, error)
 	firstCheck     time.Duration
-	lookUp         func(context.Context) ([]netip.AddrPort, error) // finds the addresses of the target
+	lookUp         func(context.Context) ([]netip.AddrPort, error) // in place of the resolver
 	lookups        lookups
 	queues         queues
 
@@ -101,7 +106,7 @@ func (r *Relay) Serve(ctx context.Context, lns ...*transfer.Listener) error {
 		return err
 	}
 	defer closeListeners(socks)
-	if err := r.prepare(ctx); err != nil {
+	if err := r.prepare(ctx, socks); err != nil {
 		return err
 	}
 	r.own = ownAddrs(socks)
@@ -127,7 +132,7 @@ func (r *Relay) Serve(ctx context.Context, lns ...*transfer.Listener) error {
 }
 
 // prepare works out what holds for all connections.
-func (r *Relay) prepare(ctx context.Context) error {
+func (r *Relay) prepare(ctx context.Context, socks []*listenSocket) error {
 	r.mu.Lock() // Totals may be asked for already
 	defer r.mu.Unlock()
 	r.base, r.began = time.Now(), time.Now()
@@ -141,15 +146,19 @@ func (r *Relay) prepare(ctx context.Context) error {
 	if r.firstCheck == 0 {
 		r.firstCheck = firstCheck
 	}
-	var err error
-	if r.target, err = resolveTarget(ctx, r.Network, r.Address); err != nil {
+	if len(r.Routes) > 0 && len(r.Routes) != len(socks) {
+		return errors.New("as many routes as listeners are needed")
+	}
+	routes, err := r.openRoutes(ctx, len(socks))
+	if err != nil {
 		return err
 	}
-	if r.lookUp == nil {
-		r.lookUp = r.target.lookUp
+	r.socks = socks
+	for i, s := range socks {
+		s.route = routes[i]
 	}
-	if r.Dialer.Bind != "" && r.Network != "unix" {
-		a, err := transfer.BindAddr(r.Network, r.Dialer.Bind)
+	if r.Dialer.Bind != "" {
+		a, err := transfer.BindAddr("tcp", r.Dialer.Bind)
 		if err != nil {
 			return err
 		}

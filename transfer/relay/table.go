@@ -82,7 +82,9 @@ func (c *counts) count(e *Event) {
 // A ConnInfo is one connection of a Relay: a client, and the target's side of it.
 type ConnInfo struct {
 	ID               uint64
-	Peer, Target     string // addresses; Target is empty until it is connected
+	Peer, Target     string   // addresses; Target is empty until it is connected
+	Listener         string   // the address that accepted it
+	Targets          []string // those of the listener, where none was reached
 	Age, Silent      time.Duration
 	Up, Down         int64 // bytes delivered to the target and to the client
 	UpRate, DownRate int64 // bytes a second, lately
@@ -107,6 +109,34 @@ const (
 var waitNames = [...]string{"nobody sends", "client", "target", "both sides", "connecting", "rate limit", "last bytes"}
 
 func (w Wait) String() string { return waitNames[w] }
+
+// Accepting tells whether a client that connects now is served: Serve runs, is not draining, and has room.
+func (r *Relay) Accepting() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.loops) > 0 && !r.draining.Load() && r.open.Load() < int64(r.MaxConns)
+}
+
+// Alive tells whether Serve runs and every event loop answers within limit.
+func (r *Relay) Alive(limit time.Duration) bool {
+	r.mu.Lock()
+	loops := append([]*loop(nil), r.loops...)
+	r.mu.Unlock()
+	late := time.After(limit)
+	answers := make(chan struct{}, len(loops))
+	for _, l := range loops {
+		l.post(func(*loop) { answers <- struct{}{} })
+	}
+	for _, l := range loops {
+		select {
+		case <-answers:
+		case <-l.done:
+		case <-late:
+			return false
+		}
+	}
+	return len(loops) > 0
+}
 
 // Table returns the connections that are open now. It waits for the loops, which answer
 // between two turns.
@@ -143,12 +173,16 @@ func (k *link) row() ConnInfo {
 	c := ConnInfo{
 		ID: k.id, Peer: addrName(k.peer), Age: time.Duration(l.now - k.began), Silent: time.Duration(l.now - k.moved),
 		Up: up.Bytes.Load(), Down: down.Bytes.Load(), Waits: k.waits(), NoPipe: up.starved || down.starved,
-		UpRate: up.rate.at(l.now, up.Bytes.Load()), DownRate: down.rate.at(l.now, down.Bytes.Load()),
+		Listener: k.via.addr, UpRate: up.rate.at(l.now, up.Bytes.Load()), DownRate: down.rate.at(l.now, down.Bytes.Load()),
 	}
-	if k.dial == nil {
+	if k.dial != nil {
+		for _, t := range k.via.route.targets {
+			c.Targets = append(c.Targets, t.String())
+		}
+	} else {
 		c.Target = addrName(k.to)
-		if l.r.target.path != "" {
-			c.Target = "unix:" + l.r.target.path
+		if k.target.path != "" {
+			c.Target = "unix:" + k.target.path
 		}
 	}
 	return c
