@@ -20,10 +20,13 @@ func Main(b Build) int {
 	out := &show.Printer{W: os.Stderr, Journal: show.ToJournal(os.Stderr, os.Getenv("JOURNAL_STREAM"))}
 	ctx, listening := untilSignal(out)
 	err := run(ctx, os.Args, environment{stdout: os.Stdout, out: out, lookupEnv: os.LookupEnv, build: b, listening: listening})
-	if died, ok := errors.AsType[*exit.Signaled](err); ok {
-		return dieOf(died.Signal)
-	} else if !exit.IsReported(err) {
+	died, bySignal := errors.AsType[*exit.Signaled](err)
+	if !bySignal && !exit.IsReported(err) {
 		out.Error(err)
+	}
+	out.Flush(show.LastWords)
+	if bySignal {
+		return dieOf(died.Signal)
 	}
 	return exit.Status(err)
 }
