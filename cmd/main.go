@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/zcp-go/zcp/cmd/atstart"
 	"github.com/zcp-go/zcp/cmd/exit"
 	"github.com/zcp-go/zcp/cmd/show"
 )
@@ -18,6 +19,10 @@ import (
 // asked for the end.
 func Main(b Build) int {
 	out := &show.Printer{W: os.Stderr, Journal: show.ToJournal(os.Stderr, os.Getenv("JOURNAL_STREAM"))}
+	if err := atstart.Room(); err != nil {
+		out.Error(err)
+		return exit.Failed
+	}
 	ctx, listening := untilSignal(out)
 	err := run(ctx, os.Args, environment{stdout: os.Stdout, out: out, lookupEnv: os.LookupEnv, build: b, listening: listening})
 	died, bySignal := errors.AsType[*exit.Signaled](err)

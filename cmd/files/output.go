@@ -38,6 +38,9 @@ type Plan struct {
 func Look(name Name, o Options, inPlace bool) (*Plan, error) {
 	p := &Plan{name: name, options: o}
 	if name.Path == "" {
+		if err := Inherited(name.FD); err != nil {
+			return nil, name.problem(err)
+		}
 		return p, nil
 	}
 	var err error
