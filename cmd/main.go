@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -14,10 +15,18 @@ import (
 	"github.com/zcp-go/zcp/cmd/show"
 )
 
+// mostProcessors is how many processors zcp uses at once.
+const mostProcessors = 8
+
 // Main runs the command line and returns the exit status. It is the one place that ends
 // the program: it prints the final error and picks the status, or dies of the signal that
 // asked for the end.
 func Main(b Build) int {
+	// The runtime has a thread for each processor and more: a host with 128 of them would need another limit of
+	// processes (TasksMax=) than one with 8, which is as many as the relay has loops at most.
+	if runtime.GOMAXPROCS(0) > mostProcessors {
+		runtime.GOMAXPROCS(mostProcessors)
+	}
 	out := &show.Printer{W: os.Stderr, Journal: show.ToJournal(os.Stderr, os.Getenv("JOURNAL_STREAM"))}
 	if err := atstart.Room(); err != nil {
 		out.Error(err)

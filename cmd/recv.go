@@ -80,7 +80,7 @@ func (j *job) recv(ctx context.Context, conn *transfer.Conn, plan *files.Plan, s
 		if sync {
 			j.d.enter(show.Storing)
 		}
-		if err = dst.Commit(); err != nil {
+		if err = j.d.t.Threads.Do(dst.Commit); err != nil {
 			err = &transfer.Error{Op: "close", Side: transfer.Destination, Err: err}
 		}
 	}

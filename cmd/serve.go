@@ -18,16 +18,20 @@ import (
 )
 
 // descriptorsEach is what one connection of -k may hold: its socket, its file, a
-// borrowed pipe and the pipe that wakes its wait.
-const descriptorsEach = 6
+// borrowed pipe, the pipe that wakes its wait, and what a long wait waits with.
+const descriptorsEach = 7
+
+// serverThreads is how many threads all connections of -k together block in system calls.
+const serverThreads = 8
 
 // A server runs one job for each connection, many at once, until it is told to stop.
 type server struct {
-	m     *connector
-	out   *show.Printer
-	slots chan struct{} // one is taken by each running connection
-	wg    sync.WaitGroup
-	log   serverLog
+	m       *connector
+	out     *show.Printer
+	slots   chan struct{} // one is taken by each running connection
+	threads *transfer.Threads
+	wg      sync.WaitGroup
+	log     serverLog
 
 	// newJob makes the job of a connection, and how it is run.
 	newJob func() (*job, func(context.Context, *transfer.Conn) error)
@@ -79,6 +83,7 @@ func (s *server) serve(ctx context.Context) error {
 		return exit.Usagef("-k serves every client, but %s connects itself", s.m.op)
 	}
 	s.slots = make(chan struct{}, maxConns(s.m.net.MaxConns))
+	s.threads = transfer.NewThreads(serverThreads)
 	s.log.started = time.Now()
 	defer s.log.stop()
 	defer s.out.WhenAsked(func() { s.log.status(s.out, cap(s.slots)) })()
@@ -124,6 +129,7 @@ func (s *server) serveOne(ctx context.Context, conn *transfer.Conn, k *served) {
 	s.out.Emit(&show.Open{ID: k.id, Peer: k.peer, Target: s.m.op.Text})
 	j, run := s.newJob()
 	j.served = true
+	j.d.t.Threads = s.threads
 	s.log.begin(k, j)
 	err := run(ctx, conn)
 	s.log.close(k, err)

@@ -37,7 +37,7 @@ func (t *Transfer) wait(ctx context.Context, in interest) (ready bool, err error
 		if d := t.pump.dst; t.minds(d) && !in.deaf {
 			*back = unix.PollFd{Fd: int32(d.fd), Events: t.backEvents()}
 		}
-		_, err := sock.PollFor(fds[:], t.nextCheck(time.Now(), in))
+		_, err := t.Threads.poll(fds[:], t.nextCheck(time.Now(), in))
 		if err != nil && err != unix.EINTR {
 			return false, err
 		}

@@ -28,6 +28,7 @@ type Transfer struct {
 	ReadBack bool            // Digest gets what a regular file opened for both holds when it was written, not what was sent to it
 	Heard    Heard           // gets what Discard reads, before it is dropped
 	Trace    func(Event)     // called with what was planned and what changed, by the goroutine that moves; it changes nothing
+	Threads  *Threads        // shared with other transfers, whose waits it bounds together; nil: a wait holds a thread
 	Stats    Stats
 
 	pump            Pump
@@ -292,7 +293,9 @@ func (t *Transfer) run(ctx context.Context, lw *lowWater) error {
 			return err
 		}
 		before := p.Bytes.Load()
+		t.Threads.take()
 		w, err := p.Step(n)
+		t.Threads.give()
 		if moved := p.Bytes.Load() - before; moved > 0 {
 			t.moved = time.Time{} // the clock is only asked when there is a wait
 			t.spuriousWakeups = 0

@@ -54,5 +54,8 @@ func BindNoPort(int) {}
 // EphemeralMin returns the lowest port that the kernel gives to sockets that connect.
 func EphemeralMin() uint16 { return 1024 }
 
+// Park does not know how to wait without a thread on this system.
+func Park([]unix.PollFd, time.Duration) error { return unix.ENOSYS }
+
 // DropIncoming has no meaning on this system.
 func DropIncoming(int, bool) {}
