@@ -42,8 +42,9 @@ func checkCongestion(algorithm string) error {
 	return e
 }
 
-// sayCongestion tells which congestion control a connection sends with.
-func sayCongestion(out *show.Printer, conn *transfer.Conn) {
+// sayCongestion tells which congestion control a connection sends with. label is that of one of
+// several connections.
+func sayCongestion(out *show.Printer, conn *transfer.Conn, label string) {
 	if !out.Options.Explain && !out.Verbose {
 		return // it is a system call
 	}
@@ -55,11 +56,7 @@ func sayCongestion(out *show.Printer, conn *transfer.Conn) {
 	if replaced != "" {
 		msg += fmt.Sprintf(": the peer is on this host, %s would pace it", replaced)
 	}
-	if out.Options.Explain {
-		out.Explain("plan", "%s", msg)
-		return
-	}
-	out.Detail("%s", msg)
+	sayPlan(out, label, msg)
 }
 
 // relayCongestion is the same for all connections of a relay.

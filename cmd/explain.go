@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/zcp-go/zcp/cmd/show"
 	"github.com/zcp-go/zcp/cmd/text"
 	"github.com/zcp-go/zcp/transfer"
 )
@@ -17,9 +18,6 @@ import (
 func (j *job) trace(e transfer.Event) {
 	msg := ""
 	switch e.Kind {
-	case transfer.ReadingBack:
-		j.readingBack()
-		return
 	case transfer.Guarded:
 		if e.Guarding == transfer.NoGuard {
 			return
@@ -50,11 +48,19 @@ func (j *job) trace(e transfer.Event) {
 	case transfer.LeaseLost:
 		msg = "another process wants to write to the source: the lease is given up, the rest is copied"
 	}
-	if j.out.Options.Explain {
-		j.out.Explain("plan", "%s", msg)
+	sayPlan(j.out, j.label, msg)
+}
+
+// sayPlan tells how bytes are going to move: a line with -v, an explanation with --explain.
+func sayPlan(out *show.Printer, label, msg string) {
+	if label != "" {
+		msg = label + ": " + msg
+	}
+	if out.Options.Explain {
+		out.Explain("plan", "%s", msg)
 		return
 	}
-	j.out.Detail("%s", msg)
+	out.Detail("%s", msg)
 }
 
 func leaseRefusal(err error) string {
@@ -90,7 +96,12 @@ func (j *job) explainRan() {
 		return
 	}
 	st := &j.d.t.Stats
-	say := func(format string, args ...any) { j.out.Explain("ran", format, args...) }
+	say := func(format string, args ...any) {
+		if j.label != "" {
+			format, args = "%s: "+format, append([]any{j.label}, args...)
+		}
+		j.out.Explain("ran", format, args...)
+	}
 	for _, p := range st.Paths() {
 		n, calls := st.Path(p)
 		say("%s: %s in %s calls, %s a call", p, text.Size(n), text.Grouped(calls), text.Size(n/max(calls, 1)))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strconv"
 	"sync/atomic"
@@ -28,18 +29,17 @@ type job struct {
 	length   conf.Length
 	from, to string       // as messages call the ends
 	src, dst string       // the same, as they were typed
-	note     string       // likewise, how its connection ended
 	moved    show.Moved   // of a job that is served, when it has ended well
 	net      conf.Operand // the network end, if there is one
 	total    int64        // bytes to expect, -1 where that is not known
 	stdout   bool         // the destination is standard output, by whatever name
 	served   bool         // one of many connections, whose lines are the server's
+	label    string       // one of several targets: its name, before what is said of it
+	twin     bool         // another of them speaks of the sources
 	progress *show.Progress
 	started  bool                   // Start was emitted
 	renamed  atomic.Pointer[string] // the destination, where it is not called to; a status line reads it
 	proof    proofOf
-	heard    hearing                      // what the receiver said, for a sender
-	stored   storedProof                  // for a receiver
 	kept     string                       // what a failure left on the disk, for its message
 	attempt  atomic.Pointer[show.Attempt] // to connect; nil: none was made
 
@@ -205,7 +205,7 @@ func (j *job) complete(from string) error {
 // closeOrderly ends a connection on which everything was said.
 func (j *job) closeOrderly() error {
 	if err := j.d.conn.CloseGracefully(); err != nil {
-		return fmt.Errorf("%s to %s: everything was moved, but the connection cannot be closed: %w", j.from, j.destination(), exit.Cause(err))
+		return fmt.Errorf("%s: everything was moved, but the connection cannot be closed: %w", j.pair(), exit.Cause(err))
 	}
 	return nil
 }
@@ -213,7 +213,7 @@ func (j *job) closeOrderly() error {
 // failure puts the error of a transfer in the user's words: the file alone where it is the
 // file's, both ends where it is the connection between them, and how far it got.
 func (j *job) failure(err error) error {
-	at := exit.Where{Subject: j.from + " to " + j.destination(), After: j.soFar()}
+	at := exit.Where{Subject: j.pair(), After: j.soFar()}
 	if side, ok := errors.AsType[*transfer.Error](err); ok {
 		err, at.Place = side.Err, j.d.place(side.Side)
 		switch {
@@ -228,6 +228,22 @@ func (j *job) failure(err error) error {
 		}
 	}
 	return exit.Classify(err, at)
+}
+
+// pair names both ends, and one of several targets alone.
+func (j *job) pair() string {
+	if j.label != "" {
+		return j.label
+	}
+	return j.from + " to " + j.destination()
+}
+
+// ofSources is where remarks on the sources go. Of several targets one makes them.
+func (j *job) ofSources() *show.Printer {
+	if j.twin {
+		return &show.Printer{W: io.Discard}
+	}
+	return j.out
 }
 
 // soFar tells the bytes delivered, and of a connection what its peer has acknowledged.
@@ -245,12 +261,11 @@ func (j *job) end(verb, where, note string, to show.Audience, err error) {
 	e := show.Done(verb, show.Snapshot{Bytes: j.d.bytes(), Acked: j.d.acked(), Offset: j.d.t.Stats.Offset.Load()}, j.took())
 	e.What, e.Where, e.Later = j.movedName(), where, j.d.closedLater()
 	if j.served {
-		j.moved, j.note = e.Moved, note
+		j.moved = e.Moved
 		return
 	}
 	e.Path, e.Calls, e.Fallbacks = j.ran(), j.d.t.Stats.Calls.Load(), int64(len(j.d.t.Stats.Fallbacks()))
 	e.Note, e.To = note, to
-	e.Verified = err == nil && j.proof.verified
 	if err == nil && j.proof.say {
 		e.Hash, e.Digest = j.proof.alg, j.proof.digest
 	}
@@ -301,7 +316,7 @@ func (j *job) fail(err error) error {
 	if sig, ok := errors.AsType[*exit.Signaled](err); ok {
 		said = err
 		if sig != exit.StdoutClosed && !j.d.began.IsZero() {
-			said = j.withKept(&exit.Failure{Err: fmt.Errorf("%s to %s: %w after %s", j.from, j.destination(), sig, j.soFar()), Status: sig.ExitStatus()})
+			said = j.withKept(&exit.Failure{Err: fmt.Errorf("%s: %w after %s", j.pair(), sig, j.soFar()), Status: sig.ExitStatus()})
 			if !j.served {
 				j.out.Say("%v", said)
 			}

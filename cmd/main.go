@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/zcp-go/zcp/cmd/atstart"
 	"github.com/zcp-go/zcp/cmd/exit"
 	"github.com/zcp-go/zcp/cmd/show"
 )
@@ -28,19 +27,12 @@ func Main(b Build) int {
 		runtime.GOMAXPROCS(mostProcessors)
 	}
 	out := &show.Printer{W: os.Stderr, Journal: show.ToJournal(os.Stderr, os.Getenv("JOURNAL_STREAM"))}
-	if err := atstart.Room(); err != nil {
-		out.Error(err)
-		return exit.Failed
-	}
 	ctx, listening := untilSignal(out)
 	err := run(ctx, os.Args, environment{stdout: os.Stdout, out: out, lookupEnv: os.LookupEnv, build: b, listening: listening})
-	died, bySignal := errors.AsType[*exit.Signaled](err)
-	if !bySignal && !exit.IsReported(err) {
-		out.Error(err)
-	}
-	out.Flush(show.LastWords)
-	if bySignal {
+	if died, ok := errors.AsType[*exit.Signaled](err); ok {
 		return dieOf(died.Signal)
+	} else if !exit.IsReported(err) {
+		out.Error(err)
 	}
 	return exit.Status(err)
 }

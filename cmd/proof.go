@@ -17,15 +17,11 @@ type proofOf struct {
 	expect string // what it must be, in hex; empty: anything
 	name   string // of the file, for the line that sha256sum -c reads
 	digest string // set when everything has moved
-
-	verify   bool // by a receipt
-	verified bool // the receipt is right
-	members  bool // what is stored are the members of an archive
 }
 
 // prove has the job's bytes hashed as they move, where that was asked for.
 func (j *job) prove(p conf.Proof, sources []conf.Operand, tree bool) {
-	j.proof = proofOf{alg: p.Algorithm(), say: p.Hash != "", expect: p.Expect, name: "-", verify: p.Verify}
+	j.proof = proofOf{alg: p.Algorithm(), say: p.Hash != "", expect: p.Expect, name: "-"}
 	if len(sources) == 1 && !tree {
 		j.proof.name = checkName(fileName(sources[0]))
 	}
@@ -47,7 +43,7 @@ func (j *job) checkDigest() error {
 	if j.proof.alg == "" {
 		return nil
 	}
-	j.takeDigest()
+	j.proof.digest = proof.Hex(j.d.t.Digest)
 	if j.proof.expect == "" || j.proof.expect == j.proof.digest {
 		return nil
 	}
@@ -59,14 +55,7 @@ func (j *job) sayDigest() {
 	if !j.proof.say {
 		return
 	}
-	j.takeDigest()
+	j.proof.digest = proof.Hex(j.d.t.Digest)
 	j.out.Emit(&show.Digest{Hash: j.proof.alg, Digest: j.proof.digest, Name: j.proof.name,
 		Check: proof.CheckLine(j.proof.digest, j.proof.name)})
-}
-
-// takeDigest takes the digest of what has moved, unless it is known already.
-func (j *job) takeDigest() {
-	if j.d.t.Digest != nil {
-		j.proof.digest = proof.Hex(j.d.t.Digest)
-	}
 }

@@ -26,11 +26,6 @@ type stdio struct {
 }
 
 func relayStdio(ctx context.Context, out *show.Printer, c *conf.Relay) error {
-	for fd, name := range []string{"standard input", "standard output"} {
-		if err := files.Inherited(fd); err != nil {
-			return exit.Classify(err, exit.Where{Subject: name})
-		}
-	}
 	net := c.Pairs[0].Targets[0]
 	if net.Kind == conf.Stdio {
 		net = c.Pairs[0].Listen
@@ -51,7 +46,7 @@ func relayStdio(ctx context.Context, out *show.Printer, c *conf.Relay) error {
 	if err != nil {
 		return err
 	}
-	sayCongestion(out, conn)
+	sayCongestion(out, conn, "")
 	began := time.Now()
 	w.Conn = conn
 	w.began.Store(&began)

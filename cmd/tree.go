@@ -20,8 +20,9 @@ func checkSources(sources []conf.Operand, t conf.Tree) error {
 
 // treeSender sends the sources of a command as one tar stream.
 func (j *job) treeSender(dst *transfer.Endpoint, sources []conf.Operand, t conf.Tree) *tree.Sender {
+	about := j.ofSources()
 	s := &tree.Sender{Transfer: &j.d.t, Dst: dst, Source: tree.Source{Exclude: t.Exclude, OneFileSystem: t.OneFileSystem,
-		Special: t.Special, Xattrs: t.Xattrs, Report: j.out.Error, Note: func(line string) { j.out.Say("%s", line) }}}
+		Special: t.Special, Xattrs: t.Xattrs, Report: about.Error, Note: func(line string) { about.Say("%s", line) }}}
 	for _, src := range sources {
 		r := tree.Root{Path: src.Path, Name: ".", Text: src.Text}
 		if t.Tar {
@@ -42,10 +43,7 @@ func (j *job) sendTree(ctx context.Context, conn *transfer.Conn, c *conf.Send) e
 	if err == nil {
 		err = j.complete(j.from)
 	}
-	if err = j.finish(ctx, conn, c, err); err == nil {
-		err = j.verdict()
-	}
-	if err != nil {
+	if err = j.finish(ctx, conn, c, err); err != nil {
 		return j.breakOff(err)
 	}
 	err = j.closeOrderly()

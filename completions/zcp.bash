@@ -12,7 +12,7 @@ _zcp_value() {
     case $word in
         --buffer-size | --rate-limit | --interval | --size | --output | --wait | --retry-for | --idle | \
             --linger | --exclude | --half-close | --max-conns | --allow | --deny | --drain | --exit-idle | \
-            --rate-total | --stats | --bind | --congestion | --name | --delay) option=$word && return 0 ;;
+            --rate-total | --stats | --bind | --congestion | --name | --delay | --to | --drop-slow) option=$word && return 0 ;;
         -- | --* | [^-]* | - | '') return 1 ;;
     esac
     for ((i = 1; i < ${#word}; i++)); do
@@ -31,13 +31,13 @@ _zcp_flags() {
     local all='-h --help -q --quiet -v --verbose -C --no-splice -L --rate-limit= -B --buffer-size= --json --explain --name= --bits --log-time'
     local shown='-f --force -n --numeric -i --interval= -D --delay= -s --size= -S --stop-at-size --hash='
     local net='-4 -6 --bind= -w --wait= --retry-for= --idle= --allow= --deny= -m --max-conns='
-    local ends='-l --listen -k --keep-open -N --verify'
+    local ends='-l --listen -k --keep-open -N'
     local file='-a --append --no-clobber --sync --expect='
     local tree='--tar --exclude= -x --one-file-system --special --xattrs'
     local unpack='--no-same-owner'
     case $1 in
         '') echo '-h --help -V --version' ;;
-        send) echo "$all $shown $net $ends $tree --linger= --congestion=" ;;
+        send) echo "$all $shown $net $ends $tree --linger= --congestion= --to= --drop-slow=" ;;
         recv) echo "$all $shown $net $ends $file $unpack --special" ;;
         cat) echo "$all $shown $file $tree $unpack -o --output=" ;;
         relay) echo "$all $net --half-close= --drain= --exit-idle= --rate-total= --stats= --spread --congestion=" ;;
@@ -151,6 +151,7 @@ _zcp() {
             --allow | --deny) _zcp_words 127.0.0.0/8 ::1 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 fc00::/7 ;;
             --exclude | --name) ;; # a pattern, a word: nothing to offer
             --stats) case $cur in unix:*) _zcp_net listen ;; *) _zcp_words :9100 unix: ;; esac ;;
+            --to) _zcp_net ;;
             --congestion) _zcp_words cubic reno bbr ;;
             --bind)
                 _ip_addresses -a

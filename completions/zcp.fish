@@ -12,7 +12,7 @@ function __zcp_operands
             set skip 0
         else if test $ended -eq 0; and test "$word" = --
             set ended 1
-        else if test $ended -eq 0; and string match -qr -- '^--(buffer-size|rate-limit|interval|size|output|wait|retry-for|idle|linger|half-close|max-conns|allow|deny|drain|exit-idle|rate-total|stats|bind|congestion|name|delay)$' "$word"
+        else if test $ended -eq 0; and string match -qr -- '^--(buffer-size|rate-limit|interval|size|output|wait|retry-for|idle|linger|half-close|max-conns|allow|deny|drain|exit-idle|rate-total|stats|bind|congestion|name|delay|to|drop-slow)$' "$word"
             set skip 1
         else if test $ended -eq 0; and string match -qr -- '^-[^-BDLiosmw]*[BDLiosmw]$' "$word"
             set skip 1
@@ -131,6 +131,8 @@ complete -c zcp -n '__zcp_command send recv' -s l -l listen -d 'Listen instead o
 complete -c zcp -n '__zcp_command send recv' -s k -l keep-open -d 'Serve every client, or write one file for each'
 complete -c zcp -n '__zcp_command send recv' -s N -d 'For compatibility with nc, without effect'
 complete -c zcp -n '__zcp_command send relay' -l congestion -x -a 'cubic reno bbr' -d 'Congestion control of the connections'
+complete -c zcp -n '__zcp_command send' -l to -x -a '(__zcp_net)' -d 'Send to this network end too'
+complete -c zcp -n '__zcp_command send' -l drop-slow -x -a $durations -d 'Reset a receiver that alone held up the others'
 complete -c zcp -n '__zcp_command send' -l linger -x -a $durations -d 'How long to wait for the peer to close'
 
 # Files
@@ -138,7 +140,6 @@ complete -c zcp -n '__zcp_command recv cat' -s a -l append -d 'Append to the fil
 complete -c zcp -n '__zcp_command recv cat' -l no-clobber -d 'Refuse to overwrite'
 complete -c zcp -n '__zcp_command recv cat' -l sync -d 'fsync before reporting success'
 complete -c zcp -n '__zcp_command send recv cat' -l hash -x -a 'sha256 blake3' -d 'Print the digest of the bytes'
-complete -c zcp -n '__zcp_command send recv' -l verify -d 'At both ends: make sure that what is stored is what was sent'
 complete -c zcp -n '__zcp_command recv cat' -l expect -x -d 'The digest the bytes must have'
 complete -c zcp -n '__zcp_command cat' -s o -l output -r -F -d 'Write to FILE'
 

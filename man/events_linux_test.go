@@ -110,7 +110,7 @@ func typeOf(value any) string {
 		}
 		return "number"
 	}
-	return "neither a string nor a number nor a boolean"
+	return "neither a string nor a number"
 }
 
 // TestEventSchema runs the commands until every event and every member of the manual was
@@ -122,7 +122,7 @@ func TestEventSchema(t *testing.T) {
 			ends int // end events
 			run  func(t *testing.T) *program.Process
 		}{
-			"a good end": {1, eventsOfSend}, "a stall": {1, eventsOfStall}, "relay": {0, eventsOfRelay}, "serve": {0, eventsOfServe},
+			"a good end": {1, eventsOfSend}, "a stall": {1, eventsOfStall}, "relay": {0, eventsOfRelay}, "serve": {0, eventsOfServe}, "several receivers": {1, eventsOfFanout},
 			"usage": {0, func(t *testing.T) *program.Process { return program.Zcp(t, "recv", "--json", "-k", ":0", "f").Run(2) }},
 			"no such file": {1, func(t *testing.T) *program.Process {
 				return program.Zcp(t, "cat", "--json", "-o", "/nowhere/f", "/dev/null").Run(1)
@@ -163,8 +163,8 @@ func TestEventSchema(t *testing.T) {
 
 func eventsOfSend(t *testing.T) *program.Process {
 	sock := filepath.Join(t.TempDir(), "s")
-	r := program.Zcp(t, "recv", "-q", "--verify", "--hash", "blake3", "-l", "unix:"+sock, "null:").Start()
-	p := program.Zcp(t, "send", "--json", "--name", "in", "--verify", "--hash", "blake3", "--explain", "-v", "-i", "0.01", "-L", "1M", "--retry-for", "1m", program.Source(t, strings.Repeat("x", 100_000)), "unix:"+sock).Run(0)
+	r := program.Zcp(t, "recv", "-q", "-l", "unix:"+sock, "null:").Start()
+	p := program.Zcp(t, "send", "--json", "--name", "in", "--hash", "blake3", "--explain", "-v", "-i", "0.01", "-L", "1M", "--retry-for", "1m", program.Source(t, strings.Repeat("x", 100_000)), "unix:"+sock).Run(0)
 	r.Ends(0)
 	for line := range strings.Lines(p.ErrOut.String()) {
 		if !strings.Contains(line, `,"label":"in"`) {
@@ -203,6 +203,32 @@ func eventsOfRelay(t *testing.T) *program.Process {
 	p.Says(`"event":"close"`)
 	p.Signal(unix.SIGTERM)
 	return p.Ends(0)
+}
+
+// eventsOfFanout has one receiver that is not there and one that is asked about.
+func eventsOfFanout(t *testing.T) *program.Process {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	r, w := program.Pipe(t)
+	p := program.Zcp(t, "send", "--json", "-", ln.Addr().String(), "--to", "unix:"+filepath.Join(t.TempDir(), "none")).From(r).Start()
+	r.Close()
+	c, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	p.Says(`"event":"delivery".*"error"`)
+	p.Signal(unix.SIGUSR1)
+	p.Says(`"event":"target"`)
+	w.Close()
+	if _, err := io.ReadAll(c); err != nil {
+		t.Error(err)
+	}
+	c.Close()
+	return p.Ends(3)
 }
 
 func eventsOfServe(t *testing.T) *program.Process {

@@ -105,6 +105,7 @@ func (t *Transfer) await(ctx context.Context, w Want, patience time.Duration) er
 	} else {
 		in.fd = p.dst.fd
 	}
+	in.local = in.local || t.IdleOf != Neither && t.IdleOf != side
 	start := time.Now()
 	if t.moved.IsZero() {
 		t.moved = start

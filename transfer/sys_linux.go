@@ -100,3 +100,12 @@ func allocate(fd int, off, n int64) error {
 func writeOut(fd int) {
 	_ = unix.SyncFileRange(fd, 0, 0, unix.SYNC_FILE_RANGE_WRITE) // a caller that needs the error uses fsync
 }
+
+// pipeUnread returns how many bytes are in a pipe (FIONREAD in pipe(7)); either end may be asked.
+func pipeUnread(fd int) int64 {
+	n, err := unix.IoctlGetInt(fd, unix.TIOCINQ)
+	if err != nil {
+		return 0
+	}
+	return int64(n)
+}

@@ -22,6 +22,7 @@ type Transfer struct {
 	PipeSize int             // bytes of the borrowed pipe and of the user's pipes, which only grow; 0: pipepool.DefaultSize
 	NoSplice bool            // read and write through memory only
 	Idle     time.Duration   // give up after so long in which the peer moved, sent or acknowledged no byte; 0: never
+	IdleOf   Side            // the side whose silence Idle is about; Neither: both
 	Limits   []*rate.Limiter // every byte obeys all of them
 	Discard  bool            // read and drop what a destination socket sends, so that a peer that answers never stalls
 	Digest   hash.Hash       // gets every byte that is moved, in order, beside the mover; nil: none
@@ -60,12 +61,11 @@ type EventKind uint8
 
 // The kinds of events.
 const (
-	Planned     EventKind = iota // Path is what will be tried first
-	Guarded                      // Guarding says how the source is protected, Err why no lease was granted
-	Borrowed                     // a pipe of Pipe bytes was borrowed
-	Refused                      // Path was refused with Err by Side
-	LeaseLost                    // a writer wanted the file; the rest is copied
-	ReadingBack                  // everything has moved, and Digest has still to get what was stored
+	Planned   EventKind = iota // Path is what will be tried first
+	Guarded                    // Guarding says how the source is protected, Err why no lease was granted
+	Borrowed                   // a pipe of Pipe bytes was borrowed
+	Refused                    // Path was refused with Err by Side
+	LeaseLost                  // a writer wanted the file; the rest is copied
 )
 
 var eventNames = [...]string{"planned", "guarded", "borrowed", "refused", "lease lost"}

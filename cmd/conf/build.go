@@ -30,11 +30,11 @@ func (s *settings) send(words []string) (*Send, error) {
 			return nil, err
 		}
 	}
-	if err := firstError(s.checkDisplay(), s.checkLength(), s.checkNet(end), s.checkTree(sources)); err != nil {
+	if err := firstError(s.checkDisplay(), s.checkLength(), s.checkNet(end), s.checkTree(sources), s.checkMany(end)); err != nil {
 		return nil, err
 	}
 	return &Send{Display: s.Display, Transfer: s.Transfer, Length: s.Length, Network: s.network(end), Tree: s.Tree, Proof: s.Proof,
-		Sources: sources, Net: end, Linger: s.Linger}, nil
+		Many: s.many(), Sources: sources, Net: end, Linger: s.Linger}, nil
 }
 
 func (s *settings) recv(words []string) (*Recv, error) {

@@ -78,16 +78,22 @@ func (t Tree) IsTree(sources []Operand) bool { return t.Tar || sources[0].Dir }
 type Proof struct {
 	Hash   string // sha256 or blake3: the digest to say; empty: none
 	Expect string // the digest that what arrives must have, in hex; empty: any
-	Verify bool   // recv: say what is stored; send: wait for that
 }
 
 // Algorithm is the one to compute: that of Hash, or sha256 where another option needs a digest.
 // It is empty where no digest is wanted.
 func (p Proof) Algorithm() string {
-	if p.Hash == "" && (p.Expect != "" || p.Verify) {
+	if p.Hash == "" && p.Expect != "" {
 		return "sha256"
 	}
 	return p.Hash
+}
+
+// Many is what several receivers need.
+type Many struct {
+	To       []Operand     // further network ends, which are connected to
+	Next     Network       // how
+	DropSlow time.Duration // reset one that alone held the others up for so long; 0: never
 }
 
 // Relaying is what only relay has.
@@ -108,6 +114,7 @@ type Send struct {
 	Network
 	Tree
 	Proof
+	Many
 	Sources []Operand // at least one
 	Net     Operand
 	Linger  time.Duration // for the peer to close when all is acknowledged
@@ -122,6 +129,7 @@ type Recv struct {
 	Output
 	Proof
 	Tree
+	Many
 	Net  Operand
 	Dest Operand // stdout where none was named; with KeepOpen its path holds %d
 }
@@ -221,6 +229,7 @@ type values struct {
 	Output
 	Tree
 	Proof
+	Many
 	Relaying
 	Linger time.Duration
 	output string // --output

@@ -88,7 +88,7 @@ var (
 type table []option
 
 func newTable(v *values) table {
-	return slices.Concat(transferOptions(v), proofOptions(v), networkOptions(v))
+	return slices.Concat(transferOptions(v), proofOptions(), networkOptions(v))
 }
 
 // transferOptions are about what is moved, how, and what is shown of it.
@@ -161,14 +161,12 @@ func transferOptions(v *values) table {
 }
 
 // proofOptions are about what the bytes are.
-func proofOptions(v *values) table {
+func proofOptions() table {
 	return table{
 		{name: "hash", arg: "ALG", in: oneWay, group: groupProof,
 			usage: "say the digest of what passed: sha256 or blake3", set: setHash},
 		{name: "expect", arg: "HEX", in: recv | cat, group: groupProof,
 			usage: "the digest that what arrives must have, otherwise exit 4; of --hash, else sha256", set: setExpect},
-		{name: "verify", in: send | recv, group: groupProof,
-			usage: "at both ends: recv says the digest of what it has stored, send exits with 4 if it is another or none", to: &v.Verify},
 	}
 }
 
@@ -179,6 +177,8 @@ func networkOptions(v *values) table {
 		{name: "keep-open", letter: "k", in: send | recv, group: groupNetwork,
 			usage: "serve every client", to: &v.KeepOpen,
 			where: map[command]string{recv: "write one file for each connection; its name holds %d"}},
+		{name: "to", arg: "NET", in: send, group: groupNetwork, list: true, join: "\x00",
+			usage: "send to this network end too; may be repeated", set: setTo},
 		{name: "max-conns", letter: "m", arg: "N", in: network, group: groupNetwork,
 			usage: "maximum number of connections with --keep-open", where: map[command]string{relay: "maximum number of connections"}, def: "from the descriptor limit", set: setMaxConns},
 		{name: "allow", arg: "CIDR,...", in: network, group: groupNetwork, list: true,
@@ -209,6 +209,9 @@ func networkOptions(v *values) table {
 		{name: "idle", arg: "DUR", in: network, group: groupTimes, usage: "give up after this long without a byte either way",
 			where: map[command]string{relay: "end a connection after this long without a byte either way"},
 			to:    &v.Idle},
+		{name: "drop-slow", arg: "DUR", in: send, group: groupTimes,
+			usage: "with --to from a pipe: reset a receiver that alone held up the others this long",
+			to:    &v.DropSlow},
 		{name: "linger", arg: "DUR", in: send, group: groupTimes,
 			usage: "when all is acknowledged, wait this long for the peer to close", def: "10s",
 			to: &v.Linger},

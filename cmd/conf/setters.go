@@ -126,6 +126,22 @@ func setExclude(v *values, word string) error {
 	return nil
 }
 
+// setTo reads network ends, which are joined by what no argument can hold.
+func setTo(v *values, word string) error {
+	v.To = nil
+	for _, to := range strings.Split(word, "\x00") {
+		end, err := parseNet(to, false)
+		if err != nil {
+			return err
+		}
+		if end.Listen {
+			return fmt.Errorf("%s listens, and a further end is connected to: HOST%s", end, end)
+		}
+		v.To = append(v.To, end)
+	}
+	return nil
+}
+
 func setHash(v *values, word string) error {
 	if word != "sha256" && word != "blake3" {
 		return fmt.Errorf("%q is not one of sha256, blake3", word)

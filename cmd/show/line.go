@@ -26,6 +26,7 @@ type Frame struct {
 	Mean    float64       // and since the beginning
 	Bits    bool          // rates are shown in bits
 	ETA     time.Duration // -1: cannot be told
+	Count   string        // how many of several deliveries have ended; empty where there is one
 	Remark  Remark        // what is waited for; stands where the ETA stood
 }
 
@@ -97,6 +98,9 @@ func (f Frame) layouts() []layout {
 	boxed, percent, time, over := "["+rate+"]", f.percent(), clock(f.Elapsed), f.Total > 0 && f.Done > f.Total
 	if over { // neither a percentage nor an end can be told
 		size, percent = text.Size(f.Done)+" of "+strings.Repeat("~", bit(f.About))+text.Size(f.Total), ""
+	}
+	if f.Count != "" {
+		boxed, mean = boxed+" "+f.Count, mean+" "+f.Count
 	}
 	switch r := f.Remark; {
 	case r.Long != "" && percent == "":

@@ -1,6 +1,7 @@
 package show
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -14,6 +15,11 @@ type Snapshot struct {
 	About   bool  // Total is an estimate
 	Phase   Phase
 	Waiting Side // which side keeps the transfer waiting at this moment
+
+	// Of several deliveries, the slowest one stands here.
+	Targets int    // how many there are; 0: one, which is not counted
+	Ended   int    // of these, those that have everything
+	To      string // what the slowest one goes to; empty: Meter.To
 }
 
 // Phase is how far a transfer has come.
@@ -25,7 +31,6 @@ const (
 	Opening                 // the destination is being opened; nothing is shown
 	Closing                 // everything is acknowledged, the peer has not closed
 	Storing                 // everything is written, fsync runs
-	Verifying               // everything is written, what was stored is being read back
 )
 
 // Side is an end of a transfer.
@@ -52,9 +57,8 @@ const (
 )
 
 var (
-	closing   = Remark{"all acknowledged, waiting for the peer to close", "waiting for the peer", "closing"}
-	verifying = Remark{"all is there, reading back what was stored", "reading back", "verifying"}
-	storing   = Remark{"waiting for the disk to store it (fsync)", "waiting for the disk", "fsync"}
+	closing = Remark{"all acknowledged, waiting for the peer to close", "waiting for the peer", "closing"}
+	storing = Remark{"waiting for the disk to store it (fsync)", "waiting for the disk", "fsync"}
 )
 
 func stalled(since time.Duration, side string) Remark {
@@ -154,6 +158,9 @@ func (m *Meter) Update(s Snapshot, now time.Time) Frame {
 	m.last = s
 	m.speed.Add(now, s.Acked)
 	f := Frame{Done: s.Offset + s.Acked, Total: s.Total, About: s.About, Elapsed: now.Sub(m.start), Rate: m.speed.Recent(), ETA: -1}
+	if s.Targets > 0 {
+		f.Count = fmt.Sprintf("%d/%d done", s.Ended, s.Targets)
+	}
 	if f.Elapsed > 0 {
 		f.Mean = float64(s.Acked) / f.Elapsed.Seconds()
 	}
@@ -175,12 +182,10 @@ func (m *Meter) remark(now time.Time) Remark {
 		return closing
 	case m.last.Phase == Storing:
 		return storing
-	case m.last.Phase == Verifying:
-		return verifying
 	case since < stallAfter:
 		return Remark{}
 	case m.last.Waiting == Destination:
-		return stalled(since, m.To)
+		return stalled(since, cmp.Or(m.last.To, m.To))
 	case m.last.Waiting == Source && m.FromNet && since >= closeAfter && m.last.Offset+m.last.Acked >= m.last.Total:
 		return unclosed(since)
 	case m.last.Waiting == Source:

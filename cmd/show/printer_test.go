@@ -187,14 +187,11 @@ func TestPrinterRow(t *testing.T) {
 	}
 }
 
-// TestPrinterBackground: what another program has written over is not erased, nor drawn on.
+// TestPrinterBackground: what somebody else has written over is not erased.
 func TestPrinterBackground(t *testing.T) {
 	var w writes
 	p := Printer{W: &w}
-	taken := &paper{erasing: true}
-	p.draw("50%", taken)
-	taken.gone = true
-	p.draw("55%", taken)
+	p.draw("50%", paper{erasing: true, gone: true})
 	p.Say("hello")
 	p.draw("60%", paper{erasing: true})
 	p.forget()

@@ -20,6 +20,8 @@ type Progress struct {
 
 	// Attempt tells of a connection that is being made; false: none is. Nil: there is nothing to connect to.
 	Attempt func() (Attempt, bool)
+	// Rows are what follows the line that was asked for: a table. Nil: there is none.
+	Rows func() []Event
 
 	DataOnTerminal bool // the bytes themselves go to a terminal: no line among them, unless forced
 
@@ -67,7 +69,6 @@ const (
 	firstFrame    = 200 * time.Millisecond // what is over by then is not worth a line
 	firstAttempt  = 500 * time.Millisecond // nor is a connection that stands by then
 	continueGrace = 20 * time.Millisecond  // for SIGCONT to get from the kernel to us
-	clearGrace    = 100 * time.Millisecond // for the terminal to take the line away before we stop
 )
 
 // Start begins to show. It returns at once.
@@ -152,10 +153,9 @@ func (p *Progress) Stop(well bool) {
 		}
 		f := p.update(time.Now())
 		if p.mode == showLine {
-			p.Printer.clear()
+			withoutStop(p.Printer.clear)
 		}
 		if p.release != nil {
-			p.Printer.Flush(clearGrace)
 			p.release()
 		}
 		if p.mode == showNumbers && p.started {
@@ -274,7 +274,7 @@ func (p *Progress) frame(f Frame) {
 	case f.Elapsed >= max(firstFrame, p.Printer.Delay) && p.worthALine(f):
 		p.paint(f.Render(p.screen.columns()))
 	case p.trying:
-		p.Printer.clear()
+		withoutStop(p.Printer.clear)
 	}
 	p.trying = false
 }
@@ -291,7 +291,7 @@ func (p *Progress) paint(line string) {
 		p.Printer.plain(line)
 		return
 	}
-	p.Printer.draw(line, p.screen)
+	withoutStop(func() { p.Printer.draw(line, p.screen) })
 }
 
 // attempt shows that a connection is being made, where that takes longer than usual.
@@ -313,8 +313,7 @@ func (p *Progress) attempt() {
 func (p *Progress) takeRow(t terminal) {
 	row, release, ok := claimRow(t.fd)
 	if ok {
-		p.release = release
-		p.Printer.outlet.takeRow(row, t)
+		p.release, p.Printer.rows, p.Printer.row, p.Printer.on = release, true, row, t
 	}
 }
 
@@ -346,6 +345,12 @@ func (p *Progress) status() {
 	default:
 		p.Printer.Emit(&Note{Message: f.String(), To: ForEveryone})
 	}
+	if p.Rows == nil {
+		return
+	}
+	for _, row := range p.Rows() {
+		p.Printer.Emit(row)
+	}
 }
 
 // connecting is the status while there is no connection.
@@ -360,8 +365,7 @@ func (p *Progress) connecting() string {
 
 // suspend takes the line off the screen, and stops the process.
 func (p *Progress) suspend() {
-	p.Printer.clear()
-	p.Printer.Flush(clearGrace)
+	withoutStop(p.Printer.clear)
 	p.update(time.Now())
 	suspend()
 	p.awaitContinued() // or it would be taken for another stop

@@ -43,13 +43,12 @@ func (l *StatusLine) Draw(render func(columns int) string) {
 		l.printer.forget()
 		return
 	}
-	l.printer.draw(text, l.screen)
+	withoutStop(func() { l.printer.draw(text, l.screen) })
 }
 
 // Suspend takes the line away and stops the process until it is continued.
 func (l *StatusLine) Suspend() {
-	l.printer.clear()
-	l.printer.Flush(clearGrace)
+	withoutStop(l.printer.clear)
 	suspend()
 }
 
@@ -57,6 +56,6 @@ func (l *StatusLine) Suspend() {
 func (l *StatusLine) Close() {
 	if l != nil {
 		signal.Stop(l.stopping)
-		l.printer.clear()
+		withoutStop(l.printer.clear)
 	}
 }

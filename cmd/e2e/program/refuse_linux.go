@@ -22,7 +22,7 @@ type refusal struct {
 
 var refusable = map[string]refusal{
 	"splice": {call: unix.SYS_SPLICE}, "sendfile": {call: unix.SYS_SENDFILE}, "copy_file_range": {call: unix.SYS_COPY_FILE_RANGE},
-	"pipe2": {call: unix.SYS_PIPE2},
+	"pipe2": {call: unix.SYS_PIPE2}, "tee": {call: unix.SYS_TEE},
 
 	"SIOCOUTQ":      {unix.SYS_IOCTL, []uint32{unix.SIOCOUTQ}},
 	"TCP_INFO":      {unix.SYS_GETSOCKOPT, []uint32{unix.SOL_TCP, unix.TCP_INFO}},

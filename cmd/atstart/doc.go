@@ -1,3 +1,0 @@
-// Package atstart knows what the process was given before the Go runtime changed it: which of
-// the standard descriptors were closed, and whether there is room for the runtime's own.
-package atstart

@@ -1,0 +1,63 @@
+package show
+
+import (
+	"time"
+
+	"github.com/zcp-go/zcp/cmd/text"
+)
+
+// Delivered is the end of one of several deliveries.
+type Delivered struct {
+	Head
+	Target  string  `json:"target"`
+	Bytes   int64   `json:"bytes"`
+	Acked   int64   `json:"acked"`
+	Seconds float64 `json:"seconds"`
+	Rate    float64 `json:"rate"`
+	Status  int     `json:"status"`
+	Error   string  `json:"error,omitempty"`
+
+	Moved `json:"-"`
+	Note  string   `json:"-"` // how the target ended
+	To    Audience `json:"-"` // of an error
+}
+
+func (e *Delivered) stamp(now time.Time) { e.set("delivery", now) }
+func (e *Delivered) line() (string, Audience) {
+	if e.Error != "" {
+		return e.Error, e.To
+	}
+	msg := e.Moved.line(e.Bytes)
+	if e.Note != "" {
+		msg += ", " + e.Note
+	}
+	return msg, ForVerbose
+}
+
+// DeliveryOf makes the end of a delivery whose counters stood at s.
+func DeliveryOf(target string, s Snapshot, m Moved) *Delivered {
+	c := countsOf(s, m.Took, meanRate(s.Bytes, m.Took))
+	return &Delivered{Target: target, Bytes: c.Bytes, Acked: c.Acked, Seconds: c.Seconds, Rate: c.Rate, Moved: m}
+}
+
+// TargetRow is one row of the table of several deliveries.
+type TargetRow struct {
+	Head
+	Target  string  `json:"target"`
+	Bytes   int64   `json:"bytes"`
+	Acked   int64   `json:"acked"`
+	Seconds float64 `json:"seconds"`
+	Rate    float64 `json:"rate"`
+	State   string  `json:"state"`
+}
+
+// RowOf makes the row of a delivery whose counters stand at s after took.
+func RowOf(target string, s Snapshot, took time.Duration, state string) *TargetRow {
+	c := countsOf(s, took, meanRate(s.Acked, took))
+	return &TargetRow{Target: target, Bytes: c.Bytes, Acked: c.Acked, Seconds: c.Seconds, Rate: c.Rate, State: state}
+}
+
+func (e *TargetRow) stamp(now time.Time) { e.set("target", now) }
+func (e *TargetRow) line() (string, Audience) {
+	return e.Target + ": " + text.Size(e.Acked) + " [" + text.Rate(e.Rate) + "] " + e.State, ForEveryone
+}
