@@ -7,6 +7,7 @@ import (
 
 	"github.com/zcp-go/zcp/cmd/conf"
 	"github.com/zcp-go/zcp/cmd/exit"
+	"github.com/zcp-go/zcp/cmd/files"
 	"github.com/zcp-go/zcp/cmd/show"
 )
 
@@ -60,6 +61,9 @@ func run(ctx context.Context, argv []string, env environment) error {
 }
 
 func (env environment) print(page string) error {
-	_, err := fmt.Fprint(env.stdout, page)
+	err := files.Inherited(1)
+	if err == nil {
+		_, err = fmt.Fprint(env.stdout, page)
+	}
 	return exit.Classify(err, exit.Where{Place: exit.Stdout, Subject: "standard output"})
 }

@@ -18,6 +18,9 @@ import (
 func (j *job) trace(e transfer.Event) {
 	msg := ""
 	switch e.Kind {
+	case transfer.ReadingBack:
+		j.readingBack()
+		return
 	case transfer.Guarded:
 		if e.Guarding == transfer.NoGuard {
 			return

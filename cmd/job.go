@@ -29,6 +29,7 @@ type job struct {
 	length   conf.Length
 	from, to string       // as messages call the ends
 	src, dst string       // the same, as they were typed
+	note     string       // likewise, how its connection ended
 	moved    show.Moved   // of a job that is served, when it has ended well
 	net      conf.Operand // the network end, if there is one
 	total    int64        // bytes to expect, -1 where that is not known
@@ -40,6 +41,8 @@ type job struct {
 	started  bool                   // Start was emitted
 	renamed  atomic.Pointer[string] // the destination, where it is not called to; a status line reads it
 	proof    proofOf
+	heard    hearing                      // what the receiver said, for a sender
+	stored   storedProof                  // for a receiver
 	kept     string                       // what a failure left on the disk, for its message
 	attempt  atomic.Pointer[show.Attempt] // to connect; nil: none was made
 
@@ -261,11 +264,12 @@ func (j *job) end(verb, where, note string, to show.Audience, err error) {
 	e := show.Done(verb, show.Snapshot{Bytes: j.d.bytes(), Acked: j.d.acked(), Offset: j.d.t.Stats.Offset.Load()}, j.took())
 	e.What, e.Where, e.Later = j.movedName(), where, j.d.closedLater()
 	if j.served {
-		j.moved = e.Moved
+		j.moved, j.note = e.Moved, note
 		return
 	}
 	e.Path, e.Calls, e.Fallbacks = j.ran(), j.d.t.Stats.Calls.Load(), int64(len(j.d.t.Stats.Fallbacks()))
 	e.Note, e.To = note, to
+	e.Verified = err == nil && j.proof.verified
 	if err == nil && j.proof.say {
 		e.Hash, e.Digest = j.proof.alg, j.proof.digest
 	}

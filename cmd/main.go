@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/zcp-go/zcp/cmd/atstart"
 	"github.com/zcp-go/zcp/cmd/exit"
 	"github.com/zcp-go/zcp/cmd/show"
 )
@@ -27,12 +28,19 @@ func Main(b Build) int {
 		runtime.GOMAXPROCS(mostProcessors)
 	}
 	out := &show.Printer{W: os.Stderr, Journal: show.ToJournal(os.Stderr, os.Getenv("JOURNAL_STREAM"))}
+	if err := atstart.Room(); err != nil {
+		out.Error(err)
+		return exit.Failed
+	}
 	ctx, listening := untilSignal(out)
 	err := run(ctx, os.Args, environment{stdout: os.Stdout, out: out, lookupEnv: os.LookupEnv, build: b, listening: listening})
-	if died, ok := errors.AsType[*exit.Signaled](err); ok {
-		return dieOf(died.Signal)
-	} else if !exit.IsReported(err) {
+	died, bySignal := errors.AsType[*exit.Signaled](err)
+	if !bySignal && !exit.IsReported(err) {
 		out.Error(err)
+	}
+	out.Flush(show.LastWords)
+	if bySignal {
+		return dieOf(died.Signal)
 	}
 	return exit.Status(err)
 }

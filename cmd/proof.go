@@ -17,11 +17,15 @@ type proofOf struct {
 	expect string // what it must be, in hex; empty: anything
 	name   string // of the file, for the line that sha256sum -c reads
 	digest string // set when everything has moved
+
+	verify   bool // by a receipt
+	verified bool // the receipt is right
+	members  bool // what is stored are the members of an archive
 }
 
 // prove has the job's bytes hashed as they move, where that was asked for.
 func (j *job) prove(p conf.Proof, sources []conf.Operand, tree bool) {
-	j.proof = proofOf{alg: p.Algorithm(), say: p.Hash != "", expect: p.Expect, name: "-"}
+	j.proof = proofOf{alg: p.Algorithm(), say: p.Hash != "", expect: p.Expect, name: "-", verify: p.Verify}
 	if len(sources) == 1 && !tree {
 		j.proof.name = checkName(fileName(sources[0]))
 	}
@@ -43,7 +47,7 @@ func (j *job) checkDigest() error {
 	if j.proof.alg == "" {
 		return nil
 	}
-	j.proof.digest = proof.Hex(j.d.t.Digest)
+	j.takeDigest()
 	if j.proof.expect == "" || j.proof.expect == j.proof.digest {
 		return nil
 	}
@@ -55,7 +59,14 @@ func (j *job) sayDigest() {
 	if !j.proof.say {
 		return
 	}
-	j.proof.digest = proof.Hex(j.d.t.Digest)
+	j.takeDigest()
 	j.out.Emit(&show.Digest{Hash: j.proof.alg, Digest: j.proof.digest, Name: j.proof.name,
 		Check: proof.CheckLine(j.proof.digest, j.proof.name)})
+}
+
+// takeDigest takes the digest of what has moved, unless it is known already.
+func (j *job) takeDigest() {
+	if j.d.t.Digest != nil {
+		j.proof.digest = proof.Hex(j.d.t.Digest)
+	}
 }

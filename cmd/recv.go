@@ -39,7 +39,9 @@ func newRecvJob(out *show.Printer, c *conf.Recv, dst files.Name) *job {
 	j.named([]conf.Operand{c.Net}, c.Dest)
 	j.to, j.net = dst.String(), c.Net
 	j.prove(c.Proof, nil, false)
-	j.proof.name = checkName(dst)
+	if j.proof.members = c.Dest.Dir; !c.Dest.Dir {
+		j.proof.name = checkName(dst)
+	}
 	j.stdout = isStdout(c.Dest)
 	return j
 }
@@ -50,12 +52,16 @@ func newRecvJob(out *show.Printer, c *conf.Recv, dst files.Name) *job {
 // before that resets it, and the sender learns of it.
 func (j *job) recv(ctx context.Context, conn *transfer.Conn, plan *files.Plan, sync bool) error {
 	var dst *files.Output
+	if j.proof.verify {
+		plan.ReadBack()
+	}
 	j.hello = func(ctx context.Context, conn *transfer.Conn) (err error) {
 		dst, err = plan.Open(ctx, func(ctx context.Context) error {
 			return j.d.t.ServeWhileWaiting(ctx, conn.Endpoint, transfer.Destination)
 		})
 		if err == nil {
 			j.tellOf(dst)
+			j.proveStored(dst, sync)
 		}
 		return err
 	}
@@ -64,6 +70,9 @@ func (j *job) recv(ctx context.Context, conn *transfer.Conn, plan *files.Plan, s
 	}
 	defer j.stop(false)
 	err := j.recvInto(ctx, conn, dst.End, plan)
+	if err == nil {
+		err = j.readStored(ctx, dst)
+	}
 	if err == nil {
 		err = j.checkDigest()
 	}
@@ -77,13 +86,15 @@ func (j *job) recv(ctx context.Context, conn *transfer.Conn, plan *files.Plan, s
 	}
 	j.tellOf(dst)
 	if err != nil {
+		j.stored.busy.stop()
 		j.kept = dst.Abandon()
 		return j.breakOff(err)
 	}
+	j.sendReceipt()
 	if err = j.closeOrderly(); err == nil {
 		j.sayDigest()
 	}
-	j.end("received", "from "+j.peerName(), "", show.ForMost, err)
+	j.end("received", "from "+j.peerName(), j.stored.note, show.ForMost, err)
 	return err
 }
 

@@ -26,6 +26,11 @@ type stdio struct {
 }
 
 func relayStdio(ctx context.Context, out *show.Printer, c *conf.Relay) error {
+	for fd, name := range []string{"standard input", "standard output"} {
+		if err := files.Inherited(fd); err != nil {
+			return exit.Classify(err, exit.Where{Subject: name})
+		}
+	}
 	net := c.Pairs[0].Targets[0]
 	if net.Kind == conf.Stdio {
 		net = c.Pairs[0].Listen

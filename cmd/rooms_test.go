@@ -15,7 +15,7 @@ func TestRooms(t *testing.T) {
 	for room, may := range map[string][]string{
 		"text": {}, "exit": {"cmd/text"}, "show": {"cmd/exit", "cmd/text"},
 		"conf":  {"cmd/exit", "cmd/text", "completions"},
-		"files": {"cmd/exit", "cmd/text", "transfer"},
+		"files": {"cmd/atstart", "cmd/exit", "cmd/text", "transfer"},
 		"tree":  {"cmd/exit", "cmd/text", "transfer"},
 	} {
 		sources, err := filepath.Glob(filepath.Join(room, "*.go"))

@@ -2,8 +2,10 @@ package cmd
 
 import (
 	"context"
+	"time"
 
 	"github.com/zcp-go/zcp/cmd/conf"
+	"github.com/zcp-go/zcp/cmd/exit"
 	"github.com/zcp-go/zcp/cmd/files"
 	"github.com/zcp-go/zcp/cmd/show"
 	"github.com/zcp-go/zcp/cmd/text"
@@ -38,7 +40,7 @@ func newSendJob(out *show.Printer, c *conf.Send) *job {
 	j := newJob(out, sending, c.Transfer, c.Length, c.Idle)
 	j.named(c.Sources, c.Net)
 	j.net = c.Net
-	j.d.t.Discard = true
+	j.d.t.Discard, j.d.t.Heard = true, j.hear
 	j.prove(c.Proof, c.Sources, c.IsTree(c.Sources))
 	if c.IsTree(c.Sources) {
 		return j
@@ -76,8 +78,17 @@ func (j *job) send(ctx context.Context, conn *transfer.Conn, c *conf.Send) error
 	if err == nil {
 		err = j.complete(j.from)
 	}
-	if err = j.finish(ctx, conn, c, err); err != nil {
-		return j.breakOff(err)
+	if err = j.finish(ctx, conn, c, err); err == nil {
+		err = j.verdict()
+	}
+	if err != nil {
+		err = j.breakOff(err)
+		if exit.Status(err) == exit.Unproven { // it may be why
+			for i, e := range sources {
+				j.out.Error(sourceChanged(j.out, e, c.Sources[i].String()))
+			}
+		}
+		return err
 	}
 	err = j.closeOrderly()
 	for i, e := range sources {
@@ -96,6 +107,7 @@ func (j *job) send(ctx context.Context, conn *transfer.Conn, c *conf.Send) error
 func (j *job) finish(ctx context.Context, conn *transfer.Conn, c *conf.Send, err error) error {
 	if err == nil {
 		j.d.enter(show.Closing)
+		j.heard.changed = time.Now()
 		j.d.how, err = j.d.t.Finish(ctx, conn, c.Linger)
 	}
 	j.d.tcp, _ = conn.TCPInfo()
@@ -116,7 +128,7 @@ func (j *job) endSend(where string, err error) {
 	if n := j.d.t.Stats.Dropped.Load(); n > 0 {
 		j.out.Detail("%s sent %s back, which was dropped", j.peerName(), text.Size(n))
 	}
-	j.end("sent", where, deliveryNote[j.d.how], show.ForMost, err)
+	j.end("sent", where, j.sendNote(), show.ForMost, err)
 }
 
 var deliveryNote = [...]string{

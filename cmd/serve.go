@@ -137,7 +137,7 @@ func (s *server) serveOne(ctx context.Context, conn *transfer.Conn, k *served) {
 	if err != nil {
 		reason = err.Error()
 	}
-	e := &show.Served{Moved: j.moved, Fine: err == nil}
+	e := &show.Served{Moved: j.moved, Fine: err == nil, Note: j.note}
 	e.Close = show.Close{ID: k.id, Peer: k.peer, Target: k.target(), Seconds: time.Since(k.since).Seconds(), Reason: reason}
 	e.UpBytes, e.DownBytes = k.bytes()
 	s.out.Emit(e)

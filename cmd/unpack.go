@@ -40,6 +40,9 @@ func (j *job) recvTree(ctx context.Context, conn *transfer.Conn, target *tree.Ta
 	if err == nil {
 		err = j.complete(j.peerName())
 	}
+	if err != nil || failed != nil {
+		j.stored.busy.stop()
+	}
 	if err != nil {
 		return j.breakOff(err)
 	}
@@ -48,13 +51,17 @@ func (j *job) recvTree(ctx context.Context, conn *transfer.Conn, target *tree.Ta
 		conn.Close()
 		return failed
 	}
-	err = j.closeOrderly()
-	j.end("received", "from "+j.peerName(), "", show.ForMost, err)
+	j.sendReceipt()
+	if err = j.closeOrderly(); err == nil {
+		j.sayDigest()
+	}
+	j.end("received", "from "+j.peerName(), j.stored.note, show.ForMost, err)
 	return err
 }
 
 // unpack unpacks one stream. failed is what concerned single members, and was reported.
 func (j *job) unpack(ctx context.Context, src *transfer.Endpoint, target *tree.Target, t conf.Tree, sync bool) (failed, err error) {
+	j.d.t.ReadBack = j.proof.verify
 	u := &tree.Unpacker{Transfer: &j.d.t, Src: src, Special: t.Special, Fresh: target.Fresh(), Owners: os.Geteuid() == 0 && !t.AnyOwner,
 		Report: j.out.Error, Detail: func(line string) { j.out.Detail("%s", line) }}
 	if err := u.Begin(ctx); err != nil {
@@ -66,6 +73,7 @@ func (j *job) unpack(ctx context.Context, src *transfer.Endpoint, target *tree.T
 	}
 	err = u.Run(root)
 	if err == nil {
+		j.unpacked(u.Taken())
 		if sync {
 			j.d.enter(show.Storing)
 		}
@@ -76,6 +84,12 @@ func (j *job) unpack(ctx context.Context, src *transfer.Endpoint, target *tree.T
 		return nil, j.aboutStream(err)
 	}
 	return u.Failed(), nil
+}
+
+// unpacked says that everything, a stream of n bytes, is written, and that the rest, fsync and names, may take long.
+func (j *job) unpacked(n int64) {
+	j.proof.members, j.stored.bytes = false, n
+	j.readingBack()
 }
 
 // aboutStream names the source where the stream is not as it should be.
@@ -91,6 +105,7 @@ func runCatInto(ctx context.Context, out *show.Printer, c *conf.Cat) error {
 	j := newJob(out, copying, c.Transfer, c.Length, 0)
 	name := fileName(c.Sources[0])
 	j.named(c.Sources, c.Dest)
+	j.prove(c.Proof, c.Sources, false)
 	j.watch(false)
 	target, err := tree.Look(c.Dest.Path, c.Dest.Text, c.NoClobber)
 	if err != nil {
@@ -115,7 +130,9 @@ func runCatInto(ctx context.Context, out *show.Printer, c *conf.Cat) error {
 		j.out.Error(changed)
 		failed = tree.Worse(failed, exit.Reported(changed))
 	}
-	j.stop(failed == nil)
+	if j.stop(failed == nil); failed == nil {
+		j.sayDigest()
+	}
 	to := show.ForVerbose
 	if c.Force || j.progress.ShowsLine() {
 		to = show.ForMost

@@ -110,7 +110,7 @@ func typeOf(value any) string {
 		}
 		return "number"
 	}
-	return "neither a string nor a number"
+	return "neither a string nor a number nor a boolean"
 }
 
 // TestEventSchema runs the commands until every event and every member of the manual was
@@ -163,8 +163,8 @@ func TestEventSchema(t *testing.T) {
 
 func eventsOfSend(t *testing.T) *program.Process {
 	sock := filepath.Join(t.TempDir(), "s")
-	r := program.Zcp(t, "recv", "-q", "-l", "unix:"+sock, "null:").Start()
-	p := program.Zcp(t, "send", "--json", "--name", "in", "--hash", "blake3", "--explain", "-v", "-i", "0.01", "-L", "1M", "--retry-for", "1m", program.Source(t, strings.Repeat("x", 100_000)), "unix:"+sock).Run(0)
+	r := program.Zcp(t, "recv", "-q", "--verify", "--hash", "blake3", "-l", "unix:"+sock, "null:").Start()
+	p := program.Zcp(t, "send", "--json", "--name", "in", "--verify", "--hash", "blake3", "--explain", "-v", "-i", "0.01", "-L", "1M", "--retry-for", "1m", program.Source(t, strings.Repeat("x", 100_000)), "unix:"+sock).Run(0)
 	r.Ends(0)
 	for line := range strings.Lines(p.ErrOut.String()) {
 		if !strings.Contains(line, `,"label":"in"`) {

@@ -75,6 +75,20 @@ func (c *Conn) Close() error {
 	return c.Endpoint.Close()
 }
 
+// Say sends a line on a connection whose direction is idle: all of it, or it is an error. It does not
+// wait, for what is sent first, or now and then, finds room in the socket's buffer. The line counts
+// in no Stats. The error is that of sendmsg(2); a buffer that is full is EAGAIN.
+func (c *Conn) Say(line []byte) error {
+	for len(line) > 0 {
+		n, err := c.write(line)
+		if err != nil {
+			return err
+		}
+		line = line[n:]
+	}
+	return nil
+}
+
 // Unacked is like Endpoint.Unacked, without the one that SIOCOUTQ counts for our FIN. It
 // may be called while the connection is in use.
 func (c *Conn) Unacked() (int64, error) {

@@ -4,6 +4,7 @@ import (
 	"hash"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -21,6 +22,7 @@ const digestLag = 64
 // A nil digester takes everything and does nothing.
 type digester struct {
 	hash   hash.Hash
+	got    *atomic.Int64 // bytes hashed
 	pieces chan piece
 	behind sync.WaitGroup // pieces that were handed over and are not hashed
 	ended  chan struct{}
@@ -45,7 +47,7 @@ func (t *Transfer) startDigest() {
 	if t.Digest == nil {
 		return
 	}
-	d := &digester{hash: t.Digest, pieces: make(chan piece, digestLag), ended: make(chan struct{}), pipes: t.pool, store: -1}
+	d := &digester{hash: t.Digest, got: &t.Stats.Digested, pieces: make(chan piece, digestLag), ended: make(chan struct{}), pipes: t.pool, store: -1}
 	if src := t.pump.src; src != nil && src.kind == File {
 		t.pump.srcAt = src.offset()
 	}
@@ -64,6 +66,9 @@ func (t *Transfer) endDigest() error {
 	}
 	t.pump.digest = nil
 	close(d.pieces)
+	if t.Trace != nil && d.readsBack() {
+		t.Trace(Event{Kind: ReadingBack})
+	}
 	<-d.ended
 	if d.pipe != nil {
 		d.pipes.Put(d.pipe) // the pool closes a pipe that still holds bytes
@@ -174,7 +179,7 @@ func (d *digester) run() {
 
 // add hashes a piece.
 func (d *digester) add(p piece, b []byte) error {
-	d.hash.Write(p.mem)
+	d.write(p.mem)
 	for p.n > 0 {
 		n, err := sock.RetryN(func() (int, error) {
 			if p.at < 0 {
@@ -188,7 +193,7 @@ func (d *digester) add(p piece, b []byte) error {
 		case n == 0:
 			return io.ErrUnexpectedEOF
 		}
-		d.hash.Write(b[:n])
+		d.write(b[:n])
 		p.n -= int64(n)
 		if p.at < 0 {
 			d.pipe.Len -= int64(n)
@@ -197,6 +202,11 @@ func (d *digester) add(p piece, b []byte) error {
 		}
 	}
 	return nil
+}
+
+func (d *digester) write(b []byte) {
+	d.hash.Write(b)
+	d.got.Add(int64(len(b)))
 }
 
 // readable tells whether a regular file was opened for reading as well.

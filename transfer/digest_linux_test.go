@@ -91,6 +91,47 @@ func TestDigestReadBack(t *testing.T) {
 	}
 }
 
+// What a disk or a memory changes between the write and the read back is in the digest.
+func TestDigestReadBackFlipped(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "stored")
+	data := bed.Noise(lostBytes, 1)
+	to := openFor(t, path, unix.O_RDWR|unix.O_CREAT)
+	a, b := newTCP(t)
+	go feed(far(t, b), data, false)
+	h := &flipping{t: t, path: path, at: lostBytes - 1, Hash: sha256.New()}
+	tr := transfer.Transfer{PipeSize: pipeSize, Digest: h, ReadBack: true}
+	if _, err := tr.Move(bedContext(t), to, own(t, a), -1); err != nil {
+		t.Fatal(err)
+	}
+	stored := bed.Must(os.ReadFile(path))(t)
+	if want := sha256.Sum256(stored); bytes.Equal(stored, data) || !bytes.Equal(h.Sum(nil), want[:]) {
+		t.Error("the digest is not that of the file with the changed bit")
+	}
+}
+
+// A flipping is a hash that changes a bit of a file when it has got its first bytes.
+type flipping struct {
+	hash.Hash
+	t    *testing.T
+	path string
+	at   int64
+	done bool
+}
+
+func (h *flipping) Write(b []byte) (int, error) {
+	if !h.done {
+		h.done = true
+		f := bed.Must(os.OpenFile(h.path, os.O_RDWR, 0))(h.t)
+		bed.Until(h.t, "the byte to change", func() bool { return bed.Must(f.Stat())(h.t).Size() > h.at })
+		c := []byte{0}
+		bed.Must(f.ReadAt(c, h.at))(h.t)
+		c[0] ^= 1
+		bed.Must(f.WriteAt(c, h.at))(h.t)
+		f.Close()
+	}
+	return h.Hash.Write(b)
+}
+
 // A file that cannot be read back ends the transfer, and is not taken for one that was.
 func TestDigestReadBackFails(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "stored")

@@ -20,6 +20,7 @@ type Stats struct {
 	Counters
 	Offset   atomic.Int64 // bytes of the sources that segments skipped, because the destination has them; not in Bytes
 	Dropped  atomic.Int64 // bytes that the peer of a destination socket sent and that were thrown away
+	Digested atomic.Int64 // bytes that Transfer.Digest has got so far
 	Lost     atomic.Int64 // bytes taken from the source that could not be delivered any more
 	AllAcked atomic.Int64 // when the peer had acknowledged everything, nanoseconds since the epoch; 0: not yet
 	LastByte atomic.Int64 // when the last byte of a source that has ended had moved, nanoseconds since the epoch; 0: none has ended

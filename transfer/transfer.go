@@ -61,11 +61,12 @@ type EventKind uint8
 
 // The kinds of events.
 const (
-	Planned   EventKind = iota // Path is what will be tried first
-	Guarded                    // Guarding says how the source is protected, Err why no lease was granted
-	Borrowed                   // a pipe of Pipe bytes was borrowed
-	Refused                    // Path was refused with Err by Side
-	LeaseLost                  // a writer wanted the file; the rest is copied
+	Planned     EventKind = iota // Path is what will be tried first
+	Guarded                      // Guarding says how the source is protected, Err why no lease was granted
+	Borrowed                     // a pipe of Pipe bytes was borrowed
+	Refused                      // Path was refused with Err by Side
+	LeaseLost                    // a writer wanted the file; the rest is copied
+	ReadingBack                  // everything has moved, and Digest has still to get what was stored
 )
 
 var eventNames = [...]string{"planned", "guarded", "borrowed", "refused", "lease lost"}

@@ -59,8 +59,7 @@ func (s *settings) checkUnpack(dest Operand) error {
 		s.require("append", !dest.Dir, "cannot append to a directory"),
 		s.require("stop-at-size", !dest.Dir, "cannot cut a tar stream"),
 		s.require("keep-open", !dest.Dir, "writes files, not directories"),
-		s.require("hash", !dest.Dir, "is not for unpacking: a directory is not the stream"),
-		s.require("expect", !dest.Dir, "is not for unpacking: a directory is not the stream"),
+		s.require("expect", !dest.Dir, "is not for unpacking: what is refused by its end is unpacked already"),
 		s.require("no-same-owner", dest.Dir, "is for unpacking into a directory (dir/)"))
 }
 

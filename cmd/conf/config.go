@@ -78,12 +78,13 @@ func (t Tree) IsTree(sources []Operand) bool { return t.Tar || sources[0].Dir }
 type Proof struct {
 	Hash   string // sha256 or blake3: the digest to say; empty: none
 	Expect string // the digest that what arrives must have, in hex; empty: any
+	Verify bool   // recv: say what is stored; send: wait for that
 }
 
 // Algorithm is the one to compute: that of Hash, or sha256 where another option needs a digest.
 // It is empty where no digest is wanted.
 func (p Proof) Algorithm() string {
-	if p.Hash == "" && p.Expect != "" {
+	if p.Hash == "" && (p.Expect != "" || p.Verify) {
 		return "sha256"
 	}
 	return p.Hash

@@ -88,7 +88,7 @@ var (
 type table []option
 
 func newTable(v *values) table {
-	return slices.Concat(transferOptions(v), proofOptions(), networkOptions(v))
+	return slices.Concat(transferOptions(v), proofOptions(v), networkOptions(v))
 }
 
 // transferOptions are about what is moved, how, and what is shown of it.
@@ -161,12 +161,14 @@ func transferOptions(v *values) table {
 }
 
 // proofOptions are about what the bytes are.
-func proofOptions() table {
+func proofOptions(v *values) table {
 	return table{
 		{name: "hash", arg: "ALG", in: oneWay, group: groupProof,
 			usage: "say the digest of what passed: sha256 or blake3", set: setHash},
 		{name: "expect", arg: "HEX", in: recv | cat, group: groupProof,
 			usage: "the digest that what arrives must have, otherwise exit 4; of --hash, else sha256", set: setExpect},
+		{name: "verify", in: send | recv, group: groupProof,
+			usage: "at both ends: recv says the digest of what it has stored, send exits with 4 if it is another or none", to: &v.Verify},
 	}
 }
 

@@ -19,13 +19,14 @@ const module = "github.com/zcp-go/zcp"
 var arrows = map[string][]string{
 	".": {"cmd"},
 	"cmd": {
-		"cmd/conf", "cmd/show", "cmd/files", "cmd/tree", "cmd/exit", "cmd/text", "cmd/proof", "completions",
+		"cmd/atstart", "cmd/conf", "cmd/show", "cmd/files", "cmd/tree", "cmd/exit", "cmd/text", "cmd/proof", "completions",
 		"transfer", "transfer/relay", "transfer/rate",
 	},
 	"cmd/conf":               {"cmd/exit", "cmd/text", "completions"},
 	"cmd/show":               {"cmd/exit", "cmd/text"},
-	"cmd/files":              {"cmd/exit", "cmd/text", "transfer"},
+	"cmd/files":              {"cmd/atstart", "cmd/exit", "cmd/text", "transfer"},
 	"cmd/tree":               {"cmd/exit", "cmd/text", "transfer"},
+	"cmd/atstart":            {},
 	"cmd/exit":               {"cmd/text"},
 	"cmd/text":               {},
 	"cmd/proof":              {},

@@ -6,13 +6,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// createLocked creates path and locks it. An old regular file that is not
+// createLocked creates path, for writing or also for reading, and locks it. An old regular file that is not
 // locked is replaced. Between a look and a step another process may do the same, so the
 // file that was locked must still be the one with that name. refused tells why a file
 // that was created has no lock: O_EXCL alone keeps others away then.
-func createLocked(path string, mode uint32) (fd int, refused, err error) {
+func createLocked(path string, access int, mode uint32) (fd int, refused, err error) {
 	for range 100 {
-		fd, err := open(path, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, mode)
+		fd, err := open(path, access|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, mode)
 		if err == nil {
 			err = lock(fd)
 			switch {

@@ -3,6 +3,7 @@ package files
 import (
 	"golang.org/x/sys/unix"
 
+	"github.com/zcp-go/zcp/cmd/atstart"
 	"github.com/zcp-go/zcp/cmd/exit"
 	"github.com/zcp-go/zcp/cmd/text"
 	"github.com/zcp-go/zcp/transfer"
@@ -27,6 +28,9 @@ func (n Name) problem(err error) error {
 // close-on-exec, and all that this process opens is: a number that was not passed may be
 // one of the runtime's own.
 func Inherited(fd int) error {
+	if atstart.Closed(fd) {
+		return unix.EBADF
+	}
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
 	if err == nil && flags&unix.FD_CLOEXEC != 0 {
 		err = unix.EBADF

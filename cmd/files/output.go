@@ -29,6 +29,7 @@ type Plan struct {
 	real    string      // path with its symbolic links followed
 	old     fs.FileInfo // what is at real; nil: nothing
 	viaPart bool        // written beside and renamed
+	reads   bool        // opened to be read back as well
 
 	next func() (*Plan, error) // the next name, where names are counted; else nil
 }
@@ -38,6 +39,9 @@ type Plan struct {
 func Look(name Name, o Options, inPlace bool) (*Plan, error) {
 	p := &Plan{name: name, options: o}
 	if name.Path == "" {
+		if err := Inherited(name.FD); err != nil {
+			return nil, name.problem(err)
+		}
 		return p, nil
 	}
 	var err error
@@ -95,7 +99,7 @@ func (p *Plan) Open(ctx context.Context, meanwhile Meanwhile) (*Output, error) {
 	case p.viaPart:
 		return p.openPart()
 	}
-	flags := unix.O_WRONLY
+	flags := p.access()
 	if p.old == nil || p.old.Mode().IsRegular() {
 		flags |= unix.O_CREAT
 	}
@@ -111,6 +115,16 @@ func (p *Plan) Open(ctx context.Context, meanwhile Meanwhile) (*Output, error) {
 	}
 	e, err := transfer.Own(fd)
 	return p.output(e, "", err)
+}
+
+// ReadBack has a regular file opened for reading as well. It is called before Open.
+func (p *Plan) ReadBack() { p.reads = true }
+
+func (p *Plan) access() int {
+	if p.reads && (p.old == nil || p.old.Mode().IsRegular()) {
+		return unix.O_RDWR
+	}
+	return unix.O_WRONLY
 }
 
 func (p *Plan) output(e *transfer.Endpoint, part string, err error) (*Output, error) {

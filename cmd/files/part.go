@@ -90,7 +90,7 @@ func (p *Plan) openPart() (*Output, error) {
 	if p.old != nil {
 		mode = 0o600 // what may be secret is not shown to others before it has its mode
 	}
-	fd, locked, err := createLocked(p.real+partSuffix, mode)
+	fd, locked, err := createLocked(p.real+partSuffix, p.access(), mode)
 	if err == unix.EWOULDBLOCK && p.next != nil {
 		if err := p.takeNext(); err != nil {
 			return nil, err

@@ -86,6 +86,9 @@ func descriptorSize(fd int) int64 {
 func CheckReadable(names []Name) error {
 	for _, name := range names {
 		if name.Path == "" {
+			if err := Inherited(name.FD); err != nil {
+				return name.problem(err)
+			}
 			continue
 		}
 		fi, err := os.Stat(name.Path)

@@ -27,8 +27,9 @@ type Want struct {
 
 // Busy is a sign of life after the last byte.
 type Busy struct {
-	What string // one of the constants below
-	N    int64  // per cent of VerifyDone, bytes of PassedOn
+	What  string // one of the constants below
+	N     int64  // per cent of VerifyDone, bytes of PassedOn
+	Bytes int64  // how far it has come, where a per cent takes long; 0: not said
 }
 
 // What a receiver is busy with.
@@ -49,9 +50,16 @@ func (Busy) line() {}
 func (Done) line() {}
 
 func (w Want) String() string { return fmt.Sprintf("zcp1 want from=%d key=%016x", w.From, w.Key) }
-func (b Busy) String() string { return fmt.Sprintf("zcp1 busy %s=%d", b.What, b.N) }
 func (d Done) String() string {
 	return fmt.Sprintf("zcp1 done bytes=%d %s=%s", d.Bytes, d.Alg, d.Digest)
+}
+
+func (b Busy) String() string {
+	s := fmt.Sprintf("zcp1 busy %s=%d", b.What, b.N)
+	if b.Bytes > 0 {
+		s += fmt.Sprintf(" bytes=%d", b.Bytes)
+	}
+	return s
 }
 
 // A Parser finds lines in what a peer sends, whatever its chunks. What is not a line, is too
@@ -135,7 +143,8 @@ func (f fields) want() Line {
 func (f fields) busy() Line {
 	for _, what := range []string{VerifyDone, PassedOn} {
 		if n, ok := f.number(what); ok {
-			return Busy{what, n}
+			at, _ := f.number("bytes") // it may be missing
+			return Busy{what, n, at}
 		}
 	}
 	return nil

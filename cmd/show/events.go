@@ -124,8 +124,9 @@ type End struct {
 	Calls     int64  `json:"calls"`          // system calls that moved bytes
 	Fallbacks int64  `json:"fallbacks"`      // paths the kernel refused
 	Hash      string `json:"hash,omitempty"`
-	Digest    string `json:"digest,omitempty"` // of what was moved
-	Status    int    `json:"status"`           // the exit status
+	Digest    string `json:"digest,omitempty"`   // of what was moved
+	Verified  bool   `json:"verified,omitempty"` // the receiver has stored what was sent
+	Status    int    `json:"status"`             // the exit status
 	Error     string `json:"error,omitempty"`
 
 	Moved `json:"-"`
@@ -269,7 +270,8 @@ func (e *Close) line() (string, Audience) {
 type Served struct {
 	Close
 	Moved `json:"-"`
-	Fine  bool `json:"-"` // otherwise the error has its own line
+	Fine  bool   `json:"-"` // otherwise the error has its own line
+	Note  string `json:"-"` // "verified"
 }
 
 func (e *Served) stamp(now time.Time) { e.Close.stamp(now) }
@@ -277,7 +279,11 @@ func (e *Served) line() (string, Audience) {
 	if !e.Fine {
 		return "", ForMost
 	}
-	return e.Moved.line(e.UpBytes + e.DownBytes), ForMost
+	msg := e.Moved.line(e.UpBytes + e.DownBytes)
+	if e.Note != "" {
+		msg += ", " + e.Note
+	}
+	return msg, ForMost
 }
 
 // Explained is a part of what --explain prints: when is "plan" or "ran".

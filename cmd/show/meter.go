@@ -31,6 +31,7 @@ const (
 	Opening                 // the destination is being opened; nothing is shown
 	Closing                 // everything is acknowledged, the peer has not closed
 	Storing                 // everything is written, fsync runs
+	Verifying               // everything is written, what was stored is being read back
 )
 
 // Side is an end of a transfer.
@@ -57,8 +58,9 @@ const (
 )
 
 var (
-	closing = Remark{"all acknowledged, waiting for the peer to close", "waiting for the peer", "closing"}
-	storing = Remark{"waiting for the disk to store it (fsync)", "waiting for the disk", "fsync"}
+	closing   = Remark{"all acknowledged, waiting for the peer to close", "waiting for the peer", "closing"}
+	verifying = Remark{"all is there, reading back what was stored", "reading back", "verifying"}
+	storing   = Remark{"waiting for the disk to store it (fsync)", "waiting for the disk", "fsync"}
 )
 
 func stalled(since time.Duration, side string) Remark {
@@ -182,6 +184,8 @@ func (m *Meter) remark(now time.Time) Remark {
 		return closing
 	case m.last.Phase == Storing:
 		return storing
+	case m.last.Phase == Verifying:
+		return verifying
 	case since < stallAfter:
 		return Remark{}
 	case m.last.Waiting == Destination:

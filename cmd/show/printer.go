@@ -19,21 +19,18 @@ import (
 // writer (stderr), each line starts with zcp:, -q leaves errors, --json makes
 // each line an object, nothing reaches a terminal raw, and no line ever shares
 // its row with the progress line. It is safe for concurrent use; a message is
-// one write.
+// one write. No call waits for the reader of W.
 type Printer struct {
 	W       io.Writer
 	Options      // set before anything runs beside the caller
 	Journal bool // W is the systemd journal: lines carry their level
 
-	mu     sync.Mutex
-	asking sync.Mutex // not mu: asking must not wait for a slow reader of W
+	mu     sync.Mutex // keeps the times of events in order
+	asking sync.Mutex // not mu: asking does not wait
 	asked  func()     // called by Ask; nil: nothing answers
+	outlet outlet
 
-	rows  bool             // others of the pipeline draw lines beside ours, each in a row
-	row   int              // ours, counted from where the cursor rests
-	drawn int              // columns of the progress line on the screen now
-	on    screen           // that screen
-	now   func() time.Time // nil: time.Now
+	now func() time.Time // nil: time.Now
 }
 
 // Say prints a remark, unless -q.
@@ -121,7 +118,8 @@ func (p *Printer) Emit(e Event) {
 	}
 	if p.JSON {
 		if _, note := e.(*Note); !note || to != ForVerbose || p.Verbose {
-			p.put(p.priority(e) + p.object(e))
+			_, brief := e.(*Progressed)
+			p.put(p.priority(e)+p.object(e), brief && to != ForEveryone)
 		}
 		return
 	}
@@ -136,7 +134,7 @@ func (p *Printer) Emit(e Event) {
 	if t, ok := e.(*Trouble); ok && t.Hint != "" {
 		line += p.priority(e) + p.timed(prefix+text.Escape(t.Hint))
 	}
-	p.put(line)
+	p.put(line, false)
 }
 
 // timed ends a line of text, and puts the time before it where that is wanted.
@@ -189,85 +187,49 @@ func escapeUnseen(object string) string {
 	return b.String() + "\n"
 }
 
-// put writes a line on a row of its own. The caller holds the lock.
-func (p *Printer) put(line string) {
-	p.write(p.erase() + line)
+// put writes a line on a row of its own. What was lost before it is said first.
+func (p *Printer) put(line string, brief bool) {
+	if n := p.outlet.forgotten(); n > 0 {
+		lost := &Note{Message: text.Grouped(n) + " lines were dropped: stderr was not read in time"}
+		said := p.object(lost)
+		if !p.JSON {
+			said = p.timed("zcp: " + lost.Message)
+		}
+		p.outlet.put(p.W, piece{text: p.priority(lost) + said})
+	}
+	p.outlet.put(p.W, piece{text: line, brief: brief})
 }
-
-// write is one write(2). There is nowhere to report that stderr cannot be written to.
-func (p *Printer) write(line string) { _, _ = io.WriteString(p.W, line) }
 
 // Page prints a text as it is, without the prefix.
-func (p *Printer) Page(page string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.write(page)
-}
+func (p *Printer) Page(page string) { p.outlet.put(p.W, piece{text: page}) }
 
-// number writes a bare number for -n.
+// number writes a bare number for -n. A newer one takes the place of one that waits.
 func (p *Printer) number(n int64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.put(fmt.Sprintf("%d\n", n))
+	p.outlet.put(p.W, piece{text: fmt.Sprintf("%d\n", n), brief: true})
 }
 
 // draw shows line as the progress line in place of the one before, in one
-// write. On a terminal the cursor rests at its start: so does the terminal's
-// idea of the row when the window becomes narrower and the line is folded, and
-// the next frame erases all of it.
+// write.
 func (p *Printer) draw(line string, on screen) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	frame := text.Escape(line)
-	width := utf8.RuneCountInString(frame)
-	switch {
-	case p.rows:
-		frame = strings.Repeat("\n", p.row) + frame + "\x1b[K\r" + strings.Repeat("\x1b[A", p.row)
-	case on.erases():
-		frame += "\x1b[J\r"
-	default:
-		frame = "\r" + frame + strings.Repeat(" ", max(0, p.drawn-width))
-	}
-	p.drawn, p.on = width, on
-	p.write(frame)
+	p.outlet.put(p.W, piece{text: text.Escape(line), kind: frame, on: on, brief: true})
 }
 
 // plain writes the progress line as a line of its own, for a file or a pipe.
 func (p *Printer) plain(line string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.put(p.timed(text.Escape(line)))
+	p.outlet.put(p.W, piece{text: p.timed(text.Escape(line)), brief: true})
 }
 
 // clear takes the progress line off the screen.
-func (p *Printer) clear() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if erase := p.erase(); erase != "" {
-		p.write(erase)
-	}
-}
+func (p *Printer) clear() { p.outlet.put(p.W, piece{kind: erase}) }
 
 // forget leaves the progress line where it is: another program has the screen
 // now, or has written over it.
-func (p *Printer) forget() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.drawn = 0
-}
+func (p *Printer) forget() { p.outlet.put(p.W, piece{kind: forget}) }
 
-// erase returns what takes the progress line off the screen and leaves the
-// cursor at the start of an empty row; the caller holds the lock and writes it.
-func (p *Printer) erase() string {
-	width := p.drawn
-	p.drawn = 0
-	switch {
-	case p.rows && p.on.drawable(): // theirs may be there, where ours is not; they draw them again
-		return "\r\x1b[J"
-	case width == 0 || !p.on.drawable():
-		return ""
-	case p.on.erases():
-		return "\r\x1b[J"
-	}
-	return "\r" + strings.Repeat(" ", width) + "\r"
-}
+// LastWords is how long the end of the program waits for a reader of stderr who has not read
+// what was said: one that lives has read it by then.
+const LastWords = 500 * time.Millisecond
+
+// Flush waits until everything that was printed is written, but no longer than limit: the
+// reader may be stopped, or never read.
+func (p *Printer) Flush(limit time.Duration) { p.outlet.flush(limit) }

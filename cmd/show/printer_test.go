@@ -187,11 +187,14 @@ func TestPrinterRow(t *testing.T) {
 	}
 }
 
-// TestPrinterBackground: what somebody else has written over is not erased.
+// TestPrinterBackground: what another program has written over is not erased, nor drawn on.
 func TestPrinterBackground(t *testing.T) {
 	var w writes
 	p := Printer{W: &w}
-	p.draw("50%", paper{erasing: true, gone: true})
+	taken := &paper{erasing: true}
+	p.draw("50%", taken)
+	taken.gone = true
+	p.draw("55%", taken)
 	p.Say("hello")
 	p.draw("60%", paper{erasing: true})
 	p.forget()

@@ -69,6 +69,7 @@ const (
 	firstFrame    = 200 * time.Millisecond // what is over by then is not worth a line
 	firstAttempt  = 500 * time.Millisecond // nor is a connection that stands by then
 	continueGrace = 20 * time.Millisecond  // for SIGCONT to get from the kernel to us
+	clearGrace    = 100 * time.Millisecond // for the terminal to take the line away before we stop
 )
 
 // Start begins to show. It returns at once.
@@ -153,9 +154,10 @@ func (p *Progress) Stop(well bool) {
 		}
 		f := p.update(time.Now())
 		if p.mode == showLine {
-			withoutStop(p.Printer.clear)
+			p.Printer.clear()
 		}
 		if p.release != nil {
+			p.Printer.Flush(clearGrace)
 			p.release()
 		}
 		if p.mode == showNumbers && p.started {
@@ -274,7 +276,7 @@ func (p *Progress) frame(f Frame) {
 	case f.Elapsed >= max(firstFrame, p.Printer.Delay) && p.worthALine(f):
 		p.paint(f.Render(p.screen.columns()))
 	case p.trying:
-		withoutStop(p.Printer.clear)
+		p.Printer.clear()
 	}
 	p.trying = false
 }
@@ -291,7 +293,7 @@ func (p *Progress) paint(line string) {
 		p.Printer.plain(line)
 		return
 	}
-	withoutStop(func() { p.Printer.draw(line, p.screen) })
+	p.Printer.draw(line, p.screen)
 }
 
 // attempt shows that a connection is being made, where that takes longer than usual.
@@ -313,7 +315,8 @@ func (p *Progress) attempt() {
 func (p *Progress) takeRow(t terminal) {
 	row, release, ok := claimRow(t.fd)
 	if ok {
-		p.release, p.Printer.rows, p.Printer.row, p.Printer.on = release, true, row, t
+		p.release = release
+		p.Printer.outlet.takeRow(row, t)
 	}
 }
 
@@ -365,7 +368,8 @@ func (p *Progress) connecting() string {
 
 // suspend takes the line off the screen, and stops the process.
 func (p *Progress) suspend() {
-	withoutStop(p.Printer.clear)
+	p.Printer.clear()
+	p.Printer.Flush(clearGrace)
 	p.update(time.Now())
 	suspend()
 	p.awaitContinued() // or it would be taken for another stop

@@ -43,12 +43,13 @@ func (l *StatusLine) Draw(render func(columns int) string) {
 		l.printer.forget()
 		return
 	}
-	withoutStop(func() { l.printer.draw(text, l.screen) })
+	l.printer.draw(text, l.screen)
 }
 
 // Suspend takes the line away and stops the process until it is continued.
 func (l *StatusLine) Suspend() {
-	withoutStop(l.printer.clear)
+	l.printer.clear()
+	l.printer.Flush(clearGrace)
 	suspend()
 }
 
@@ -56,6 +57,6 @@ func (l *StatusLine) Suspend() {
 func (l *StatusLine) Close() {
 	if l != nil {
 		signal.Stop(l.stopping)
-		withoutStop(l.printer.clear)
+		l.printer.clear()
 	}
 }

@@ -51,6 +51,7 @@ func playJob() {
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	p.Stop(true)
 	p.Printer.Say("done")
+	p.Printer.Flush(10 * time.Second)
 }
 
 // part is a command that runs this binary in a part.
@@ -394,11 +395,14 @@ func TestWithoutStop(t *testing.T) {
 // above all lines.
 func TestRows(t *testing.T) {
 	var screen writes
-	first := &Printer{W: &screen, rows: true, on: paper{erasing: true}, Options: Options{Name: "in"}}
-	second := &Printer{W: &screen, rows: true, row: 1, on: paper{erasing: true}, Options: Options{Name: "out"}}
+	on := paper{erasing: true}
+	first := &Printer{W: &screen, Options: Options{Name: "in"}}
+	second := &Printer{W: &screen, Options: Options{Name: "out"}}
+	first.outlet.takeRow(0, on)
+	second.outlet.takeRow(1, on)
 	draw := func() {
-		second.draw("out: 20%", second.on)
-		first.draw("in: 10%", first.on)
+		second.draw("out: 20%", on)
+		first.draw("in: 10%", on)
 	}
 	draw()
 	second.Say("hello")

@@ -20,11 +20,11 @@ func (u *Unpacker) file(dir int, base string, h *tar.Header) error {
 	temp := base // DST has no name yet: nothing sees the file before it is complete
 	fd, err := -1, error(unix.EEXIST)
 	if u.Fresh {
-		fd, err = create(dir, temp)
+		fd, err = u.create(dir, temp)
 	}
 	if err == unix.EEXIST {
 		temp = u.temp()
-		fd, err = create(dir, temp)
+		fd, err = u.create(dir, temp)
 	}
 	if err != nil {
 		return err
@@ -66,8 +66,12 @@ func (u *Unpacker) fill(e *transfer.Endpoint, h *tar.Header) error {
 	return nil
 }
 
-func create(dir int, base string) (int, error) {
-	return unix.Openat(dir, base, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+func (u *Unpacker) create(dir int, base string) (int, error) {
+	access := unix.O_WRONLY
+	if u.Transfer.ReadBack {
+		access = unix.O_RDWR
+	}
+	return unix.Openat(dir, base, access|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 }
 
 func sparse(h *tar.Header) bool {
@@ -117,12 +121,21 @@ func (u *Unpacker) writeData(e *transfer.Endpoint, b []byte, at int64) error {
 		if _, err := unix.Seek(e.FD(), at+int64(i), unix.SEEK_SET); err != nil {
 			return destination("lseek", err)
 		}
-		if _, err := u.Transfer.Write(u.in.ctx, e, b[i:end]); err != nil {
+		if err := u.writeUnhashed(e, b[i:end]); err != nil {
 			return err
 		}
 		i = end
 	}
 	return nil
+}
+
+// writeUnhashed writes what the digest has got already, when it was read from the stream.
+func (u *Unpacker) writeUnhashed(e *transfer.Endpoint, b []byte) error {
+	h := u.Transfer.Digest
+	u.Transfer.Digest = nil
+	_, err := u.Transfer.Write(u.in.ctx, e, b)
+	u.Transfer.Digest = h
+	return err
 }
 
 func destination(op string, err error) error {

@@ -12,7 +12,8 @@ import (
 const streamBuffer = 64 << 10
 
 // A stream is a source as archive/tar reads it. Bodies may be taken out of it behind the
-// reader's back: it then gets as many zeros, which it skips.
+// reader's back: it then gets as many zeros, which it skips. A digest of the transfer gets all of
+// the stream, in order.
 type stream struct {
 	ctx   context.Context
 	t     *transfer.Transfer
@@ -20,6 +21,7 @@ type stream struct {
 	buf   []byte // what was read ahead
 	store []byte
 	owed  int64 // bytes of a body that was taken out
+	taken int64 // bytes, bodies included
 	zeros int64 // read last, in a row: padding is less than a block, the end mark is not
 	ended bool
 	err   error // of the transfer
@@ -56,6 +58,10 @@ func (s *stream) Read(b []byte) (int, error) {
 	}
 	n := copy(b, s.buf)
 	s.buf = s.buf[n:]
+	s.taken += int64(n)
+	if h := s.t.Digest; h != nil {
+		h.Write(b[:n]) // of what is not a body; those go by the transfer
+	}
 	s.zeros += int64(n)
 	if !allZero(b[:n]) {
 		s.zeros = 0
@@ -91,6 +97,7 @@ func (s *stream) body(dst *transfer.Endpoint, n int64) error {
 		}
 	}
 	s.owed, s.zeros = n, 0
+	s.taken += n
 	return nil
 }
 

@@ -126,6 +126,9 @@ func (u *Unpacker) Failed() error {
 	return exit.Reported(u.failed)
 }
 
+// Taken returns how many bytes of the stream were taken so far.
+func (u *Unpacker) Taken() int64 { return u.in.taken }
+
 func (u *Unpacker) refuse(name string, err error) {
 	err = problem(name, err)
 	u.failed = Worse(u.failed, err)

@@ -29,6 +29,9 @@ func (u *Unpacker) Run(*os.Root) error { return errUnsupported }
 // Failed returns nil.
 func (u *Unpacker) Failed() error { return nil }
 
+// Taken returns 0.
+func (u *Unpacker) Taken() int64 { return 0 }
+
 // A Target is a DST that is a directory, on Linux.
 type Target struct{}
 

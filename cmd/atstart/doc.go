@@ -1,0 +1,3 @@
+// Package atstart knows what the process was given before the Go runtime changed it: which of
+// the standard descriptors were closed, and whether there is room for the runtime's own.
+package atstart

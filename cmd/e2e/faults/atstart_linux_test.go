@@ -1,0 +1,87 @@
+package faults
+
+import (
+	"fmt"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/cmd/e2e/program"
+)
+
+// shell runs zcp from a shell, which closes descriptors and sets limits.
+func shell(t *testing.T, script string, args ...string) *program.Process {
+	return program.Command(t, "/bin/sh", append([]string{"-c", script, program.Path(t)}, args...)...)
+}
+
+// A standard descriptor that is closed is an error where it is the source or the destination, as for cat(1),
+// and never /dev/null with status 0. Where it is not needed it does no harm.
+func TestClosedStandardDescriptors(t *testing.T) {
+	dir := t.TempDir()
+	content := program.Noise(100_000, 5)
+	program.WriteFile(t, dir+"/in", content, 0o600)
+	for script, says := range map[string]string{
+		`exec "$0" cat "$1/in" >&-`:                "stdout: bad file descriptor",
+		`exec "$0" cat -o fd:1 "$1/in" >&-`:        "fd:1: bad file descriptor",
+		`exec "$0" cat -o /dev/stdout "$1/in" >&-`: "/dev/stdout: bad file descriptor",
+		`exec "$0" cat <&-`:                        "stdin: bad file descriptor",
+		`exec "$0" cat fd:0 <&-`:                   "fd:0: bad file descriptor",
+		`exec "$0" completion bash >&-`:            "standard output: bad file descriptor",
+		`exec "$0" recv :0 >&-`:                    "stdout: bad file descriptor",
+		`exec "$0" send - 127.0.0.1:9 <&-`:         "stdin: bad file descriptor",
+		`exec "$0" relay :0 - >&-`:                 "standard output: bad file descriptor",
+		`exec "$0" relay :0 - <&-`:                 "standard input: bad file descriptor",
+	} {
+		t.Run(script, func(t *testing.T) {
+			t.Parallel()
+			p := shell(t, script, dir).Run(1)
+			said := p.ErrOut.String()
+			if strings.Contains(said, "listening") || !strings.Contains(said, says) {
+				t.Errorf("said %q, want %q", said, says)
+			}
+		})
+	}
+	shell(t, `exec "$0" cat "$1/in" -o "$1/out" <&- >&- 2>&-`, dir).Run(0)
+	program.Holds(t, dir+"/out", content)
+	shell(t, `exec "$0" cat "$1/none" -o "$1/none2" <&- >&- 2>&-`, dir).Run(1)
+	program.Holds(t, dir+"/none2", nil)
+}
+
+// /dev/null that was given, also one for reading and writing, is the reader's wish.
+func TestNullAsStandardDescriptors(t *testing.T) {
+	in := program.Source(t, "hello")
+	shell(t, `exec "$0" cat "$1" <>/dev/null 1<>/dev/null`, in).Run(0)
+	shell(t, `"$0" cat </dev/null | cmp - /dev/null`).Run(0)
+}
+
+// With few descriptors each command works, or says in a line what is wrong and ends with 1: never a
+// trace of the runtime, and not status 2.
+func TestFewDescriptors(t *testing.T) {
+	dir := t.TempDir()
+	program.WriteFile(t, dir+"/in", program.Noise(100_000, 6), 0o600)
+	peer := program.Target(t, "tcp", answerX)
+	for n := 3; n < 16; n++ {
+		for _, args := range [][]string{{"cat", "-q", dir + "/in"}, {"send", dir + "/in", peer}, {"recv", "-l", "-w", "1", "127.0.0.1:0", dir + "/out"},
+			{"send", "-k", "-l", dir + "/in", "127.0.0.1:0"}, {"relay", "127.0.0.1:0", peer}} {
+			t.Run(fmt.Sprintf("%s %d", args[0], n), func(t *testing.T) {
+				t.Parallel()
+				p := shell(t, fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, n), args...)
+				p.Start()
+				if args[0] == "relay" || args[1] == "-k" {
+					p.Says("zcp: ") // it listens, or why not
+					_ = p.Process.Signal(unix.SIGTERM)
+				}
+				status, said := p.End(), p.ErrOut.String()
+				if strings.Contains(said, "goroutine") || strings.Contains(said, "runtime:") || status == 2 || status == 0 && said == "" && args[1] != "-q" {
+					t.Errorf("ended with %d: %s", status, said)
+				}
+			})
+		}
+	}
+	if out, err := exec.Command("/bin/sh", "-c", `ulimit -n 4; exec "$0" cat "$1"`, program.Path(t), dir+"/in").CombinedOutput(); err == nil ||
+		string(out) != "zcp: too few open files are allowed (ulimit -n)\n" {
+		t.Errorf("%v, %q", err, out)
+	}
+}

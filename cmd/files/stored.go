@@ -1,0 +1,73 @@
+package files
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// storedStep is how much is written out or read back between two looks at the context.
+const storedStep = 8 << 20
+
+// Readable tells whether what is written can be read back: DST is a regular file that was opened for
+// reading as well.
+func (o *Output) Readable() bool {
+	fl, err := unix.FcntlInt(uintptr(o.End.FD()), unix.F_GETFL, 0)
+	return err == nil && fl&unix.O_ACCMODE == unix.O_RDWR && isRegular(o.End.FD())
+}
+
+// ReadStored has the n bytes from at on written to the device, drops them from memory, and gives
+// to what the device gives back. done counts the bytes written, and then those read: in the end 2n.
+// A file system without a device (tmpfs) gives back what it has. The error is that of
+// sync_file_range(2), fsync(2) or pread(2), or the context's cause.
+func (o *Output) ReadStored(ctx context.Context, at, n int64, to io.Writer, done *atomic.Int64) error {
+	fd := o.End.FD()
+	for from := at; from < at+n; {
+		step := min(at+n-from, storedStep)
+		if err := writeThrough(fd, from, step); err != nil {
+			return os.NewSyscallError("sync_file_range", err)
+		}
+		from += step
+		done.Add(step)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+	if err := again(func() error { return unix.Fsync(fd) }); err != nil && err != unix.EINVAL && err != unix.EROFS {
+		return os.NewSyscallError("fsync", err)
+	}
+	if err := dropPages(fd); err != nil {
+		o.note("%s: its pages stay in memory: %v", o.plan.name, err)
+	}
+	return readBack(ctx, fd, at, n, to, done)
+}
+
+func readBack(ctx context.Context, fd int, at, n int64, to io.Writer, done *atomic.Int64) error {
+	b := make([]byte, min(n, 1<<20))
+	for end := at + n; at < end; {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		m := 0
+		err := again(func() (err error) {
+			m, err = unix.Pread(fd, b[:min(end-at, int64(len(b)))], at)
+			return err
+		})
+		if err != nil {
+			return os.NewSyscallError("pread", err)
+		}
+		if m == 0 {
+			return errors.New("became shorter while it was being read back")
+		}
+		if _, err := to.Write(b[:m]); err != nil {
+			return err
+		}
+		at += int64(m)
+		done.Add(int64(m))
+	}
+	return nil
+}

@@ -1,0 +1,105 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/zcp-go/zcp/cmd/exit"
+	"github.com/zcp-go/zcp/cmd/proof"
+	"github.com/zcp-go/zcp/cmd/show"
+	"github.com/zcp-go/zcp/cmd/text"
+	"github.com/zcp-go/zcp/transfer"
+)
+
+// busyLimit is how long a receiver may say the same of what it is busy with, where --idle is not given.
+const busyLimit = time.Minute
+
+// A hearing is what a sender has heard from its receiver.
+type hearing struct {
+	lines   proof.Parser
+	receipt *proof.Done // nil: none has come
+	another bool        // a second one has come, and says something else
+	busy    proof.Busy
+	changed time.Time // when busy last changed, or the wait began; zero: bytes still move
+}
+
+// hear takes what the receiver sends back. Its lines are signs of life, for as long as they tell of something new.
+func (j *job) hear(b []byte) (alive bool, err error) {
+	h := &j.heard
+	h.lines.Feed(b, func(l proof.Line) {
+		switch l := l.(type) {
+		case proof.Done:
+			alive = true
+			h.another = h.another || h.receipt != nil && *h.receipt != l
+			h.receipt = &l
+		case proof.Busy:
+			alive = true
+			j.hearBusy(l)
+		}
+	})
+	limit := j.d.t.Idle
+	if limit <= 0 {
+		limit = busyLimit
+	}
+	if alive && !h.changed.IsZero() && time.Since(h.changed) >= limit {
+		f := &exit.Failure{Status: exit.TimedOut, Err: fmt.Errorf("%s: the receiver has been busy for %s without coming any further", j.sentTo(), text.Duration(limit))}
+		if j.proof.verify {
+			f.Status = exit.Unproven
+		}
+		return false, f
+	}
+	return alive, nil
+}
+
+func (j *job) hearBusy(l proof.Busy) {
+	h := &j.heard
+	if l == h.busy || h.changed.IsZero() {
+		return
+	}
+	h.busy, h.changed = l, time.Now()
+	if l.What == proof.VerifyDone {
+		j.d.enter(show.Verifying)
+	}
+}
+
+func (j *job) sentTo() string { return j.from + " to " + j.destination() }
+
+// verdict compares the receipt with what was sent.
+func (j *job) verdict() error {
+	if !j.proof.verify {
+		return nil
+	}
+	j.takeDigest()
+	mine := proof.Done{Bytes: j.d.bytes() + j.d.t.Stats.Offset.Load(), Alg: j.proof.alg, Digest: j.proof.digest}
+	h, f := &j.heard, &exit.Failure{Status: exit.Unproven}
+	switch said := h.receipt; {
+	case said == nil:
+		f.Err = errors.New("the receiver sent no receipt")
+		f.Hint = "only zcp recv --verify sends one; with others compare digests: --hash " + mine.Alg + " here"
+	case h.another:
+		f.Err = errors.New("the receiver sent two receipts that differ")
+	case said.Alg != mine.Alg:
+		f.Err = fmt.Errorf("the receipt is by %s, not by %s", said.Alg, mine.Alg)
+		f.Hint = "give both ends the same --hash"
+	case *said != mine:
+		f.Err = fmt.Errorf("what is stored is not what was sent: %s bytes of %s %s, not %s bytes of %s",
+			text.Grouped(said.Bytes), said.Alg, said.Digest, text.Grouped(mine.Bytes), mine.Digest)
+	default:
+		j.proof.verified = true
+		return nil
+	}
+	f.Err = fmt.Errorf("%s: %w", j.sentTo(), f.Err)
+	return f
+}
+
+// sendNote says how a connection ended well.
+func (j *job) sendNote() string {
+	switch {
+	case !j.proof.verified:
+		return deliveryNote[j.d.how]
+	case j.d.how == transfer.PeerStayedOpen:
+		return "verified; the peer kept its side open"
+	}
+	return "verified"
+}
