@@ -52,6 +52,9 @@ func run(ctx context.Context, argv []string, env environment) error {
 			<-env.listening
 		}
 		return runCat(ctx, out, c)
+	case *conf.Probe:
+		out.Options = show.Options(c.Display)
+		return runProbe(ctx, out, c)
 	case *conf.Relay:
 		out.Options = show.Options(c.Display)
 		<-env.listening

@@ -22,7 +22,7 @@ func runCat(ctx context.Context, out *show.Printer, c *conf.Cat) error {
 	j.named(c.Sources, c.Dest)
 	j.stdout = isStdout(c.Dest)
 	j.prove(c.Proof, c.Sources, c.IsTree(c.Sources))
-	if size := files.TotalSize(sources); !c.IsTree(c.Sources) && (j.total < 0 || c.Estimate && size >= 0) {
+	if size := rest(files.TotalSize(sources), c.Skip); !c.IsTree(c.Sources) && (j.total < 0 || c.Estimate && size >= 0) {
 		j.total = size
 	}
 	j.watch(onTerminal(c.Dest))

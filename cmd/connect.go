@@ -77,6 +77,9 @@ func (c *connector) prepare(ctx context.Context) error {
 		}
 		return nil
 	}
+	if err := c.classify([]*transfer.Listener{c.ln}); err != nil {
+		return err
+	}
 	c.ln.Gate = transfer.Gate{Allow: c.net.Allow, Deny: c.net.Deny}
 	c.ln.Congestion = c.net.Congestion
 	c.ln.Refused = func(peer string) { c.out.Detail("denied %s (reset)", peer) }
@@ -86,6 +89,9 @@ func (c *connector) prepare(ctx context.Context) error {
 
 // listen listens on the operand. -w bounds the lookup of a name.
 func (c *connector) listen(ctx context.Context) (*transfer.Listener, error) {
+	if c.net.SocketMode != 0 && c.op.Kind == conf.Unix && !c.op.Abstract() {
+		return transfer.ListenUnix(ctx, c.op.Path, c.net.SocketMode)
+	}
 	if c.net.Wait > 0 {
 		limited, cancel := context.WithTimeout(ctx, c.net.Wait)
 		defer cancel()
@@ -177,7 +183,7 @@ func (c *connector) open(ctx context.Context) (*transfer.Conn, error) {
 		return c.take(fd)
 	}
 	d := transfer.Dialer{Wait: c.net.Wait, RetryFor: c.net.RetryFor, Bind: bindText(c.net), Congestion: c.net.Congestion,
-		Failed: c.failed}
+		Failed: c.failed, DSCP: c.net.DSCP}
 	c.tried = tries{began: time.Now()}
 	c.show("")
 	return d.Dial(ctx, family(c.op, c.net), address(c.op))
@@ -212,6 +218,12 @@ func (c *connector) show(reason string) {
 // take takes over an inherited connection. What others see of it changes only as was asked for.
 func (c *connector) take(fd int) (*transfer.Conn, error) {
 	conn, err := transfer.Inherited(fd, isStdio(fd))
+	if err == nil && c.net.DSCP != 0 {
+		if err = conn.SetDSCP(c.net.DSCP); err != nil {
+			conn.Close()
+			return nil, err
+		}
+	}
 	if err == nil && c.net.Congestion != "" {
 		if err = conn.SetCongestion(c.net.Congestion); err != nil {
 			conn.Close()
@@ -240,6 +252,8 @@ func (c *connector) close() {
 
 func bindText(n conf.Network) string {
 	switch {
+	case !n.Bind.IsValid() && n.Bind.Port() != 0:
+		return ":" + strconv.Itoa(int(n.Bind.Port()))
 	case !n.Bind.IsValid():
 		return ""
 	case n.Bind.Port() == 0:

@@ -137,19 +137,21 @@ func (j *job) stop(well bool) {
 
 // peerName is what the other end of the connection is called, fit for a terminal: by the words of the user,
 // with the address that these turned out to be.
-func (j *job) peerName() string {
-	addr := nameOf(j.d.conn, j.net)
-	if j.net.Kind != conf.TCP || j.net.Listen {
+func (j *job) peerName() string { return peerName(j.net, j.d.conn) }
+
+func peerName(op conf.Operand, c *transfer.Conn) string {
+	addr := nameOf(c, op)
+	if op.Kind != conf.TCP || op.Listen {
 		return text.Quote(addr)
 	}
 	ip, port, err := net.SplitHostPort(addr)
 	switch {
-	case err != nil || ip == j.net.Host:
-		return j.net.String()
-	case port == j.net.Port:
-		return j.net.String() + " (" + ip + ")"
+	case err != nil || ip == op.Host:
+		return op.String()
+	case port == op.Port:
+		return op.String() + " (" + ip + ")"
 	}
-	return j.net.String() + " (" + addr + ")"
+	return op.String() + " (" + addr + ")"
 }
 
 // nameOf is the address of a peer, or the operand by which it was reached where it has none.
@@ -374,12 +376,60 @@ func (j *job) moveOne(ctx context.Context, dst *transfer.Endpoint, name files.Na
 	if err := files.RefuseSame(e, dst, name); err != nil {
 		return e, err
 	}
+	if err := j.skip(ctx, e, name); err != nil {
+		return e, err
+	}
 	size, limit := e.Size(), j.left()
 	n, err := j.d.t.Move(ctx, dst, e, limit)
 	if err == nil && e.Kind() == transfer.File && n < size && (limit < 0 || n < limit) {
 		err = &exit.Failure{Status: exit.Changed, Err: fmt.Errorf("%s: became shorter while it was being sent: %s of %s", name, text.Size(n), text.Size(size))}
 	}
 	return e, err
+}
+
+// skip leaves out the beginning of a source: by its offset where it has one, by reading it away where not.
+func (j *job) skip(ctx context.Context, e *transfer.Endpoint, name files.Name) error {
+	n := j.length.Skip
+	if n == 0 {
+		return nil
+	}
+	has := e.Size()
+	if e.Kind() != transfer.File && e.Kind() != transfer.Block {
+		var err error
+		if has, err = j.readAway(ctx, e, n); err != nil {
+			return err
+		}
+	} else if has < 0 || has >= n {
+		if err := e.Skip(n); err != nil {
+			return &transfer.Error{Op: "lseek", Side: transfer.Source, Err: err}
+		}
+		return nil
+	}
+	if has < n {
+		return &exit.Failure{Status: exit.Incomplete, Err: fmt.Errorf("%s: holds %s, which is less than --skip %s", name, text.Bytes(has), text.Bytes(n))}
+	}
+	return nil
+}
+
+// readAway reads n bytes of a source, or what it has.
+func (j *job) readAway(ctx context.Context, e *transfer.Endpoint, n int64) (has int64, err error) {
+	b := make([]byte, min(n, 256<<10))
+	for has < n {
+		m, err := j.d.t.Read(ctx, e, b[:min(n-has, int64(len(b)))])
+		has += int64(m)
+		if err != nil || m == 0 {
+			return has, err
+		}
+	}
+	return has, nil
+}
+
+// rest is what is left of a size behind what is skipped.
+func rest(size, skip int64) int64 {
+	if size < 0 {
+		return size
+	}
+	return max(0, size-skip)
 }
 
 // sourceChanged turns what became of a source into words, and into exit status 6 where the

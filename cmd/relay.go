@@ -47,7 +47,7 @@ func runRelay(ctx context.Context, out *show.Printer, c *conf.Relay) error {
 	log := newRelayLog(out, c)
 	r := &relay.Relay{
 		Routes: routes, Spread: c.Spread,
-		Dialer: transfer.Dialer{Bind: bindText(c.Network), Wait: c.Wait, RetryFor: c.RetryFor, Congestion: c.Congestion},
+		Dialer: transfer.Dialer{Bind: bindText(c.Network), Wait: c.Wait, RetryFor: c.RetryFor, Congestion: c.Congestion, DSCP: c.DSCP},
 		Gate:   transfer.Gate{Allow: c.Allow, Deny: c.Deny}, MaxConns: c.MaxConns,
 		Idle: c.Idle, HalfClose: c.HalfClose, ExitIdle: c.ExitIdle,
 		PipeSize: c.BufferSize, NoSplice: c.NoSplice, OnEvent: log.add, Brief: !c.Verbose && !c.JSON,
@@ -89,6 +89,9 @@ func relayListeners(ctx context.Context, out *show.Printer, c *conf.Relay) (lns 
 		m := &connector{op: p.Listen, net: c.Network, out: out}
 		some, err := pairListeners(ctx, m, p)
 		lns = append(lns, some...)
+		if err == nil {
+			err = m.classify(some)
+		}
 		if err != nil {
 			closeAll(lns)
 			return nil, nil, err
@@ -110,6 +113,19 @@ func relayListeners(ctx context.Context, out *show.Printer, c *conf.Relay) (lns 
 		}
 	}
 	return lns, routes, nil
+}
+
+// classify gives what listeners accept the traffic class that was asked for.
+func (c *connector) classify(lns []*transfer.Listener) error {
+	for _, ln := range lns {
+		if c.net.DSCP == 0 {
+			break
+		}
+		if err := ln.SetDSCP(c.net.DSCP); err != nil {
+			return c.failure(err)
+		}
+	}
+	return nil
 }
 
 // pairListeners opens the listeners of one pair, which are several for a range and for sd:.

@@ -45,7 +45,7 @@ func newSendJob(out *show.Printer, c *conf.Send) *job {
 	if c.IsTree(c.Sources) {
 		return j
 	}
-	if size := files.TotalSize(fileNames(c.Sources)); j.total < 0 || size >= 0 && (size < j.total || c.Estimate) && !c.StopAtSize {
+	if size := rest(files.TotalSize(fileNames(c.Sources)), c.Skip); j.total < 0 || size >= 0 && (size < j.total || c.Estimate) && !c.StopAtSize {
 		j.total = size
 	}
 	return j

@@ -47,6 +47,9 @@ func TestCompletionOffers(t *testing.T) {
 		{"zcp send -L ", []string{"1M", "10M", "1G"}, []string{"big.iso"}},
 		{"zcp send --rate-limit=1", []string{"1M", "10M", "1G"}, []string{"big.iso"}},
 		{"zcp recv -qm ", []string{"1", "100"}, nil},
+		{"zcp probe bo", []string{"box.example:"}, nil},
+		{"zcp cat --skip ", []string{"100M", "1G"}, []string{"big.iso"}},
+		{"zcp send --dscp ", []string{"cs1", "le"}, []string{"big.iso"}},
 		{"zcp completion ", []string{"bash", "zsh", "fish"}, []string{"big.iso"}},
 		{"zcp help re", []string{"recv", "relay"}, nil},
 	}

@@ -12,7 +12,7 @@ _zcp_value() {
     case $word in
         --buffer-size | --rate-limit | --interval | --size | --output | --wait | --retry-for | --idle | \
             --linger | --exclude | --half-close | --max-conns | --allow | --deny | --drain | --exit-idle | \
-            --rate-total | --stats | --bind | --congestion | --name | --delay | --to | --drop-slow) option=$word && return 0 ;;
+            --rate-total | --stats | --bind | --congestion | --name | --delay | --skip | --dscp | --socket-mode) option=$word && return 0 ;;
         -- | --* | [^-]* | - | '') return 1 ;;
     esac
     for ((i = 1; i < ${#word}; i++)); do
@@ -30,16 +30,17 @@ _zcp_value() {
 _zcp_flags() {
     local all='-h --help -q --quiet -v --verbose -C --no-splice -L --rate-limit= -B --buffer-size= --json --explain --name= --bits --log-time'
     local shown='-f --force -n --numeric -i --interval= -D --delay= -s --size= -S --stop-at-size --hash='
-    local net='-4 -6 --bind= -w --wait= --retry-for= --idle= --allow= --deny= -m --max-conns='
+    local net='-4 -6 --bind= -w --wait= --retry-for= --idle= --allow= --deny= -m --max-conns= --dscp= --socket-mode='
     local ends='-l --listen -k --keep-open -N --verify'
     local file='-a --append --no-clobber --sync --expect='
     local tree='--tar --exclude= -x --one-file-system --special --xattrs'
     local unpack='--no-same-owner'
     case $1 in
         '') echo '-h --help -V --version' ;;
-        send) echo "$all $shown $net $ends $tree --linger= --congestion= --to= --drop-slow=" ;;
+        send) echo "$all $shown $net $ends $tree --linger= --congestion= --skip=" ;;
         recv) echo "$all $shown $net $ends $file $unpack --special" ;;
-        cat) echo "$all $shown $file $tree $unpack -o --output=" ;;
+        cat) echo "$all $shown $file $tree $unpack -o --output= --skip=" ;;
+        probe) echo '-h --help -q --quiet -v --verbose --json --name= --log-time -4 -6 --bind= -w --wait= --retry-for=' ;;
         relay) echo "$all $net --half-close= --drain= --exit-idle= --rate-total= --stats= --spread --congestion=" ;;
         *) echo '-h --help' ;;
     esac
@@ -102,10 +103,10 @@ _zcp_operand() {
             [[ $cur == *:* ]] || _filedir
             _zcp_net connect
             ;;
-        recv:0 | relay:*[13579]) _zcp_net connect ;;
+        recv:0 | relay:*[13579] | probe:0) _zcp_net connect ;;
         relay:*) _zcp_net listen ;;
         completion:0) _zcp_words bash zsh fish ;;
-        help:0) _zcp_words send recv cat relay completion ;;
+        help:0) _zcp_words send recv cat relay probe completion ;;
     esac
 }
 
@@ -114,7 +115,7 @@ _zcp() {
     if ! declare -F _init_completion >/dev/null; then
         # Without the bash-completion package: commands and files.
         cur=${COMP_WORDS[COMP_CWORD]}
-        local word args=(-W 'send recv cat relay completion help')
+        local word args=(-W 'send recv cat relay probe completion help')
         ((COMP_CWORD == 1)) || args=(-f)
         while read -r word; do COMPREPLY+=("$word"); done < <(compgen "${args[@]}" -- "$cur")
         return
@@ -149,6 +150,9 @@ _zcp() {
             --interval | -i) _zcp_words 100ms 500ms 1 5 ;;
             --max-conns | -m) _zcp_words 1 10 100 1000 ;;
             --allow | --deny) _zcp_words 127.0.0.0/8 ::1 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 fc00::/7 ;;
+            --skip) _zcp_words 1M 100M 1G ;;
+            --dscp) _zcp_words cs1 le af11 ef ;;
+            --socket-mode) _zcp_words 0600 0660 0666 ;;
             --exclude | --name) ;; # a pattern, a word: nothing to offer
             --stats) case $cur in unix:*) _zcp_net listen ;; *) _zcp_words :9100 unix: ;; esac ;;
             --to) _zcp_net ;;
@@ -166,7 +170,7 @@ _zcp() {
     if [[ -z $ended && $cur == -?* || -z $ended && -z $cmd && $cur == - ]]; then
         _zcp_words "$(_zcp_flags "$cmd")"
     elif [[ -z $cmd ]]; then
-        _zcp_words send recv cat relay completion help
+        _zcp_words send recv cat relay probe completion help
     elif [[ -z $ended && $cur == - ]]; then
         _zcp_words "$(_zcp_flags "$cmd")" -
     else

@@ -12,7 +12,7 @@ function __zcp_operands
             set skip 0
         else if test $ended -eq 0; and test "$word" = --
             set ended 1
-        else if test $ended -eq 0; and string match -qr -- '^--(buffer-size|rate-limit|interval|size|output|wait|retry-for|idle|linger|half-close|max-conns|allow|deny|drain|exit-idle|rate-total|stats|bind|congestion|name|delay|to|drop-slow)$' "$word"
+        else if test $ended -eq 0; and string match -qr -- '^--(buffer-size|rate-limit|interval|size|output|wait|retry-for|idle|linger|half-close|max-conns|allow|deny|drain|exit-idle|rate-total|stats|bind|congestion|name|delay|skip|dscp|socket-mode)$' "$word"
             set skip 1
         else if test $ended -eq 0; and string match -qr -- '^-[^-BDLiosmw]*[BDLiosmw]$' "$word"
             set skip 1
@@ -77,6 +77,7 @@ complete -c zcp -n 'not __zcp_operands | string length -q' -a send -d 'Send file
 complete -c zcp -n 'not __zcp_operands | string length -q' -a recv -d 'Receive from the network to a file or stdout'
 complete -c zcp -n 'not __zcp_operands | string length -q' -a cat -d 'Copy files or stdin to stdout and show progress'
 complete -c zcp -n 'not __zcp_operands | string length -q' -a relay -d 'Forward both directions between two network ends'
+complete -c zcp -n 'not __zcp_operands | string length -q' -a probe -d 'See whether a port takes connections'
 complete -c zcp -n 'not __zcp_operands | string length -q' -a completion -d 'Print the completion file for a shell'
 complete -c zcp -n 'not __zcp_operands | string length -q' -a help -d 'Print help for a command'
 complete -c zcp -s h -l help -d 'Print help'
@@ -87,22 +88,23 @@ complete -c zcp -n 'not __zcp_operands | string length -q' -s V -l version -d 'P
 # is taken as the network end.
 complete -c zcp -n '__zcp_place send 1; or __zcp_place recv 2; or __zcp_place cat 1 +' -F
 complete -c zcp -n '__zcp_place send 2 +; and not string match -q "*:*" -- (commandline -ct)' -F
-complete -c zcp -n '__zcp_place send 2 +; or __zcp_place recv 1; or __zcp_place relay 2 +' -a '(__zcp_net)'
+complete -c zcp -n '__zcp_place send 2 +; or __zcp_place recv 1; or __zcp_place relay 2 +; or __zcp_place probe 1' -a '(__zcp_net)'
 complete -c zcp -n '__zcp_place relay 1' -a '(__zcp_listen)'
 complete -c zcp -n '__zcp_place completion 1' -a 'bash zsh fish'
-complete -c zcp -n '__zcp_place help 1' -a 'send recv cat relay completion'
+complete -c zcp -n '__zcp_place help 1' -a 'send recv cat relay probe completion'
 
 # Every command
 set -l cmds 'send recv cat relay'
-complete -c zcp -n "__zcp_command $cmds" -s q -l quiet -d 'Print errors only'
-complete -c zcp -n "__zcp_command $cmds" -s v -l verbose -d 'Print what is happening'
+set -l all 'send recv cat relay probe'
+complete -c zcp -n "__zcp_command $all" -s q -l quiet -d 'Print errors only'
+complete -c zcp -n "__zcp_command $all" -s v -l verbose -d 'Print what is happening'
 complete -c zcp -n "__zcp_command $cmds" -s C -l no-splice -d 'Read and write through memory'
 complete -c zcp -n "__zcp_command $cmds" -s L -l rate-limit -x -a '1M 10M 100M 1G 100Mbit 1Gbit' -d 'Limit the rate'
 complete -c zcp -n "__zcp_command $cmds" -s B -l buffer-size -x -a '64K 256K 1M' -d 'Pipe size'
-complete -c zcp -n "__zcp_command $cmds" -l name -x -d 'Name for the line, messages and events'
+complete -c zcp -n "__zcp_command $all" -l name -x -d 'Name for the line, messages and events'
 complete -c zcp -n "__zcp_command $cmds" -l bits -d 'Show rates in bits per second'
-complete -c zcp -n "__zcp_command $cmds" -l log-time -d 'The time before every line of text'
-complete -c zcp -n "__zcp_command $cmds" -l json -d 'Write events as JSON objects'
+complete -c zcp -n "__zcp_command $all" -l log-time -d 'The time before every line of text'
+complete -c zcp -n "__zcp_command $all" -l json -d 'Write events as JSON objects'
 complete -c zcp -n "__zcp_command $cmds" -l explain -d 'Print which path is planned, and what ran'
 
 # Display
@@ -118,15 +120,18 @@ complete -c zcp -n "__zcp_command $cmds" -s S -l stop-at-size -d 'Stop after --s
 set -l cmds 'send recv relay'
 set -l durations '1s 10s 30s 1m 5m 1h'
 set -l networks '127.0.0.0/8 ::1 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16'
-complete -c zcp -n "__zcp_command $cmds" -s 4 -d 'IPv4 only'
-complete -c zcp -n "__zcp_command $cmds" -s 6 -d 'IPv6 only'
-complete -c zcp -n "__zcp_command $cmds" -l bind -x -d 'Source address when connecting'
-complete -c zcp -n "__zcp_command $cmds" -s w -l wait -x -a $durations -d 'Time limit for connecting, or for a connection to arrive'
-complete -c zcp -n "__zcp_command $cmds" -l retry-for -x -a $durations -d 'Keep trying to connect'
+complete -c zcp -n "__zcp_command $cmds probe" -s 4 -d 'IPv4 only'
+complete -c zcp -n "__zcp_command $cmds probe" -s 6 -d 'IPv6 only'
+complete -c zcp -n "__zcp_command $cmds probe" -l bind -x -d 'Source address when connecting'
+complete -c zcp -n "__zcp_command $cmds probe" -s w -l wait -x -a $durations -d 'Time limit for connecting, or for a connection to arrive'
+complete -c zcp -n "__zcp_command $cmds probe" -l retry-for -x -a $durations -d 'Keep trying to connect'
 complete -c zcp -n "__zcp_command $cmds" -l idle -x -a $durations -d 'Give up after this long without a byte'
 complete -c zcp -n "__zcp_command $cmds" -l allow -x -a $networks -d 'Accept only these networks'
 complete -c zcp -n "__zcp_command $cmds" -l deny -x -a $networks -d 'Reset these networks'
 complete -c zcp -n "__zcp_command $cmds" -s m -l max-conns -x -a '1 10 100 1000' -d 'Maximum number of connections'
+complete -c zcp -n "__zcp_command $cmds" -l dscp -x -a 'cs1 le af11 ef' -d 'Traffic class of the connections'
+complete -c zcp -n "__zcp_command $cmds" -l socket-mode -x -a '0600 0660 0666' -d 'Mode of a Unix socket that is made'
+complete -c zcp -n '__zcp_command send cat' -l skip -x -a '1M 100M 1G' -d 'Begin this far into the source'
 complete -c zcp -n '__zcp_command send recv' -s l -l listen -d 'Listen instead of connecting'
 complete -c zcp -n '__zcp_command send recv' -s k -l keep-open -d 'Serve every client, or write one file for each'
 complete -c zcp -n '__zcp_command send recv' -s N -d 'For compatibility with nc, without effect'

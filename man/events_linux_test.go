@@ -122,7 +122,10 @@ func TestEventSchema(t *testing.T) {
 			ends int // end events
 			run  func(t *testing.T) *program.Process
 		}{
-			"a good end": {1, eventsOfSend}, "a stall": {1, eventsOfStall}, "relay": {0, eventsOfRelay}, "serve": {0, eventsOfServe}, "several receivers": {1, eventsOfFanout},
+			"a good end": {1, eventsOfSend}, "a stall": {1, eventsOfStall}, "relay": {0, eventsOfRelay}, "serve": {0, eventsOfServe},
+			"probe": {0, func(t *testing.T) *program.Process {
+				return program.Zcp(t, "probe", "--json", program.Target(t, "tcp", func(c net.Conn) { c.Close() })).Run(0)
+			}},
 			"usage": {0, func(t *testing.T) *program.Process { return program.Zcp(t, "recv", "--json", "-k", ":0", "f").Run(2) }},
 			"no such file": {1, func(t *testing.T) *program.Process {
 				return program.Zcp(t, "cat", "--json", "-o", "/nowhere/f", "/dev/null").Run(1)

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,12 +20,13 @@ import (
 
 // A Dialer says how to connect. The zero value connects over either IP version.
 type Dialer struct {
-	Bind     string        // local ADDR or ADDR:PORT
+	Bind     string        // local ADDR, ADDR:PORT or :PORT
 	Wait     time.Duration // for lookup and all addresses together; 0: no limit but the kernel's
 	RetryFor time.Duration // keep trying this long
 
 	Congestion string // congestion control; "": the host's, but for a peer on this host none that paces
 
+	DSCP   int         // the traffic class of TCP connections, 0 to 63; 0: the system's
 	Failed func(error) // called by Dial after each attempt that failed and is made again; may be nil
 }
 
@@ -157,6 +159,9 @@ func (d *Dialer) ofSource(network string, ips []netip.Addr) ([]netip.Addr, error
 	if err != nil {
 		return nil, err
 	}
+	if la.(*net.TCPAddr).IP == nil {
+		return ips, nil
+	}
 	is4 := la.(*net.TCPAddr).IP.To4() != nil
 	same := slices.DeleteFunc(slices.Clone(ips), func(ip netip.Addr) bool { return ip.Is4() != is4 })
 	if len(same) == 0 {
@@ -229,10 +234,12 @@ func (d *Dialer) dialAddress(ctx context.Context, network string, to netip.AddrP
 	}
 	nd.Control = func(_, _ string, rc syscall.RawConn) error {
 		var err error
-		if cerr := rc.Control(func(fd uintptr) { err = sock.Before(int(fd), sourcePort) }); cerr != nil {
-			return cerr
-		}
-		return err
+		cerr := rc.Control(func(fd uintptr) {
+			if err = sock.Before(int(fd), sourcePort); err == nil && d.DSCP != 0 {
+				err = sock.SetDSCP(int(fd), d.DSCP)
+			}
+		})
+		return cmp.Or(cerr, err)
 	}
 	nc, err := nd.DialContext(ctx, network, to.String())
 	if err != nil {
@@ -260,7 +267,7 @@ func (d *Dialer) sourceError(err error, sourcePort bool) error {
 	return err
 }
 
-// BindAddr reads an ADDR or ADDR:PORT to connect from.
+// BindAddr reads an ADDR, ADDR:PORT or :PORT to connect from; the last has no IP.
 func BindAddr(network, bind string) (net.Addr, error) {
 	if _, _, err := net.SplitHostPort(bind); err != nil {
 		bind = net.JoinHostPort(bind, "0")

@@ -216,8 +216,8 @@ func (e *Endpoint) offset() int64 {
 	return at
 }
 
-// skip moves the offset of a regular file or block device n bytes on. Others have none (ESPIPE).
-func (e *Endpoint) skip(n int64) error {
+// Skip moves the offset of a regular file or block device n bytes on. Others have none (ESPIPE).
+func (e *Endpoint) Skip(n int64) error {
 	if e.kind != File && e.kind != Block {
 		return unix.ESPIPE
 	}

@@ -89,6 +89,26 @@ func Listen(ctx context.Context, network, address string) (*Listener, error) {
 	return &Listener{ln: ln, restore: func() {}}, nil
 }
 
+// ListenUnix is Listen on a path, whose socket file gets exactly this mode. It never has another that
+// lets more in: bind(2) makes the file with the mode of the socket's own inode, less the umask.
+func ListenUnix(ctx context.Context, path string, mode os.FileMode) (*Listener, error) {
+	ln, err := listen(ctx, "unix", path, func(_, _ string, rc syscall.RawConn) error {
+		var err error
+		if cerr := rc.Control(func(fd uintptr) { err = unix.Fchmod(int(fd), uint32(mode.Perm())) }); cerr != nil {
+			return cerr
+		}
+		return os.NewSyscallError("fchmod", err)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, mode.Perm()); err != nil {
+		ln.Close()
+		return nil, err
+	}
+	return &Listener{ln: ln, restore: func() {}}, nil
+}
+
 // ListenPlain is Listen for connections that are package net's, and that no Gate guards.
 func ListenPlain(ctx context.Context, network, address string) (net.Listener, error) {
 	return listen(ctx, network, address, nil)
@@ -273,6 +293,9 @@ func ListenerOf(ln net.Listener) (*Listener, error) {
 	return nil, fmt.Errorf("%T is not a listener of TCP or Unix sockets", ln)
 }
 
+// raw gives access to the socket.
+func (l *Listener) raw() (syscall.RawConn, error) { return l.ln.(syscall.Conn).SyscallConn() }
+
 // Addr returns the address listened on, [::]:PORT for both IP versions.
 func (l *Listener) Addr() net.Addr { return l.ln.Addr() }
 
@@ -337,7 +360,7 @@ func Listening(fd int) bool { return sock.Listening(fd) }
 // each client beside the driver's own. inherited tells a socket that the process was born with;
 // restore is to be called when it is closed. The Listener is closed.
 func (l *Listener) Take() (fd int, inherited bool, restore func(), err error) {
-	rc, err := l.ln.(syscall.Conn).SyscallConn()
+	rc, err := l.raw()
 	if err == nil {
 		fd, err = sock.Dup(rc)
 	}

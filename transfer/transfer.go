@@ -111,7 +111,7 @@ func (t *Transfer) MoveSegment(ctx context.Context, dst *Endpoint, s Segment) (n
 		return t.Write(ctx, dst, s.Bytes)
 	}
 	if s.Skip > 0 {
-		if err := s.From.skip(s.Skip); err != nil {
+		if err := s.From.Skip(s.Skip); err != nil {
 			return 0, &Error{"lseek", Source, err}
 		}
 		t.Stats.Offset.Add(s.Skip)

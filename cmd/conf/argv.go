@@ -12,16 +12,16 @@ import (
 )
 
 // commandNames are the words that may stand where a command is expected; those
-// that move bytes come first, in the order of their bits.
-var commandNames = []string{"send", "recv", "cat", "relay", "completion", "help"}
+// that have flags come first, in the order of their bits.
+var commandNames = []string{"send", "recv", "cat", "relay", "probe", "completion", "help"}
 
-// commandOf returns the bit of a command that moves bytes, 0 for the others.
+// commandOf returns the bit of a command that has flags, 0 for the others.
 func commandOf(name string) command {
 	i := slices.Index(commandNames, name)
 	if i < 0 {
 		return 0
 	}
-	return every & (1 << i)
+	return all & (1 << i)
 }
 
 // rewrite puts argv into the one order that package flag, and so urfave/cli

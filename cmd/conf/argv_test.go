@@ -97,15 +97,15 @@ func TestRewriteRefuses(t *testing.T) {
 		{"cat -k", "cat has no -k (only send and recv do)"},
 		{"relay -s 5 :80 a:80", "relay has no -s (only send, recv and cat do)"},
 		{"-o x send f h:1", "send has no -o (only cat does)"},
-		{"completion -q bash", "completion has no -q (only send, recv, cat and relay do)"},
+		{"completion -q bash", "completion has no -q (only send, recv, cat, relay and probe do)"},
 		{"--zzzz", "unknown flag --zzzz"},
 		{"sned x", `unknown command "sned", did you mean send?`},
 		{"sned --zzzz", `unknown command "sned", did you mean send?`},
 		{"sned --help", `unknown command "sned", did you mean send?`},
 		{"help sned", `unknown command "sned", did you mean send?`},
-		{"big.iso host:9000", `unknown command "big.iso" (send, recv, cat, relay, completion, help)`},
-		{"''", `unknown command "" (send, recv, cat, relay, completion, help)`},
-		{"-", `unknown command "-" (send, recv, cat, relay, completion, help)`},
+		{"big.iso host:9000", `unknown command "big.iso" (send, recv, cat, relay, probe, completion, help)`},
+		{"''", `unknown command "" (send, recv, cat, relay, probe, completion, help)`},
+		{"-", `unknown command "-" (send, recv, cat, relay, probe, completion, help)`},
 	} {
 		got, err := rewrite(append([]string{"zcp"}, fields(tc.in)...))
 		if err == nil || err.Error() != tc.want || exit.Status(err) != exit.BadUsage {

@@ -110,6 +110,26 @@ func (s *settings) relay(words []string) (*Relay, error) {
 	return &Relay{Display: s.Display, Transfer: s.Transfer, Network: s.network(pairs[0].Targets[0]), Relaying: s.Relaying, Pairs: pairs}, nil
 }
 
+func (s *settings) probe(words []string) (*Probe, error) {
+	if len(words) != 1 {
+		return nil, exit.Usagef("probe needs NET, got %s", count(words)).WithHint("for example: zcp probe host:9000")
+	}
+	end, err := parseTarget(words[0])
+	if err == nil {
+		err = end.checkHost()
+	}
+	if err == nil && end.Kind != TCP && end.Kind != Unix {
+		err = exit.Usagef("%s: probe connects, to HOST:PORT or unix:PATH", text.Quote(words[0]))
+	}
+	if err == nil {
+		err = firstError(s.checkDisplay(), s.checkNet(end))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Probe{Display: s.Display, Network: s.network(end), Net: end}, nil
+}
+
 // defaultWait limits connecting.
 const defaultWait = 10 * time.Second
 

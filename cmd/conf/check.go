@@ -3,6 +3,7 @@ package conf
 import (
 	"net/netip"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/zcp-go/zcp/cmd/exit"
@@ -40,6 +41,9 @@ func (s *settings) checkTree(sources []Operand) error {
 		}
 	}
 	tree := s.IsTree(sources)
+	if err := s.require("skip", len(sources) == 1 && !tree, "is for one SRC that is not a directory"); err != nil {
+		return err
+	}
 	special := tree || s.has("output") && strings.HasSuffix(s.output, "/")
 	err := firstError(
 		s.require("stop-at-size", !tree, "cannot cut a tar stream"),
@@ -93,7 +97,8 @@ func (s *settings) checkNet(end Operand) error {
 		s.require("deny", end.Kind != Unix, "is for TCP, a Unix socket has no addresses"),
 		s.require("bind", connects && end.Kind == TCP, "is for connecting to HOST:PORT"),
 		s.require("retry-for", connects, "is for connecting"),
-		s.require("congestion", end.Kind != Unix, "is for TCP"),
+		s.require("congestion", end.Kind != Unix, "is for TCP"), s.require("dscp", end.Kind != Unix, "is for TCP"),
+		s.require("socket-mode", end.Listen && end.Kind == Unix && !end.Abstract(), "is for listening on unix:PATH"),
 		s.require("4", end.Kind == TCP, "is for TCP"), s.require("6", end.Kind == TCP, "is for TCP"),
 		s.checkFamily(end))
 }
@@ -126,9 +131,13 @@ func (s *settings) checkRelay(pairs []Pair) error {
 		s.require("deny", listensTCP, "is for TCP, others have no addresses"),
 		s.require("bind", targetTCP, "is for connecting to HOST:PORT"),
 		s.require("retry-for", connects, "is for connecting"),
-		s.require("congestion", maybe, "is for TCP"),
+		s.require("congestion", maybe, "is for TCP"), s.require("dscp", maybe, "is for TCP"),
+		s.require("socket-mode", slices.ContainsFunc(pairs, makesFile), "is for listening on unix:PATH"),
 	}, errs...)...)
 }
+
+// makesFile tells whether a pair listens on a Unix socket that has a file.
+func makesFile(p Pair) bool { return p.Listen.Kind == Unix && !p.Listen.Abstract() }
 
 // checkOne refuses - among other ends: it is one connection.
 func checkOne(pairs []Pair, one bool) error {
@@ -181,11 +190,11 @@ func (s *settings) checkFamily(end Operand) error {
 		if literal && addr.Is6() != only.is6 {
 			return exit.Usagef("-%s: %s is not an %s address", only.flag, end, only.family)
 		}
-		if bind := s.Bind.Addr(); s.has("bind") && bind.Unmap().Is6() != only.is6 {
+		if bind := s.Bind.Addr(); bind.IsValid() && bind.Unmap().Is6() != only.is6 {
 			return exit.Usagef("-%s: --bind %s is not an %s address", only.flag, bind, only.family)
 		}
 	}
-	if s.has("bind") && literal && addr.Is6() != s.Bind.Addr().Is6() {
+	if s.Bind.Addr().IsValid() && literal && addr.Is6() != s.Bind.Addr().Is6() {
 		return exit.Usagef("--bind %s and %s are of different families", s.Bind.Addr(), end)
 	}
 	return nil

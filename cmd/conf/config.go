@@ -2,6 +2,7 @@ package conf
 
 import (
 	"net/netip"
+	"os"
 	"strings"
 	"time"
 
@@ -36,13 +37,14 @@ type Transfer struct {
 type Length struct {
 	Size       int64 // bytes to expect; -1: not given
 	Estimate   bool  // Size is only about right: it is never an error
+	Skip       int64 // bytes of the source to leave out first
 	StopAtSize bool  // stop after Size bytes; otherwise fewer are an error
 }
 
 // Network is how connections come to be.
 type Network struct {
 	Family   int            // 4 or 6; 0: either
-	Bind     netip.AddrPort // source address when connecting; zero: the kernel's choice
+	Bind     netip.AddrPort // source address when connecting; not valid: the kernel's choice, with this port if that is not 0
 	Wait     time.Duration  // for connecting, or for a client to connect; 0: for ever
 	RetryFor time.Duration  // keep trying to connect; 0: one attempt
 	Idle     time.Duration  // give up without a byte; 0: never
@@ -50,6 +52,9 @@ type Network struct {
 	Deny     []netip.Prefix // peers that may not; stronger than Allow
 	MaxConns int            // at once; 0: what the descriptor limit allows
 	KeepOpen bool           // send: serve every client; recv: one file for each connection
+
+	DSCP       int         // the traffic class of connections; 0: the system's
+	SocketMode os.FileMode // of a Unix socket that is made; 0: by the umask
 
 	Congestion string // congestion control; empty: the host's, but for peers on this host none that paces
 }
@@ -209,6 +214,13 @@ func (r *Relay) Where() string {
 		return r.Pairs[0].Listen.String() + " and " + text.Counted(int64(n), "other")
 	}
 	return r.Pairs[0].Listen.String()
+}
+
+// Probe is what was asked of probe.
+type Probe struct {
+	Display
+	Network
+	Net Operand
 }
 
 // Print asks for a text on standard output: help, or a completion file.

@@ -13,12 +13,14 @@ const (
 	recv
 	cat
 	relay
+	probe
 )
 
 const (
-	every   = send | recv | cat | relay
+	every   = send | recv | cat | relay // that move bytes
 	network = send | recv | relay
 	oneWay  = send | recv | cat
+	all     = every | probe
 )
 
 // String lists the commands of a set.
@@ -80,8 +82,8 @@ var groups = []string{groupDisplay, groupTransfer, groupFiles, groupTrees, group
 // The two flags that every command understands and that take no part in a
 // transfer.
 var (
-	helpOption    = option{name: "help", letter: "h", in: every}
-	versionOption = option{name: "version", letter: "V", in: every}
+	helpOption    = option{name: "help", letter: "h", in: all}
+	versionOption = option{name: "version", letter: "V", in: all}
 )
 
 // A table is all options, bound to the values that they write to.
@@ -94,11 +96,11 @@ func newTable(v *values) table {
 // transferOptions are about what is moved, how, and what is shown of it.
 func transferOptions(v *values) table {
 	return table{
-		{name: "quiet", letter: "q", in: every, group: groupDisplay, usage: "errors only",
+		{name: "quiet", letter: "q", in: all, group: groupDisplay, usage: "errors only",
 			to: &v.Quiet},
-		{name: "verbose", letter: "v", in: every, group: groupDisplay,
-			usage: "say what is happening: connected, path chosen, fallbacks",
-			to:    &v.Verbose},
+		{name: "verbose", letter: "v", in: all, group: groupDisplay,
+			usage: "say what is happening: connected, path chosen, fallbacks", where: map[command]string{probe: "say why an attempt failed"},
+			to: &v.Verbose},
 		{name: "force", letter: "f", in: oneWay, group: groupDisplay,
 			usage: "show the progress line even if stderr is not a terminal, or stdout is one",
 			to:    &v.Force},
@@ -107,7 +109,7 @@ func transferOptions(v *values) table {
 			to:    &v.Numeric},
 		{name: "interval", letter: "i", arg: "DUR", in: oneWay, group: groupDisplay,
 			usage: "time between updates", def: "100ms on a terminal, else 1s", set: setInterval},
-		{name: "json", in: every, group: groupDisplay, usage: "events as one JSON object per line instead of text",
+		{name: "json", in: all, group: groupDisplay, usage: "events as one JSON object per line instead of text",
 			to: &v.JSON},
 		{name: "explain", in: every, group: groupDisplay,
 			usage: "before: the path planned and why; after: what really ran",
@@ -115,17 +117,18 @@ func transferOptions(v *values) table {
 
 		{name: "delay", letter: "D", arg: "DUR", in: oneWay, group: groupDisplay, usage: "no progress line before this long",
 			to: &v.Delay},
-		{name: "name", arg: "TEXT", in: every, group: groupDisplay,
+		{name: "name", arg: "TEXT", in: all, group: groupDisplay,
 			usage: "stands before the line and in messages; those of one pipeline that have one take a row each",
-			where: map[command]string{relay: "stands in the line, in messages and in events"}, set: setName},
+			where: map[command]string{relay: "stands in messages and in events", probe: "stands in messages and in events"}, set: setName},
 		{name: "bits", in: every, group: groupDisplay, usage: "show rates in bits per second", to: &v.Bits},
-		{name: "log-time", in: every, group: groupDisplay, usage: "the time before every line of text", to: &v.LogTime},
+		{name: "log-time", in: all, group: groupDisplay, usage: "the time before every line of text", to: &v.LogTime},
 
 		{name: "size", letter: "s", arg: "SIZE", in: oneWay, group: groupTransfer,
 			usage: "the size to expect, @FILE for that of FILE: gives percent and ETA; fewer bytes are exit 3; ~SIZE is an estimate, and never an error",
 			set:   setSize},
 		{name: "stop-at-size", letter: "S", in: oneWay, group: groupTransfer, usage: "stop after --size bytes",
 			to: &v.StopAtSize},
+		{name: "skip", arg: "SIZE", in: send | cat, group: groupTransfer, usage: "begin this far into SRC", to: &v.Skip},
 		{name: "rate-limit", letter: "L", arg: "SIZE", in: every, group: groupTransfer,
 			usage: "limit in bytes per second; 100Mbit for bits",
 			where: map[command]string{relay: "limit in bytes per second, for each connection and direction; 100Mbit for bits"}, set: setRateLimit},
@@ -187,12 +190,17 @@ func networkOptions(v *values) table {
 			usage: "addresses that may connect", def: "all", to: &v.Allow},
 		{name: "deny", arg: "CIDR,...", in: network, group: groupNetwork, list: true,
 			usage: "addresses that may not connect", to: &v.Deny},
-		{name: "bind", arg: "ADDR[:PORT]", in: network, group: groupNetwork, usage: "source address when connecting", set: setBind},
+		{name: "bind", arg: "[ADDR][:PORT]", in: network | probe, group: groupNetwork, usage: "source address, or only source port, when connecting", set: setBind},
+		{name: "dscp", arg: "NAME|0-63", in: network, group: groupNetwork,
+			usage: "traffic class of the connection, for instance cs1 for what may wait",
+			where: map[command]string{relay: "traffic class of the connections"}, set: setDSCP},
+		{name: "socket-mode", arg: "MODE", in: network, group: groupNetwork,
+			usage: "mode of a Unix socket that is made, for instance 0660", def: "by the umask", set: setSocketMode},
 		{name: "congestion", arg: "ALG", in: send | relay, group: groupNetwork,
 			usage: "congestion control of the connection", where: map[command]string{relay: "congestion control of the connections"}, def: "the host's, but unpaced on this host", set: setCongestion},
-		{name: "4", letter: "4", in: network, group: groupNetwork, usage: "IPv4 only",
+		{name: "4", letter: "4", in: network | probe, group: groupNetwork, usage: "IPv4 only",
 			set: setIPv4},
-		{name: "6", letter: "6", in: network, group: groupNetwork, usage: "IPv6 only",
+		{name: "6", letter: "6", in: network | probe, group: groupNetwork, usage: "IPv6 only",
 			set: setIPv6},
 		{name: "N", letter: "N", in: send | recv, group: groupNetwork,
 			usage: "accepted for compatibility with nc: closing at the end is the default"},
@@ -201,12 +209,13 @@ func networkOptions(v *values) table {
 		{name: "stats", arg: "unix:PATH|[HOST]:PORT", in: relay, group: groupNetwork,
 			usage: "serve totals and connections as JSON (/) and for Prometheus (/metrics)", set: setStats},
 
-		{name: "wait", letter: "w", arg: "DUR", in: network, group: groupTimes,
+		{name: "wait", letter: "w", arg: "DUR", in: network | probe, group: groupTimes,
 			usage: "limit for connecting (default: 10s), or for the receiver to connect (default: for ever)", to: &v.Wait,
 			where: map[command]string{
 				recv:  "limit for connecting (default: 10s), or for the sender to connect (default: for ever)",
-				relay: "limit for connecting to the target (default: 10s)"}},
-		{name: "retry-for", arg: "DUR", in: network, group: groupTimes, usage: "keep trying to connect this long",
+				relay: "limit for connecting to the target (default: 10s)",
+				probe: "limit for connecting (default: 10s)"}},
+		{name: "retry-for", arg: "DUR", in: network | probe, group: groupTimes, usage: "keep trying to connect this long",
 			to: &v.RetryFor},
 		{name: "idle", arg: "DUR", in: network, group: groupTimes, usage: "give up after this long without a byte either way",
 			where: map[command]string{relay: "end a connection after this long without a byte either way"},

@@ -89,6 +89,17 @@ var pages = []page{
   zcp relay --stats :9100 :80 app:80  totals for Prometheus`,
 	},
 	{
+		name:    "probe",
+		summary: "whether a port takes connections",
+		usage:   "zcp probe [flags] NET",
+		operands: `
+  NET    HOST:PORT, unix:PATH, unix:@NAME`,
+		examples: `
+  zcp probe host:9000                 exit status 0, or 1 refused, 5 silent
+  zcp probe --retry-for 1m db:5432    wait until it does
+  zcp probe -q -w 2 localhost:8080    for the health check of a container`,
+	},
+	{
 		name:    "completion",
 		summary: "the completion file of a shell, on stdout",
 		usage:   "zcp completion bash|zsh|fish",
@@ -146,7 +157,11 @@ func commandHelp(name string) string {
 		for _, group := range groups {
 			b.WriteString(groupHelp(group, in))
 		}
-		b.WriteString(notes)
+		if in&every != 0 {
+			b.WriteString(notes)
+		} else {
+			b.WriteString(probeNotes)
+		}
 	}
 	fmt.Fprintf(&b, "\nExamples%s\n", p.examples)
 	return b.String()
@@ -159,6 +174,11 @@ Flags may stand anywhere, -- ends them. Every long flag can come from the
 environment: ZCP_RATE_LIMIT=10M is --rate-limit 10M.
 Exit status: 0 done, 1 I/O error, 2 usage, 3 incomplete, 5 timeout,
 6 the source changed meanwhile.
+`
+
+const probeNotes = `
+DUR    5, 0.2, 500ms, 2m, 1m30s; a bare number is seconds
+Exit status: 0 it does, 1 refused, 2 usage, 5 no answer.
 `
 
 // groupHelp lists the flags of one group that a command has.

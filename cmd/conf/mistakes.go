@@ -15,6 +15,7 @@ var commandsByMeaning = map[string]string{
 	"receive": "recv", "get": "recv", "fetch": "recv", "download": "recv", "listen": "recv",
 	"put": "send", "push": "send", "upload": "send", "serve": "send",
 	"pipe": "cat", "copy": "cat", "cp": "cat", "pv": "cat",
+	"check": "probe", "ping": "probe", "health": "probe", "wait": "probe",
 	"proxy": "relay", "forward": "relay", "tunnel": "relay",
 }
 
@@ -41,9 +42,9 @@ var foreigners = []foreign{
 	{[]string{"p", "port"}, every, "the port stands in the operand: host:9000 to connect, :9000 to listen"},
 	{[]string{"u", "udp"}, every, "zcp has no UDP: nc -u, socat UDP:"},
 	{[]string{"U"}, every, "a Unix socket is unix:PATH"},
-	{[]string{"z"}, every, "zcp connects only to move bytes; to see if a port is open: nc -z HOST PORT"},
+	{[]string{"z"}, every, "to see if a port is open: zcp probe HOST:PORT"},
 	{[]string{"X", "proxy"}, every, "zcp does not speak to a proxy: nc -x, ncat --proxy"},
-	{[]string{"T", "tos", "dscp"}, every, "zcp does not set the type of service: nc -T"},
+	{[]string{"T", "tos"}, every, "-T of nc: --dscp, for instance --dscp cs1"},
 	{[]string{"e", "c", "exec", "sh-exec"}, every, "zcp does not start programs: ncat -e, socat EXEC:"},
 	{[]string{"r", "recursive"}, every, "a directory goes as one tar stream: zcp send DIR/ host:9000"},
 	{[]string{"t", "timeout"}, every, "--wait limits connecting, --idle limits silence"},

@@ -15,7 +15,7 @@ import (
 )
 
 // Parse reads a command line and the environment. It returns what was asked for (a *[Send],
-// *[Recv], *[Cat], *[Relay], [Print] or [Version]) or a *exit.Usage.
+// *[Recv], *[Cat], *[Relay], *[Probe], [Print] or [Version]) or a *exit.Usage.
 func Parse(argv []string, lookupEnv func(name string) (string, bool)) (any, error) {
 	words, err := rewrite(argv)
 	if err != nil {
@@ -44,7 +44,7 @@ func Parse(argv []string, lookupEnv func(name string) (string, bool)) (any, erro
 
 // NoCommand is what [Parse] returns for zcp alone, and its text what it says as an event.
 // On a terminal [Help] says it better.
-var NoCommand = &exit.Usage{Text: "no command (send, recv, cat, relay, completion, help)"}
+var NoCommand = &exit.Usage{Text: "no command (send, recv, cat, relay, probe, completion, help)"}
 
 // AsksJSON looks for --json before anything else is understood, so that a mistake in the
 // rest is an event too.
@@ -112,6 +112,8 @@ func (p *parser) build(words []string) (any, error) {
 		return p.cat(words)
 	case "relay":
 		return p.relay(words)
+	case "probe":
+		return p.probe(words)
 	}
 	return completion(words)
 }

@@ -49,16 +49,16 @@ func runWords(words []string, env map[string]string) (r result) {
 // TestContract holds the table of flags against the one users were promised.
 func TestContract(t *testing.T) {
 	want := map[string]command{
-		"quiet q": every, "verbose v": every, "force f": oneWay, "numeric n": oneWay, "json ": every,
+		"quiet q": all, "verbose v": all, "force f": oneWay, "numeric n": oneWay, "json ": all,
 		"interval i DUR": oneWay, "N N": send | recv, "size s SIZE": oneWay, "stop-at-size S": oneWay,
-		"delay D DUR": oneWay, "name  TEXT": every, "bits ": every, "log-time ": every, "rate-limit L SIZE": every, "buffer-size B SIZE": every, "no-splice C": every, "output o FILE": cat,
+		"delay D DUR": oneWay, "name  TEXT": all, "bits ": every, "log-time ": all, "skip  SIZE": send | cat, "dscp  NAME|0-63": network, "socket-mode  MODE": network, "rate-limit L SIZE": every, "buffer-size B SIZE": every, "no-splice C": every, "output o FILE": cat,
 		"append a": recv | cat, "no-clobber ": recv | cat, "sync ": recv | cat, "hash  ALG": oneWay, "expect  HEX": recv | cat, "verify ": send | recv, "listen l": send | recv,
-		"keep-open k": send | recv, "wait w DUR": network, "retry-for  DUR": network, "idle  DUR": network,
+		"keep-open k": send | recv, "wait w DUR": network | probe, "retry-for  DUR": network | probe, "idle  DUR": network,
 		"linger  DUR": send, "half-close  DUR": relay, "max-conns m N": network, "allow  CIDR,...": network,
 		"deny  CIDR,...": network, "drain  DUR": relay, "exit-idle  DUR": relay, "rate-total  SIZE": relay,
 		"to  NET": send, "drop-slow  DUR": send,
 		"congestion  ALG":              send | relay,
-		"stats  unix:PATH|[HOST]:PORT": relay, "spread ": relay, "bind  ADDR[:PORT]": network, "4 4": network, "6 6": network, "explain ": every,
+		"stats  unix:PATH|[HOST]:PORT": relay, "spread ": relay, "bind  [ADDR][:PORT]": network | probe, "4 4": network | probe, "6 6": network | probe, "explain ": every,
 		"tar ": send | cat, "exclude  GLOB": send | cat, "one-file-system x": send | cat, "special ": oneWay, "no-same-owner ": recv | cat, "xattrs ": send | cat,
 	}
 	letters := map[string]string{"h": "help", "V": "version"}

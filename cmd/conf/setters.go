@@ -180,6 +180,14 @@ func setInterval(v *values, word string) (err error) {
 }
 
 func setBind(v *values, word string) (err error) {
+	if port, ok := strings.CutPrefix(word, ":"); ok && isNumber(port) {
+		n, err := strconv.ParseUint(port, 10, 16)
+		if err != nil || n == 0 {
+			return fmt.Errorf("port %s is not between 1 and 65535", port)
+		}
+		v.Bind = netip.AddrPortFrom(netip.Addr{}, uint16(n))
+		return nil
+	}
 	if v.Bind, err = netip.ParseAddrPort(word); err == nil {
 		return nil
 	}
@@ -189,9 +197,36 @@ func setBind(v *values, word string) (err error) {
 	}
 	addr, err := netip.ParseAddr(alone)
 	if err != nil {
-		return fmt.Errorf("invalid address %q (use 10.0.0.1, 10.0.0.1:9000, fe80::1%%eth0, [::1]:9000)", word)
+		return fmt.Errorf("invalid address %q (use 10.0.0.1, 10.0.0.1:9000, :9000, fe80::1%%eth0, [::1]:9000)", word)
 	}
 	v.Bind = netip.AddrPortFrom(addr, 0)
+	return nil
+}
+
+// classes are the names of traffic classes: RFC 2474, 2597, 3246, 5865 and 8622.
+var classes = map[string]int{
+	"cs0": 0, "cs1": 8, "cs2": 16, "cs3": 24, "cs4": 32, "cs5": 40, "cs6": 48, "cs7": 56, "le": 1, "va": 44, "ef": 46,
+	"af11": 10, "af12": 12, "af13": 14, "af21": 18, "af22": 20, "af23": 22, "af31": 26, "af32": 28, "af33": 30, "af41": 34, "af42": 36, "af43": 38,
+}
+
+func setDSCP(v *values, word string) error {
+	n, ok := classes[strings.ToLower(word)]
+	if !ok {
+		var err error
+		if n, err = strconv.Atoi(word); err != nil || n < 0 || n > 63 {
+			return fmt.Errorf("%q is not a traffic class (use cs1, le, af11, ef, or 0 to 63)", word)
+		}
+	}
+	v.DSCP = n
+	return nil
+}
+
+func setSocketMode(v *values, word string) error {
+	n, err := strconv.ParseUint(word, 8, 32)
+	if err != nil || n == 0 || n > 0o777 {
+		return fmt.Errorf("%q is not a mode in octal digits (use 0660, 0600, 0666)", word)
+	}
+	v.SocketMode = os.FileMode(n)
 	return nil
 }
 

@@ -234,6 +234,21 @@ type Note struct {
 func (e *Note) stamp(now time.Time)      { e.set("note", now) }
 func (e *Note) line() (string, Audience) { return e.Message, e.To }
 
+// Probed says that a connection could be made.
+type Probed struct {
+	Head
+	Target  string  `json:"target"`
+	Addr    string  `json:"addr"`
+	Seconds float64 `json:"seconds"`
+
+	Peer string `json:"-"` // for people
+}
+
+func (e *Probed) stamp(now time.Time) { e.set("probe", now) }
+func (e *Probed) line() (string, Audience) {
+	return e.Peer + " takes connections", ForMost
+}
+
 // Open says that a relay has a new connection.
 type Open struct {
 	Head

@@ -199,6 +199,11 @@ func (l *loop) connect(fd int, to netip.AddrPort) error {
 	if err := l.control(fd, to.Addr()); err != nil {
 		return err
 	}
+	if l.r.Dialer.DSCP != 0 {
+		if err := sock.SetDSCP(fd, l.r.Dialer.DSCP); err != nil {
+			return err
+		}
+	}
 	if err := l.bindTo(fd, to.Addr()); err != nil {
 		return err
 	}
@@ -222,6 +227,9 @@ func (l *loop) bindTo(fd int, to netip.Addr) error {
 	from := l.r.bind
 	if !from.IsValid() {
 		return nil
+	}
+	if from.Addr() == netip.IPv6Unspecified() && to.Is4() {
+		from = netip.AddrPortFrom(netip.IPv4Unspecified(), from.Port())
 	}
 	if from.Addr().Unmap().Is4() != to.Is4() {
 		return &net.AddrError{Err: "no source address of this family", Addr: to.String()}

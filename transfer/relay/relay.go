@@ -162,7 +162,11 @@ func (r *Relay) prepare(ctx context.Context, socks []*listenSocket) error {
 		if err != nil {
 			return err
 		}
-		if r.bind, err = netip.ParseAddrPort(a.String()); err != nil {
+		word := a.String()
+		if word[0] == ':' { // the port alone: from any address
+			word = "[::]" + word
+		}
+		if r.bind, err = netip.ParseAddrPort(word); err != nil {
 			return err
 		}
 	}

@@ -52,8 +52,8 @@ func HelpFlags(t *testing.T, command string) FlagSet {
 	return flags
 }
 
-// TransferCommands are the commands that move bytes.
-var TransferCommands = []string{"send", "recv", "cat", "relay"}
+// TransferCommands are the commands that have flags of their own.
+var TransferCommands = []string{"send", "recv", "cat", "relay", "probe"}
 
 // Difference returns the flags of a that b lacks, in order.
 func Difference(a, b FlagSet) []string {
