@@ -12,7 +12,7 @@ _zcp_value() {
     case $word in
         --buffer-size | --rate-limit | --interval | --size | --output | --wait | --retry-for | --idle | \
             --linger | --exclude | --half-close | --max-conns | --allow | --deny | --drain | --exit-idle | \
-            --rate-total | --stats | --bind | --congestion | --name | --delay | --skip | --dscp | --socket-mode) option=$word && return 0 ;;
+            --rate-total | --stats | --bind | --congestion | --name | --delay | --skip | --dscp | --socket-mode | --to | --drop-slow) option=$word && return 0 ;;
         -- | --* | [^-]* | - | '') return 1 ;;
     esac
     for ((i = 1; i < ${#word}; i++)); do
@@ -37,7 +37,7 @@ _zcp_flags() {
     local unpack='--no-same-owner'
     case $1 in
         '') echo '-h --help -V --version' ;;
-        send) echo "$all $shown $net $ends $tree --linger= --congestion= --skip=" ;;
+        send) echo "$all $shown $net $ends $tree --linger= --congestion= --to= --drop-slow= --skip=" ;;
         recv) echo "$all $shown $net $ends $file $unpack --special" ;;
         cat) echo "$all $shown $file $tree $unpack -o --output= --skip=" ;;
         probe) echo '-h --help -q --quiet -v --verbose --json --name= --log-time -4 -6 --bind= -w --wait= --retry-for=' ;;

@@ -12,7 +12,7 @@ function __zcp_operands
             set skip 0
         else if test $ended -eq 0; and test "$word" = --
             set ended 1
-        else if test $ended -eq 0; and string match -qr -- '^--(buffer-size|rate-limit|interval|size|output|wait|retry-for|idle|linger|half-close|max-conns|allow|deny|drain|exit-idle|rate-total|stats|bind|congestion|name|delay|skip|dscp|socket-mode)$' "$word"
+        else if test $ended -eq 0; and string match -qr -- '^--(buffer-size|rate-limit|interval|size|output|wait|retry-for|idle|linger|half-close|max-conns|allow|deny|drain|exit-idle|rate-total|stats|bind|congestion|name|delay|skip|dscp|socket-mode|to|drop-slow)$' "$word"
             set skip 1
         else if test $ended -eq 0; and string match -qr -- '^-[^-BDLiosmw]*[BDLiosmw]$' "$word"
             set skip 1

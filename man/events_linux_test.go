@@ -122,7 +122,7 @@ func TestEventSchema(t *testing.T) {
 			ends int // end events
 			run  func(t *testing.T) *program.Process
 		}{
-			"a good end": {1, eventsOfSend}, "a stall": {1, eventsOfStall}, "relay": {0, eventsOfRelay}, "serve": {0, eventsOfServe},
+			"a good end": {1, eventsOfSend}, "a stall": {1, eventsOfStall}, "relay": {0, eventsOfRelay}, "serve": {0, eventsOfServe}, "several receivers": {1, eventsOfFanout},
 			"probe": {0, func(t *testing.T) *program.Process {
 				return program.Zcp(t, "probe", "--json", program.Target(t, "tcp", func(c net.Conn) { c.Close() })).Run(0)
 			}},

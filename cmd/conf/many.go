@@ -27,5 +27,5 @@ func (s *settings) checkMany(end Operand) error {
 		}
 		seen[to.FD] = seen[to.FD] || to.Kind == FD
 	}
-	return firstError(s.exclusive("to", "keep-open"), s.require("drop-slow", len(s.To) > 0, "needs --to"))
+	return firstError(s.exclusive("to", "keep-open"), s.exclusive("to", "skip"), s.require("drop-slow", len(s.To) > 0, "needs --to"))
 }
