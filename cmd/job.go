@@ -17,6 +17,7 @@ import (
 	"github.com/zcp-go/zcp/cmd/files"
 	"github.com/zcp-go/zcp/cmd/show"
 	"github.com/zcp-go/zcp/cmd/text"
+	"github.com/zcp-go/zcp/cmd/tree"
 	"github.com/zcp-go/zcp/transfer"
 	"github.com/zcp-go/zcp/transfer/rate"
 )
@@ -43,6 +44,7 @@ type job struct {
 	proof    proofOf
 	heard    hearing                      // what the receiver said, for a sender
 	stored   storedProof                  // for a receiver
+	tree     tree.Count                   // of a job that moves one
 	kept     string                       // what a failure left on the disk, for its message
 	attempt  atomic.Pointer[show.Attempt] // to connect; nil: none was made
 
@@ -80,6 +82,9 @@ func (j *job) watch(onTerminal bool) {
 func (j *job) snapshot() show.Snapshot {
 	s := j.d.snapshot()
 	s.Total, s.About = j.total, j.length.Estimate && j.total == j.length.Size
+	if s.Files = j.tree.Files(); s.Total < 0 {
+		s.Total = j.tree.Size()
+	}
 	return s
 }
 
@@ -263,7 +268,7 @@ func (j *job) soFar() string {
 // end prints the last line, in the form and to the audience that the command has for it.
 func (j *job) end(verb, where, note string, to show.Audience, err error) {
 	j.stop(err == nil)
-	e := show.Done(verb, show.Snapshot{Bytes: j.d.bytes(), Acked: j.d.acked(), Offset: j.d.t.Stats.Offset.Load()}, j.took())
+	e := show.Done(verb, show.Snapshot{Bytes: j.d.bytes(), Acked: j.d.acked(), Offset: j.d.t.Stats.Offset.Load(), Files: j.tree.Files()}, j.took())
 	e.What, e.Where, e.Later = j.movedName(), where, j.d.closedLater()
 	if j.served {
 		j.moved, j.note = e.Moved, note

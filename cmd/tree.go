@@ -21,7 +21,9 @@ func checkSources(sources []conf.Operand, t conf.Tree) error {
 // treeSender sends the sources of a command as one tar stream.
 func (j *job) treeSender(dst *transfer.Endpoint, sources []conf.Operand, t conf.Tree) *tree.Sender {
 	about := j.ofSources()
-	s := &tree.Sender{Transfer: &j.d.t, Dst: dst, Source: tree.Source{Exclude: t.Exclude, OneFileSystem: t.OneFileSystem,
+	// A walk of its own costs a stat of each file: only where the percentage is shown.
+	measure := j.total < 0 && j.progress != nil && j.progress.Shows()
+	s := &tree.Sender{Transfer: &j.d.t, Dst: dst, Count: &j.tree, Measure: measure, Source: tree.Source{Exclude: t.Exclude, OneFileSystem: t.OneFileSystem,
 		Special: t.Special, Xattrs: t.Xattrs, Report: about.Error, Note: func(line string) { about.Say("%s", line) }}}
 	for _, src := range sources {
 		r := tree.Root{Path: src.Path, Name: ".", Text: src.Text}

@@ -63,6 +63,7 @@ func (j *job) recvTree(ctx context.Context, conn *transfer.Conn, target *tree.Ta
 func (j *job) unpack(ctx context.Context, src *transfer.Endpoint, target *tree.Target, t conf.Tree, sync bool) (failed, err error) {
 	j.d.t.ReadBack = j.proof.verify
 	u := &tree.Unpacker{Transfer: &j.d.t, Src: src, Special: t.Special, Fresh: target.Fresh(), Owners: os.Geteuid() == 0 && !t.AnyOwner,
+		Xattrs: t.Xattrs, Count: &j.tree,
 		Report: j.out.Error, Detail: func(line string) { j.out.Detail("%s", line) }}
 	if err := u.Begin(ctx); err != nil {
 		return nil, j.aboutStream(err)

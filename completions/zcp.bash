@@ -33,13 +33,13 @@ _zcp_flags() {
     local net='-4 -6 --bind= -w --wait= --retry-for= --idle= --allow= --deny= -m --max-conns= --dscp= --socket-mode='
     local ends='-l --listen -k --keep-open -N --verify'
     local file='-a --append --no-clobber --sync --expect='
-    local tree='--tar --exclude= -x --one-file-system --special --xattrs'
+    local tree='--tar --exclude= -x --one-file-system'
     local unpack='--no-same-owner'
     case $1 in
         '') echo '-h --help -V --version' ;;
-        send) echo "$all $shown $net $ends $tree --linger= --congestion= --to= --drop-slow= --skip=" ;;
-        recv) echo "$all $shown $net $ends $file $unpack --special" ;;
-        cat) echo "$all $shown $file $tree $unpack -o --output= --skip=" ;;
+        send) echo "$all $shown $net $ends $tree --special --xattrs --linger= --congestion= --to= --drop-slow= --skip=" ;;
+        recv) echo "$all $shown $net $ends $file $unpack --special --xattrs" ;;
+        cat) echo "$all $shown $file $tree --special --xattrs $unpack -o --output= --skip=" ;;
         probe) echo '-h --help -q --quiet -v --verbose --json --name= --log-time -4 -6 --bind= -w --wait= --retry-for=' ;;
         relay) echo "$all $net --half-close= --drain= --exit-idle= --rate-total= --stats= --spread --congestion=" ;;
         *) echo '-h --help' ;;

@@ -155,7 +155,7 @@ complete -c zcp -n '__zcp_command send cat' -l exclude -x -d 'Leave out these na
 complete -c zcp -n '__zcp_command send cat' -s x -l one-file-system -d 'Leave out other file systems'
 complete -c zcp -n '__zcp_command send recv cat' -l special -d 'FIFOs and devices too'
 complete -c zcp -n '__zcp_command recv cat' -l no-same-owner -d 'Do not give unpacked files their owners'
-complete -c zcp -n '__zcp_command send cat' -l xattrs -d 'Send extended attributes and ACLs too'
+complete -c zcp -n '__zcp_command send recv cat' -l xattrs -d 'Extended attributes and ACLs too'
 
 # The relay
 complete -c zcp -n '__zcp_command relay' -l half-close -x -a $durations -d 'How long a half-closed connection may stay silent'

@@ -122,7 +122,7 @@ func TestEventSchema(t *testing.T) {
 			ends int // end events
 			run  func(t *testing.T) *program.Process
 		}{
-			"a good end": {1, eventsOfSend}, "a stall": {1, eventsOfStall}, "relay": {0, eventsOfRelay}, "serve": {0, eventsOfServe}, "several receivers": {1, eventsOfFanout},
+			"a good end": {1, eventsOfSend}, "a stall": {1, eventsOfStall}, "relay": {0, eventsOfRelay}, "serve": {0, eventsOfServe}, "several receivers": {1, eventsOfFanout}, "a tree": {1, eventsOfTree},
 			"probe": {0, func(t *testing.T) *program.Process {
 				return program.Zcp(t, "probe", "--json", program.Target(t, "tcp", func(c net.Conn) { c.Close() })).Run(0)
 			}},
@@ -175,6 +175,16 @@ func eventsOfSend(t *testing.T) *program.Process {
 		}
 	}
 	return p
+}
+
+func eventsOfTree(t *testing.T) *program.Process {
+	dir := t.TempDir()
+	for _, name := range []string{"a", "b", "c"} {
+		program.WriteFile(t, filepath.Join(dir, name), program.Noise(100_000, 1), 0o600) // more than is gathered: one goes after the other
+	}
+	p := program.Zcp(t, "cat", "--json", "-i", "0.01", "-L", "1M", dir+"/")
+	p.Stdout = io.Discard
+	return p.Run(0)
 }
 
 // eventsOfStall has a receiver that reads nothing, and ends the sender when it says so.

@@ -49,7 +49,7 @@ func (s *settings) recv(words []string) (*Recv, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = firstError(s.checkDisplay(), s.checkLength(), s.checkNet(end), s.checkUnpack(dest),
+	err = firstError(s.checkDisplay(), s.checkLength(), s.checkNet(end), s.checkUnpack(dest), s.require("xattrs", dest.Dir, "is for unpacking into a directory (dir/)"),
 		s.require("special", dest.Dir, "is for unpacking into a directory (dir/)"),
 		s.require("append", !s.has("keep-open"), "and --keep-open cannot be used together"), s.checkOutput(dest))
 	if err == nil && s.has("keep-open") && (dest.Kind != File || strings.Count(dest.Path, "%d") != 1) {

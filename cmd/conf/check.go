@@ -50,7 +50,7 @@ func (s *settings) checkTree(sources []Operand) error {
 		s.require("exclude", tree, "is for a directory (dir/) or --tar"),
 		s.require("one-file-system", tree, "is for a directory (dir/) or --tar"),
 		s.require("special", special, "is for a directory (dir/) or --tar"),
-		s.require("xattrs", tree, "is for a directory (dir/) or --tar"))
+		s.require("xattrs", special, "is for a directory (dir/) or --tar"))
 	if err != nil || !s.Tar {
 		return err
 	}

@@ -81,6 +81,7 @@ func TestNonsense(t *testing.T) {
 		"cat -x f":                                 "--one-file-system is for a directory (dir/) or --tar",
 		"cat --special f":                          "--special is for a directory (dir/) or --tar",
 		"send --xattrs f h:1":                      "--xattrs is for a directory (dir/) or --tar",
+		"recv --xattrs :1 f":                       "--xattrs is for unpacking into a directory (dir/)",
 		"recv -x :1":                               "recv has no -x (only send and cat do)",
 		"recv :1 -a":                               "--append needs the name of a file to write",
 		"recv :1 fd:5 -a":                          "--append needs the name of a file to write",

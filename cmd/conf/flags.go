@@ -159,7 +159,7 @@ func transferOptions(v *values) table {
 			usage: "send FIFOs and devices too", to: &v.Special, where: map[command]string{
 				recv: "unpack FIFOs and devices too, and keep setuid and setgid",
 				cat:  "FIFOs and devices too; unpacking keeps setuid and setgid"}},
-		{name: "xattrs", in: send | cat, group: groupTrees, usage: "send extended attributes and ACLs too", to: &v.Xattrs},
+		{name: "xattrs", in: oneWay, group: groupTrees, usage: "extended attributes and ACLs too", to: &v.Xattrs},
 	}
 }
 

@@ -93,6 +93,7 @@ type Counts struct {
 	Seconds float64 `json:"seconds"` // since the first byte could move
 	Rate    float64 `json:"rate"`    // bytes per second, without Offset
 	Offset  int64   `json:"offset,omitempty"`
+	Files   int64   `json:"files,omitempty"` // of a tree
 }
 
 // countsOf makes Counts with numbers that JSON can hold.
@@ -100,7 +101,7 @@ func countsOf(s Snapshot, took time.Duration, rate float64) Counts {
 	if math.IsNaN(rate) || math.IsInf(rate, 0) {
 		rate = 0
 	}
-	return Counts{s.Bytes, s.Acked, math.Round(took.Seconds()*1e6) / 1e6, math.Round(rate), s.Offset}
+	return Counts{s.Bytes, s.Acked, math.Round(took.Seconds()*1e6) / 1e6, math.Round(rate), s.Offset, s.Files}
 }
 
 // Progressed is a tick of --json, with the rate of the recent past.
@@ -146,11 +147,14 @@ type Moved struct {
 
 func (m *Moved) inBits() { m.Bits = true }
 
-// line is the sentence for n bytes.
-func (m Moved) line(n int64) string {
+// line is the sentence for n bytes, of a tree for so many files.
+func (m Moved) line(n, files int64) string {
 	msg := m.Verb + " "
 	if m.What != "" {
 		msg += m.What + ", "
+	}
+	if files > 0 {
+		msg += text.Counted(files, "file") + ", "
 	}
 	msg += text.Bytes(n)
 	if m.Where != "" {
@@ -179,7 +183,7 @@ func (e *End) line() (string, Audience) {
 	if e.Error != "" {
 		return "", e.To // the error has its own line
 	}
-	msg := e.Moved.line(e.Bytes)
+	msg := e.Moved.line(e.Bytes, e.Files)
 	if e.Note != "" {
 		msg += ", " + e.Note
 	}
@@ -294,7 +298,7 @@ func (e *Served) line() (string, Audience) {
 	if !e.Fine {
 		return "", ForMost
 	}
-	msg := e.Moved.line(e.UpBytes + e.DownBytes)
+	msg := e.Moved.line(e.UpBytes+e.DownBytes, 0)
 	if e.Note != "" {
 		msg += ", " + e.Note
 	}

@@ -21,6 +21,7 @@ type Frame struct {
 	Done    int64         // bytes that are there: acknowledged, where a peer acknowledges
 	Total   int64         // -1: not known
 	About   bool          // Total is an estimate
+	Files   int64         // of a tree; 0: none yet, or it is not one
 	Elapsed time.Duration //
 	Rate    float64       // bytes per second over the recent past
 	Mean    float64       // and since the beginning
@@ -90,8 +91,23 @@ func (f Frame) String() string {
 
 const meanMark = ", mean "
 
-// layouts are the ways to write the frame, the widest first.
+// layouts are the ways to write the frame, the widest first: with the number of files in front
+// where there is room.
 func (f Frame) layouts() []layout {
+	all := f.withoutFiles()
+	if f.Files <= 0 {
+		return all
+	}
+	const wide = 3 // of what is left out for narrower terminals, files go first
+	var with []layout
+	for _, l := range all[:min(wide, len(all))] {
+		l.before = slices.Concat([]string{text.Counted(f.Files, "file")}, l.before)
+		with = append(with, l)
+	}
+	return append(with, all...)
+}
+
+func (f Frame) withoutFiles() []layout {
 	size := fmt.Sprintf("%*s", sizeWidth, text.Size(f.Done))
 	rate := fmt.Sprintf("%*s", rateWidth, rateText(f.Rate, f.Bits))
 	mean := fmt.Sprintf("[%s%s%*s]", rate, meanMark, rateWidth, rateText(f.Mean, f.Bits))

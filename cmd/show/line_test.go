@@ -101,6 +101,29 @@ func TestRenderSteady(t *testing.T) {
 	}
 }
 
+// TestRenderFiles: the number of files of a tree stands in front, while there is room.
+func TestRenderFiles(t *testing.T) {
+	f := Frame{Done: 3 << 30, Total: 7 << 30, Files: 12804, Elapsed: 31 * time.Second, Rate: 112 << 20, ETA: 36 * time.Second}
+	for columns, want := range map[int]string{
+		80: "12,804 files 3.00GiB 0:00:31 [ 112MiB/s]  42% [====>       ] ETA 0:00:36", 50: "3.00GiB [ 112MiB/s]  42% [===>     ] ETA 0:00:36",
+	} {
+		if got := f.Render(columns); squeezed(got) != squeezed(want) {
+			t.Errorf("%d columns: %q", columns, got)
+		}
+	}
+	f.Total = -1
+	if got := f.Render(60); got != "12,804 files 3.00GiB 0:00:31 [ 112MiB/s, mean      0B/s]" {
+		t.Errorf("of an unknown size: %q", got)
+	}
+}
+
+// squeezed leaves out how long the bar is.
+func squeezed(line string) string {
+	before, after, _ := strings.Cut(line, "[=")
+	_, after, _ = strings.Cut(after, "]")
+	return before + "[=]" + after
+}
+
 func TestPercent(t *testing.T) {
 	for _, tc := range []struct {
 		done, total int64

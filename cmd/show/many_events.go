@@ -27,7 +27,7 @@ func (e *Delivered) line() (string, Audience) {
 	if e.Error != "" {
 		return e.Error, e.To
 	}
-	msg := e.Moved.line(e.Bytes)
+	msg := e.Moved.line(e.Bytes, 0)
 	if e.Note != "" {
 		msg += ", " + e.Note
 	}

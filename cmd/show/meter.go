@@ -13,6 +13,7 @@ type Snapshot struct {
 	Offset  int64 // bytes that were at the destination before; part of Total, not of Bytes
 	Total   int64 // bytes to expect from all sources together; -1: not known
 	About   bool  // Total is an estimate
+	Files   int64 // files of a tree that are done; 0: none, or it is not a tree
 	Phase   Phase
 	Waiting Side // which side keeps the transfer waiting at this moment
 
@@ -159,7 +160,7 @@ func (m *Meter) Update(s Snapshot, now time.Time) Frame {
 	}
 	m.last = s
 	m.speed.Add(now, s.Acked)
-	f := Frame{Done: s.Offset + s.Acked, Total: s.Total, About: s.About, Elapsed: now.Sub(m.start), Rate: m.speed.Recent(), ETA: -1}
+	f := Frame{Done: s.Offset + s.Acked, Total: s.Total, About: s.About, Files: s.Files, Elapsed: now.Sub(m.start), Rate: m.speed.Recent(), ETA: -1}
 	if s.Targets > 0 {
 		f.Count = fmt.Sprintf("%d/%d done", s.Ended, s.Targets)
 	}

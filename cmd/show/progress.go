@@ -92,6 +92,9 @@ func (p *Progress) Start() {
 // ShowsLine tells whether there is a progress line.
 func (p *Progress) ShowsLine() bool { return p.mode == showLine }
 
+// Shows tells whether anything is shown while bytes move.
+func (p *Progress) Shows() bool { return p.mode != showNothing }
+
 func (p *Progress) begin() {
 	p.asks, p.moves = make(chan struct{}, 1), make(chan struct{}, 1)
 	p.end, p.done = make(chan struct{}), make(chan struct{})

@@ -16,6 +16,25 @@ type level struct {
 	name string // below dst; "." is dst
 	f    *os.File
 	h    *tar.Header // what it gets when all that is in it is there; nil: nothing
+
+	xattrs []xattr
+	size   int // of these, in bytes
+}
+
+// attributes keeps what the directory gets at the end, in little memory: attributes that would be
+// too much are set now.
+func (l *level) attributes(h *tar.Header, u *Unpacker) {
+	u.kept -= l.size
+	l.xattrs, l.size = u.xattrs(h)
+	if u.kept += l.size; u.kept > keptXattrs {
+		if err := setXattrs(int(l.f.Fd()), l.xattrs); err != nil {
+			u.refuse(shortened(h.Name), err)
+		}
+		u.kept -= l.size
+		l.xattrs, l.size = nil, 0
+	}
+	h.PAXRecords, h.Linkname = nil, ""
+	l.h = h
 }
 
 // dirs is the way from dst to the member at hand: its memory is bounded by the length of a name.

@@ -74,7 +74,7 @@ func (b *bed) unpack(t testing.TB, stream []byte) (said string, err error) {
 	target, err := Look(b.dst+"/", "dst/", false)
 	ok(t, err)
 	u := &Unpacker{Transfer: &transfer.Transfer{}, Src: src, Fresh: target.Fresh(), Owners: os.Geteuid() == 0,
-		Report: func(err error) { said += err.Error() + "\n" }, Detail: func(string) {}}
+		Count: new(Count), Report: func(err error) { said += err.Error() + "\n" }, Detail: func(string) {}}
 	if err := u.Begin(context.Background()); err != nil {
 		return said, err
 	}

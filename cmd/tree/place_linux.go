@@ -8,6 +8,7 @@ import (
 	"path"
 	"strconv"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -34,7 +35,8 @@ func (u *Unpacker) file(dir int, base string, h *tar.Header) error {
 		err = u.fill(e, h)
 	}
 	if err == nil {
-		err = u.finish(fd, h)
+		list, _ := u.xattrs(h)
+		err = u.finish(fd, h, list)
 	}
 	if err == nil {
 		err = e.Close()
@@ -89,8 +91,11 @@ func sparse(h *tar.Header) bool {
 // holeUnit is the size of the zeros that become holes: the block of most file systems.
 const holeUnit = 4096
 
-// fillSparse writes what is not zero.
+// fillSparse writes what is not zero. A size that the file system does not have is refused first.
 func (u *Unpacker) fillSparse(e *transfer.Endpoint, size int64) error {
+	if err := unix.Ftruncate(e.FD(), size); err != nil {
+		return destination("ftruncate", err)
+	}
 	b := make([]byte, 256<<10)
 	for at := int64(0); at < size; {
 		if u.in.ctx.Err() != nil {
@@ -105,7 +110,7 @@ func (u *Unpacker) fillSparse(e *transfer.Endpoint, size int64) error {
 		}
 		at += int64(n)
 	}
-	return destination("ftruncate", unix.Ftruncate(e.FD(), size))
+	return nil
 }
 
 func (u *Unpacker) writeData(e *transfer.Endpoint, b []byte, at int64) error {
@@ -145,9 +150,10 @@ func destination(op string, err error) error {
 	return &transfer.Error{Op: op, Side: transfer.Destination, Err: err}
 }
 
-// finish gives an open file or directory its owner, mode and time. The mode comes after the owner, which
-// takes setuid away (chown(2)).
-func (u *Unpacker) finish(fd int, h *tar.Header) error {
+// finish gives an open file or directory its owner, mode, extended attributes and time. The mode comes
+// after the owner, which takes setuid and capabilities away (chown(2)). What an attribute is refused with
+// is reported, and the file stays.
+func (u *Unpacker) finish(fd int, h *tar.Header, xattrs []xattr) error {
 	if u.Owners {
 		if err := unix.Fchown(fd, u.owners.uid(h), u.owners.gid(h)); err != nil {
 			return err
@@ -156,8 +162,20 @@ func (u *Unpacker) finish(fd int, h *tar.Header) error {
 	if err := unix.Fchmod(fd, u.mode(h)); err != nil {
 		return err
 	}
+	if err := setXattrs(fd, xattrs); err != nil {
+		u.refuse(shortened(h.Name), err)
+	}
 	ts := times(h)
-	return unix.UtimesNanoAt(fd, "", ts[:], unix.AT_EMPTY_PATH)
+	return futimens(fd, &ts)
+}
+
+// futimens sets the times of an open file: utimensat(2) without a name, which every kernel knows.
+// With AT_EMPTY_PATH it needs Linux 5.8.
+func futimens(fd int, ts *[2]unix.Timespec) error {
+	if _, _, errno := unix.Syscall6(unix.SYS_UTIMENSAT, uintptr(fd), 0, uintptr(unsafe.Pointer(ts)), 0, 0, 0); errno != 0 {
+		return errno
+	}
+	return nil
 }
 
 // mode is the mode without what runs as another user, unless that is wanted.
@@ -183,7 +201,8 @@ func times(h *tar.Header) [2]unix.Timespec {
 }
 
 func (u *Unpacker) finishDir(l level) {
-	if err := u.finish(int(l.f.Fd()), l.h); err != nil {
+	u.kept -= l.size
+	if err := u.finish(int(l.f.Fd()), l.h, l.xattrs); err != nil {
 		u.refuse(l.name, err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -16,9 +17,11 @@ import (
 const (
 	// gathered is how many bytes of headers and small bodies are written at once.
 	gathered = 256 << 10
-	// watched is how many files are kept open until the peer has acknowledged them. They hold at
-	// least 64 KiB each, so these are more than a socket's buffer holds by default (tcp_wmem, 4 MiB).
-	watched = 128
+	// watched is how many files at most are kept open until the peer has acknowledged them, and
+	// fewWatched where descriptors are few. They hold at least 64 KiB each, so even the few are
+	// more than a socket's buffer holds by default (tcp_wmem, 4 MiB).
+	watched    = 4096
+	fewWatched = 128
 )
 
 // A Sender sends trees, one after the other.
@@ -26,12 +29,15 @@ type Sender struct {
 	Transfer *transfer.Transfer
 	Dst      *transfer.Endpoint
 	Source   Source
+	Count    *Count
+	Measure  bool // have a walk beside the sender find out how large the stream will be
 
 	mu     sync.Mutex
 	failed error
 
-	buf  []byte
-	open []sent // oldest first
+	buf       []byte
+	open      []sent // oldest first
+	estimated int64  // what the members so far were estimated to be, in bytes
 }
 
 // sent is a file whose pages may be in use.
@@ -54,18 +60,80 @@ func (s *Sender) Send(ctx context.Context) error {
 		w.skip = inode{uint64(st.Dev), st.Ino}
 	}
 	go w.walk(ctx)
+	if s.Measure {
+		done := make(chan struct{})
+		defer func() { <-done }()
+		go func() {
+			defer close(done)
+			(&measurer{walker: w, count: s.Count}).measure(ctx)
+		}()
+	}
 	defer drain(out)
 	defer stop()
-	for m := range out {
+	for {
+		m, ok, err := s.next(ctx, out)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			break
+		}
 		if err := s.member(ctx, m); err != nil {
 			return err
 		}
+		s.account(m)
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	s.buf = append(s.buf, make([]byte, 2*blockSize)...) // the end mark
+	s.Count.settled.Store(s.written())
 	return s.flush(ctx)
+}
+
+// next waits for a member. Where the walk takes its time, what the peer sends is read meanwhile,
+// and its end is an error.
+func (s *Sender) next(ctx context.Context, out <-chan member) (m member, ok bool, err error) {
+	select {
+	case m, ok = <-out:
+		return m, ok, nil
+	default:
+	}
+	soon := time.NewTimer(serveAfter)
+	defer soon.Stop()
+	select {
+	case m, ok = <-out:
+		return m, ok, nil
+	case <-soon.C:
+	}
+	if !s.Dst.Kind().Socket() {
+		m, ok = <-out
+		return m, ok, nil
+	}
+	waiting, stop := context.WithCancel(ctx)
+	got := make(chan struct{})
+	go func() {
+		defer close(got)
+		m, ok = <-out
+		stop()
+	}()
+	if err = s.Transfer.ServeWhileWaiting(waiting, s.Dst, transfer.Source); err != nil {
+		return member{}, false, err // what is got is closed by the end of the process: the walk may hang
+	}
+	<-got
+	return m, ok, nil
+}
+
+// written is how many bytes of the stream there are, those that wait for others included.
+func (s *Sender) written() int64 { return s.Transfer.Stats.Bytes.Load() + int64(len(s.buf)) }
+
+// account corrects the estimate by what a member turned out to take.
+func (s *Sender) account(m member) {
+	s.estimated += m.estimate
+	s.Count.ahead.Store(s.written() - s.estimated)
+	if !m.dir {
+		s.Count.files.Add(1)
+	}
 }
 
 // drain closes what was opened ahead.
@@ -118,7 +186,7 @@ func (s *Sender) member(ctx context.Context, m member) error {
 		e.Close()
 		return err
 	}
-	s.settle(watched)
+	s.settle(mostWatched())
 	s.open = append(s.open, sent{e: e, name: m.name})
 	missing, err := s.spans(ctx, e, m)
 	if err != nil {
@@ -176,6 +244,15 @@ func (s *Sender) zeros(ctx context.Context, n int64) error {
 	}
 	return nil
 }
+
+// mostWatched leaves three quarters of the descriptors to others.
+var mostWatched = sync.OnceValue(func() int {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return fewWatched
+	}
+	return int(min(max(uint64(limit.Cur)/4, fewWatched), watched))
+})
 
 // settle ends the watch over files that the peer has acknowledged, and over the oldest where
 // more than most are open.

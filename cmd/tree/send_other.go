@@ -17,6 +17,8 @@ type Sender struct {
 	Transfer *transfer.Transfer
 	Dst      *transfer.Endpoint
 	Source   Source
+	Count    *Count
+	Measure  bool
 }
 
 // Send says that this system has no trees.

@@ -23,8 +23,11 @@ type stream struct {
 	owed  int64 // bytes of a body that was taken out
 	taken int64 // bytes, bodies included
 	zeros int64 // read last, in a row: padding is less than a block, the end mark is not
+	at    int64 // moved by Seek
 	ended bool
-	err   error // of the transfer
+
+	scratch [32 << 10]byte // what is passed over
+	err     error          // of the transfer
 }
 
 // peek returns the first block, or less where the source ends.
@@ -39,6 +42,7 @@ func (s *stream) Read(b []byte) (int, error) {
 	if s.owed > 0 {
 		n := int(min(s.owed, int64(len(b))))
 		clear(b[:n])
+		s.zeros = 0
 		s.owed -= int64(n)
 		return n, nil
 	}
@@ -76,6 +80,33 @@ func allZero(b []byte) bool {
 		}
 	}
 	return true
+}
+
+// Seek is how archive/tar passes over a body: bytes of it are not an end mark, and those that were
+// taken out need not be made. It knows only io.SeekCurrent. The byte that archive/tar then reads
+// for itself is of the body, too.
+func (s *stream) Seek(n int64, _ int) (int64, error) {
+	for left := n; left > 0; {
+		m := min(left, s.owed)
+		s.owed -= m
+		if m == 0 {
+			got, err := s.Read(s.scratch[:min(left, int64(len(s.scratch)))])
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			if err != nil {
+				return -1, err
+			}
+			m = int64(got)
+		}
+		left -= m
+		s.at += m
+	}
+	s.zeros = 0
+	if n > 0 {
+		s.zeros = -1
+	}
+	return s.at, nil
 }
 
 // body moves the next n bytes to a file.

@@ -31,6 +31,8 @@ type Unpacker struct {
 	Special  bool // make devices and FIFOs, keep setuid and setgid
 	Fresh    bool // nothing was in the directory
 	Owners   bool // give files their owners
+	Xattrs   bool // give files and directories their extended attributes
+	Count    *Count
 	Report   func(error)
 	Detail   func(string)
 
@@ -39,6 +41,7 @@ type Unpacker struct {
 	dirs   dirs
 	failed error
 	temps  int
+	kept   int // bytes of attributes of directories that are not finished
 	owners owners
 }
 
@@ -84,6 +87,10 @@ func checksum(b []byte) bool {
 // Run unpacks into root. Its error ends the command; what concerned single members was reported,
 // and Failed returns the worst of it.
 func (u *Unpacker) Run(root *os.Root) error {
+	return behindWall(root, u.Detail, func() error { return u.run(root) })
+}
+
+func (u *Unpacker) run(root *os.Root) error {
 	u.dirs = dirs{root: root, done: u.finishDir}
 	defer func() {
 		for _, l := range u.dirs.way {
@@ -91,6 +98,7 @@ func (u *Unpacker) Run(root *os.Root) error {
 		}
 	}()
 	for {
+		u.in.zeros = 0 // of a body: only what stands where a header does is an end mark
 		h, err := u.tr.Next()
 		if err == io.EOF && u.in.zeros >= blockSize {
 			u.dirs.leave("")
@@ -98,6 +106,9 @@ func (u *Unpacker) Run(root *os.Root) error {
 		}
 		if err == nil {
 			err = u.member(h)
+		}
+		if err == nil && h.Size == 1 { // archive/tar does not seek over a single byte
+			_, err = io.Copy(io.Discard, u.tr)
 		}
 		if err != nil {
 			return u.broken(err)
@@ -180,6 +191,8 @@ func (u *Unpacker) member(h *tar.Header) error {
 	}
 	if err != nil {
 		u.refuse(shortened(h.Name), err)
+	} else if h.Typeflag != tar.TypeDir {
+		u.Count.files.Add(1)
 	}
 	return nil
 }
@@ -193,8 +206,7 @@ func (u *Unpacker) place(name string, h *tar.Header) error {
 		if err != nil {
 			return err
 		}
-		h.PAXRecords, h.Linkname = nil, "" // what is kept is small
-		l.h = h
+		l.attributes(h, u)
 		return nil
 	}
 	if name == "." {

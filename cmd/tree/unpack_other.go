@@ -16,6 +16,8 @@ type Unpacker struct {
 	Special  bool
 	Fresh    bool
 	Owners   bool
+	Xattrs   bool
+	Count    *Count
 	Report   func(error)
 	Detail   func(string)
 }

@@ -33,9 +33,12 @@ type member struct {
 	header []byte
 	body   []byte // in memory; fd is -1
 	link   bool   // another name of a member that was sent
-	fd     int    // of a larger body; -1: there is none
-	data   []span // of fd: what is sent
-	size   int64  // of all the spans
+	dir    bool
+
+	estimate int64  // what measure takes it for, in bytes
+	fd       int    // of a larger body; -1: there is none
+	data     []span // of fd: what is sent
+	size     int64  // of all the spans
 }
 
 // A span is a range of a file that is not a hole.
@@ -132,6 +135,7 @@ func (w *walker) visit(ctx context.Context, dir, fd int, base, name, rel string,
 	if !ok {
 		return nil
 	}
+	m.estimate = estimate(name, &st, m.link)
 	return w.emit(ctx, m)
 }
 
@@ -167,6 +171,7 @@ func (w *walker) directory(ctx context.Context, fd int, name, rel string, dev ui
 		w.Report(problem(name, err))
 		return nil
 	}
+	m.dir, m.estimate = true, estimate(name+"/", st, false)
 	if err := w.emit(ctx, m); err != nil {
 		return err
 	}
