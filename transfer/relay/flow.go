@@ -84,6 +84,9 @@ func (k *link) drive(i int) {
 		at := f.Bytes.Load()
 		w, err := f.Step(n)
 		moved := f.Bytes.Load() - at
+		if at > 0 && moved > 0 && !k.ends[1-i].prompt {
+			k.sendPromptly(1 - i)
+		}
 		if f.limits != nil {
 			f.limits.took(moved, l.clock())
 		}
@@ -106,6 +109,15 @@ func (k *link) drive(i int) {
 	}
 	f.Release()
 	k.account(i, before)
+}
+
+// sendPromptly has an end send small segments at once, what it holds back as well (tcp_push_pending_frames
+// in net/ipv4/tcp.c). It is called behind the second step: the first is never held back, so a short connection is spared the call.
+func (k *link) sendPromptly(end int) {
+	e := &k.ends[end]
+	if e.prompt = true; e.Kind() == transfer.TCP {
+		sock.NoDelay(e.FD())
+	}
 }
 
 // Next chooses the path of a step. Few bytes go through memory: that is two short calls, where

@@ -218,3 +218,21 @@ func TestRelayLeavesNothing(t *testing.T) {
 	bed.Until(t, "the descriptors to be closed", func() bool { return bed.OpenDescriptors(t) <= before })
 	bed.Until(t, "the goroutines to end", func() bool { return runtime.NumGoroutine() <= goroutines })
 }
+
+// TestRelayPrompt has the small segments of a connection sent at once from the second on; the first one
+// never waits, and costs no call.
+func TestRelayPrompt(t *testing.T) {
+	b := newRelay(t, "tcp", "tcp")
+	client, target := b.connect(t)
+	noDelay := func() int {
+		return bed.Must(unix.GetsockoptInt(socketTo(t, target), unix.IPPROTO_TCP, unix.TCP_NODELAY))(t)
+	}
+	client.write([]byte("x"))
+	target.reads([]byte("x"))
+	if noDelay() != 0 {
+		t.Error("set for the first segment")
+	}
+	client.write([]byte("y"))
+	target.reads([]byte("y"))
+	bed.Until(t, "segments to be sent at once", func() bool { return noDelay() != 0 })
+}

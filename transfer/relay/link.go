@@ -48,6 +48,7 @@ type linkEnd struct {
 	watched  bool   // the poller knows it
 	shut     bool   // we have ended our direction towards it
 	kept     bool   // keepalive is set
+	prompt   bool   // it sends small segments at once (TCP_NODELAY), or needs not
 }
 
 // A flow is one direction of a link: a pump, and what decides when to step it.

@@ -29,10 +29,13 @@ func Arm(fd int) (armed bool, err error) {
 // (TCP_NODELAY), as package net has it for those that it opens. An inherited socket keeps its own.
 func ArmNew(fd int) error {
 	_, err := Arm(fd)
-	// It only helps: without it the last segment of an answer may be 40 ms late (Nagle, tcp(7)).
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	NoDelay(fd)
 	return err
 }
+
+// NoDelay sends small segments at once. It only helps: without it the last segment of an answer may be 40 ms
+// late (Nagle, tcp(7)), though never the first one.
+func NoDelay(fd int) { _ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) }
 
 // Refused tells whether an error of setsockopt(2), getsockopt(2) or ioctl(2) on a socket means that
 // this system, or this kind of socket, does not have what was asked for: seccomp profiles say
@@ -62,12 +65,13 @@ func ArmListener(fd int) error {
 
 // Before readies a new TCP socket for its connect(2): it is armed before there is a connection
 // that could end in order, and where it is to have a source port of its own it may take one
-// that an old connection still holds (SO_REUSEADDR, TIME_WAIT in tcp(7)).
+// that an old connection still holds (SO_REUSEADDR, TIME_WAIT in tcp(7)). It does not set NoDelay.
 func Before(fd int, sourcePort bool) error {
 	if sourcePort {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1) // refused: bind says what is wrong
 	}
-	return ArmNew(fd)
+	_, err := Arm(fd)
+	return err
 }
 
 // SelfConnected tells whether the ends of a TCP connection are one socket: connect(2) to a port on
