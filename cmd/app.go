@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/zcp-go/zcp/cmd/conf"
 	"github.com/zcp-go/zcp/cmd/exit"
@@ -40,27 +41,42 @@ func run(ctx context.Context, argv []string, env environment) error {
 		return env.print(env.build.String() + "\n")
 	case *conf.Send:
 		out.Options = show.Options(c.Display)
+		env.strangers()
 		<-env.listening
 		return runSend(ctx, out, c)
 	case *conf.Recv:
 		out.Options = show.Options(c.Display)
+		env.strangers()
 		<-env.listening
 		return runRecv(ctx, out, c)
 	case *conf.Cat:
 		out.Options = show.Options(c.Display)
+		env.strangers()
 		if !isStdout(c.Dest) {
 			<-env.listening
 		}
 		return runCat(ctx, out, c)
 	case *conf.Probe:
 		out.Options = show.Options(c.Display)
+		env.strangers()
 		return runProbe(ctx, out, c)
 	case *conf.Relay:
 		out.Options = show.Options(c.Display)
+		env.strangers()
 		<-env.listening
 		return runRelay(ctx, out, c)
 	}
 	return err
+}
+
+// strangers says with -v which variables look like options of zcp and are none.
+func (env environment) strangers() {
+	if !env.out.Verbose {
+		return
+	}
+	for _, name := range conf.UnknownVariables(os.Environ()) {
+		env.out.Detail("%s", name)
+	}
 }
 
 func (env environment) print(page string) error {

@@ -60,6 +60,24 @@ func AsksJSON(argv []string, lookupEnv func(name string) (string, bool)) bool {
 	return on && err == nil
 }
 
+// UnknownVariables says of each variable that begins with ZCP_ and is no option's what it may have meant.
+func UnknownVariables(environ []string) (lines []string) {
+	options := newTable(new(values))
+	for _, entry := range environ {
+		name, _, _ := strings.Cut(entry, "=")
+		if !strings.HasPrefix(name, "ZCP_") || options.first(func(o *option) bool { return o.env() == name }) != nil {
+			continue
+		}
+		line := text.Quote(name) + " is not a variable of zcp"
+		word := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(name, "ZCP_"), "_", "-"))
+		if near := nearest(word, options.longNames()); near != "" {
+			line += ", did you mean " + options.find(near).env() + "?"
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
 // parser is one run of the library.
 type parser struct {
 	settings

@@ -306,3 +306,12 @@ func TestEstimate(t *testing.T) {
 		t.Errorf("said %q", r.stderr)
 	}
 }
+
+func TestUnknownVariables(t *testing.T) {
+	got := UnknownVariables([]string{"PATH=/bin", "ZCP_RATE_LIMIT=1M", "ZCP_RATELIMIT=1M", "ZCP_JUNGLE=", "ZCP_", "zcp_quiet=1", "ZCP_IDEL=5"})
+	want := []string{"ZCP_RATELIMIT is not a variable of zcp, did you mean ZCP_RATE_LIMIT?", "ZCP_JUNGLE is not a variable of zcp",
+		"ZCP_ is not a variable of zcp", "ZCP_IDEL is not a variable of zcp, did you mean ZCP_IDLE?"}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

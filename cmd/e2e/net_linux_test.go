@@ -171,7 +171,7 @@ func TestCannotMeet(t *testing.T) {
 		{1, "zcp: unix:nowhere: no such file or directory\n", []string{"recv", "unix:nowhere"}},
 		{5, "no connection within 0.10s", []string{"recv", "-w", "0.1", ":0"}},
 		{5, "no connection within 0.10s", []string{"send", "-w", "0.1", "/dev/null", ":0"}},
-		{1, "zcp: localhost:no-such-service: no such service\n", []string{"recv", "localhost:no-such-service"}},
+		{2, "zcp: localhost:no-such-service: no such service\n", []string{"recv", "localhost:no-such-service"}},
 		{1, "cannot assign requested address", []string{"recv", "--bind", "192.0.2.1", "127.0.0.1:1"}},
 		{1, "cannot assign requested address", []string{"recv", "-l", "192.0.2.1:0"}},
 		{1, "bad file descriptor", []string{"recv", "fd:99"}},

@@ -88,6 +88,8 @@ func judge(err error, at Where) (status int, hint string, cause error) {
 	switch is := func(errno syscall.Errno) bool { return errors.Is(err, errno) }; {
 	case at.Place == Stdout && is(unix.EPIPE):
 		return StdoutClosed.ExitStatus(), "", StdoutClosed
+	case unknownService(err):
+		return BadUsage, "", errors.New("no such service")
 	case notFound(err) != nil:
 		return Failed, "", notFound(err)
 	case lookup(err) != nil && timeout(err):
@@ -112,13 +114,17 @@ func judge(err error, at Where) (status int, hint string, cause error) {
 // notFound returns the words for a name that does not exist, or nil.
 func notFound(err error) error {
 	dns, ok := errors.AsType[*net.DNSError](err)
-	switch {
-	case !ok || !dns.IsNotFound:
+	if !ok || !dns.IsNotFound {
 		return nil
-	case strings.Contains(dns.Err, "unknown port"):
-		return errors.New("no such service")
 	}
 	return errors.New("no such host")
+}
+
+// unknownService tells a port that is no number and that the system has no name for: a mistake on the command
+// line that is seen when the name is looked up.
+func unknownService(err error) bool {
+	dns, ok := errors.AsType[*net.DNSError](err)
+	return ok && dns.IsNotFound && strings.Contains(dns.Err, "unknown port")
 }
 
 // lookup returns the words for a name that could not be looked up, or nil.

@@ -68,14 +68,15 @@ func TestTable(t *testing.T) {
 
 func TestClassifyNames(t *testing.T) {
 	for _, tc := range []struct {
-		err  error
-		want string
+		err    error
+		want   string
+		status int
 	}{
-		{&net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "x", IsNotFound: true}}, "x:1: no such host"},
-		{&net.OpError{Op: "dial", Err: &net.DNSError{Err: "unknown port tcp/x", IsNotFound: true}}, "x:1: no such service"},
-		{&net.OpError{Op: "dial", Err: &net.AddrError{Err: "mismatched local address type", Addr: "::1"}}, "x:1: mismatched local address type"},
+		{&net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "x", IsNotFound: true}}, "x:1: no such host", Failed},
+		{&net.OpError{Op: "dial", Err: &net.DNSError{Err: "unknown port tcp/x", IsNotFound: true}}, "x:1: no such service", BadUsage},
+		{&net.OpError{Op: "dial", Err: &net.AddrError{Err: "mismatched local address type", Addr: "::1"}}, "x:1: mismatched local address type", Failed},
 	} {
-		if err := Classify(tc.err, Where{Place: Connecting, Subject: "x:1"}); err.Error() != tc.want || Status(err) != Failed {
+		if err := Classify(tc.err, Where{Place: Connecting, Subject: "x:1"}); err.Error() != tc.want || Status(err) != tc.status {
 			t.Errorf("%v: %v, %d, want %s", tc.err, err, Status(err), tc.want)
 		}
 	}

@@ -32,14 +32,21 @@ func (p *Plan) checkPart() error {
 	if err == nil {
 		return p.checkTaken()
 	}
-	f := &exit.Failure{Err: fmt.Errorf("%s: cannot be written: %w", p.name, exit.Cause(err))}
-	if p.old != nil || errors.Is(err, unix.EACCES) || errors.Is(err, unix.EROFS) {
-		f.Hint = p.inPlaceHint()
+	switch {
+	case p.old != nil:
+	case errors.Is(err, unix.ENOENT):
+		return &exit.Failure{Err: fmt.Errorf("%s: %s does not exist", p.name, text.Quote(filepath.Dir(p.name.Path)))}
+	case err != unix.EISDIR:
+		return &exit.Failure{Err: fmt.Errorf("cannot create %s: %w", p.partName(), exit.Cause(err))}
 	}
-	return f
+	return &exit.Failure{Err: fmt.Errorf("%s: cannot be written: %w", p.name, exit.Cause(err)), Hint: p.inPlaceHint()}
 }
 
+// inPlaceHint is the way around a .part that cannot be, where DST itself can be written.
 func (p *Plan) inPlaceHint() string {
+	if p.old == nil || unix.Faccessat(unix.AT_FDCWD, p.real, unix.W_OK, unix.AT_EACCESS) != nil {
+		return ""
+	}
 	return fmt.Sprintf("to write it in place: zcp recv ... > %s", p.name)
 }
 

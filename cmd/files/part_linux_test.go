@@ -274,7 +274,7 @@ func TestRefusedDestinations(t *testing.T) {
 	for path, want := range map[string]string{
 		dir:                                  "is a directory",
 		filepath.Join(dir, "none") + "/":     "is a directory",
-		filepath.Join(dir, "nowhere", "out"): "cannot be written: no such file or directory",
+		filepath.Join(dir, "nowhere", "out"): "nowhere does not exist",
 	} {
 		_, err := Look(Name{Path: path, Text: path}, Options{}, false)
 		refused(t, err, want)

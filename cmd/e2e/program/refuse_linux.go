@@ -10,8 +10,8 @@ import (
 )
 
 // RefuseVariable makes the kernel refuse system calls to the command: "ENOSYS" for all
-// of its own paths, or "EPERM:splice,sendfile". It is no name of a flag's variable.
-const RefuseVariable = "ZCP_TEST_REFUSE"
+// of its own paths, or "EPERM:splice,sendfile". Its name is not that of a variable of zcp's.
+const RefuseVariable = "REFUSE_TO_ZCP"
 
 // A refusal is a system call, all of it or with these values of its second and third argument, which
 // name what is asked of a socket.

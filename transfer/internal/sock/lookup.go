@@ -78,8 +78,8 @@ func inWords(err error) error {
 		e.Err = "no name server is known: " + resolvConf + " does not exist"
 	case e.IsTimeout:
 		e.Err = server + " does not answer"
-	case strings.Contains(e.Err, "->"):
-		e.Err = server + ": " + e.Err[strings.LastIndex(e.Err, ": ")+2:]
+	case strings.Contains(e.Err, "->") || strings.HasPrefix(e.Err, "dial "):
+		e.Err = server + " cannot be reached: " + e.Err[strings.LastIndex(e.Err, ": ")+2:]
 	}
 	return &e
 }
