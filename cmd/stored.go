@@ -35,7 +35,7 @@ func (j *job) proveStored(dst *files.Output, sync bool) {
 	case !j.proof.verify:
 	case sync && dst.Readable():
 		j.stored.device, j.d.t.Digest = j.d.t.Digest, nil
-		j.stored.from = dst.End.FileSize()
+		j.stored.from = dst.At()
 	default:
 		j.d.t.ReadBack = true
 	}

@@ -15,7 +15,7 @@ import (
 // rows returns the work of the benchmark. What a person would type is what is raced; a
 // peer that has a setting for large blocks is raced with it too.
 func rows() []row {
-	return slices.Concat(networkRows(), pipeRows(), smallRows(), relayRows())
+	return slices.Concat(networkRows(), proofRows(), pipeRows(), smallRows(), relayRows())
 }
 
 func networkRows() []row {
@@ -79,6 +79,34 @@ func networkRows() []row {
 				receiver: "socat -u -b1048576 TCP-LISTEN:PORT STDOUT > COPY",
 			},
 			{name: "mbuffer", command: "mbuffer -q -i data -O 127.0.0.1:PORT", receiver: "mbuffer -q -I PORT -o COPY"},
+		},
+	}}
+}
+
+// proofRows tell what digests cost: of --verify, what the same transfer takes without, and that
+// of a file alone.
+func proofRows() []row {
+	return []row{{
+		name: "file to file, verified by blake3", about: "the time without --verify is a part of the time with it; processor time: sender + receiver", net: netReceiver,
+		tools: []tool{
+			{
+				name: "zcp", command: "zcp send -q --verify --hash blake3 data 127.0.0.1:PORT",
+				receiver: "zcp recv -q --verify --hash blake3 :PORT COPY",
+			},
+			{
+				name: "sha256", command: "zcp send -q --verify data 127.0.0.1:PORT",
+				receiver: "zcp recv -q --verify :PORT COPY",
+			},
+			{name: "without --verify", command: "zcp send -q data 127.0.0.1:PORT", receiver: "zcp recv -q :PORT COPY"},
+		},
+	}, {
+		name: "a digest of a file", about: "the page cache is hot; sha256 where nothing else is said",
+		tools: []tool{
+			{name: "zcp", command: "zcp cat -q --hash sha256 data > /dev/null"},
+			{name: "sha256sum", command: "sha256sum data > /dev/null"},
+			{name: "openssl", command: "openssl dgst -sha256 data > /dev/null"},
+			{name: "zcp, blake3", command: "zcp cat -q --hash blake3 data > /dev/null"},
+			{name: "b3sum, blake3", command: "b3sum data > /dev/null"},
 		},
 	}}
 }

@@ -59,6 +59,7 @@ var foreigners = []foreign{
 var misplaced = []foreign{
 	{[]string{"N"}, cat, "-N NAME of pv: zcp cat --name NAME"},
 	{[]string{"listen"}, cat, "-l of pv: zcp counts bytes, not lines"},
+	{[]string{"verify"}, cat, "cat has no other end: --hash prints the digest, --expect compares it"},
 	{[]string{"output"}, recv, "recv takes the file as its second operand: zcp recv :9000 FILE"},
 	{[]string{"output"}, send, "send writes to its last operand: zcp send FILE host:9000"},
 	{[]string{"listen"}, relay, "relay always listens on its first operand: zcp relay :80 app:8080"},

@@ -93,6 +93,32 @@ func TestVerifyStreams(t *testing.T) {
 	}
 }
 
+// Standard output that can be read is read back from where it stood.
+func TestVerifyStdout(t *testing.T) {
+	for _, sync := range []bool{false, true} {
+		name := filepath.Join(t.TempDir(), "f")
+		program.WriteFile(t, name, []byte("0123456789abcdef"), 0o600)
+		f, err := os.OpenFile(name, os.O_RDWR, 0)
+		if err == nil {
+			_, err = f.Seek(4, io.SeekStart)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		args := []string{"recv", "--verify", ":0"}
+		if sync {
+			args = append(args, "--sync")
+		}
+		r := program.Zcp(t, args...)
+		r.Stdout = f
+		r.Start()
+		program.Zcp(t, "send", "--verify", program.Source(t, "payload"), "127.0.0.1:"+r.Port()).Run(0).Says(verified)
+		r.Ends(0)
+		program.Holds(t, name, []byte("0123payloadbcdef"))
+	}
+}
+
 // An empty file is verified as any other, and keeps its own rule: it replaces nothing.
 func TestVerifyEmpty(t *testing.T) {
 	dst := filepath.Join(t.TempDir(), "out")
@@ -422,7 +448,8 @@ func TestVerifyAccess(t *testing.T) {
 }
 
 func TestVerifyUsage(t *testing.T) {
-	for _, args := range [][]string{{"cat", "--verify", "f"}, {"relay", "--verify", ":0", "a:1"}, {"recv", "--expect", strings.Repeat("0", 64), ":0", "dir/"}} {
+	program.Zcp(t, "cat", "--verify", "f").Run(2).Says("--hash prints the digest")
+	for _, args := range [][]string{{"relay", "--verify", ":0", "a:1"}, {"recv", "--expect", strings.Repeat("0", 64), ":0", "dir/"}} {
 		program.Zcp(t, args...).Run(2)
 	}
 }

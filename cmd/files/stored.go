@@ -20,6 +20,19 @@ func (o *Output) Readable() bool {
 	return err == nil && fl&unix.O_ACCMODE == unix.O_RDWR && isRegular(o.End.FD())
 }
 
+// At returns where in a regular file the next byte is written.
+func (o *Output) At() int64 {
+	fd := o.End.FD()
+	if fl, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0); err == nil && fl&unix.O_APPEND != 0 {
+		return o.End.FileSize()
+	}
+	at, err := unix.Seek(fd, 0, unix.SEEK_CUR)
+	if err != nil {
+		return 0 // not of a regular file
+	}
+	return at
+}
+
 // ReadStored has the n bytes from at on written to the device, drops them from memory, and gives
 // to what the device gives back. done counts the bytes written, and then those read: in the end 2n.
 // A file system without a device (tmpfs) gives back what it has. The error is that of
