@@ -71,13 +71,13 @@ func runFanout(ctx context.Context, out *show.Printer, c *conf.Send) error {
 func newFanout(j *job) *fanout { return &fanout{job: j} }
 
 // add gives the fan-out one more target. Only the first speaks of the sources, and only it
-// computes a digest: all get the same bytes.
+// computes a digest: all get the same bytes. With --verify each has its own, of what was sent to it.
 func (f *fanout) add(j *job, m *connector) *target {
 	t := &target{job: j, m: m}
 	m.attempt = &j.attempt
 	j.to, j.net, j.served, j.label = m.op.String(), m.op, true, m.op.String()
 	j.proof.say = false
-	if j.twin = len(f.targets) > 0; j.twin {
+	if j.twin = len(f.targets) > 0; j.twin && !j.proof.verify {
 		j.d.t.Digest = nil
 	}
 	j.d.enter(show.Connecting)
@@ -182,7 +182,7 @@ func (f *fanout) note(t *target, err error) {
 	f.running--
 	t.ended, t.err, t.took = true, err, t.d.took()
 	e := show.DeliveryOf(t.label, t.counts(), t.moved)
-	if e.Note = deliveryNote[t.d.how]; err != nil {
+	if e.Note = t.sendNote(); err != nil {
 		e.Status, e.Error = exit.Status(err), t.reason()
 	}
 	if err == nil {
@@ -298,6 +298,7 @@ func (f *fanout) end(ctx context.Context, of error) error {
 	e := show.Done("sent", slowest.counts(), took)
 	e.Path, e.Calls, e.Fallbacks = slowest.ran(), slowest.d.t.Stats.Calls.Load(), int64(len(slowest.d.t.Stats.Fallbacks()))
 	e.What, e.Where, e.Note = f.movedName(), fmt.Sprintf("to %d targets", len(f.targets)), f.notes()
+	e.Verified = err == nil && f.proof.verify
 	if err == nil && f.proof.say {
 		e.Hash, e.Digest = f.proof.alg, f.proof.digest
 	}
@@ -317,8 +318,11 @@ func (f *fanout) end(ctx context.Context, of error) error {
 // notes says which targets have everything and have not closed after the end.
 func (f *fanout) notes() string {
 	var notes []string
+	if f.proof.verify {
+		notes = append(notes, receiptNote)
+	}
 	for _, t := range f.targets {
-		if n := deliveryNote[t.d.how]; n != "" && t.err == nil {
+		if n := t.sendNote(); n != "" && t.err == nil && n != receiptNote {
 			notes = append(notes, t.label+": "+n)
 		}
 	}

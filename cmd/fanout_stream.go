@@ -55,8 +55,9 @@ func (f *fanout) sendStream(ctx context.Context, c *conf.Send) error {
 		branches[t] = stage.Branch(i)
 		t.leave = func() { stage.Branch(i).Close() } // the stage goes on without it
 	}
+	hashed := make(chan struct{})
 	all := f.start(sound, func(ctx context.Context, t *target, conn *transfer.Conn) error {
-		return t.sendBranch(ctx, conn, branches[t], c)
+		return t.sendBranch(ctx, conn, branches[t], c, func() { <-hashed; t.proof.digest = f.proof.digest })
 	})
 	f.dialing.Wait()
 	moving, stopMoving := context.WithCancelCause(sound)
@@ -66,6 +67,8 @@ func (f *fanout) sendStream(ctx context.Context, c *conf.Send) error {
 	if err != nil {
 		broken(err)
 	}
+	f.takeDigest()
+	close(hashed)
 	stage.In.Close() // a pipe of ours
 	<-split
 	all.Wait()
@@ -144,8 +147,9 @@ func (f *fanout) closeSources(sources []*transfer.Endpoint, c *conf.Send, err er
 	return err
 }
 
-// sendBranch sends what a stage gives to one target.
-func (t *target) sendBranch(ctx context.Context, conn *transfer.Conn, src *transfer.Endpoint, c *conf.Send) error {
+// sendBranch sends what a stage gives to one target. hashed waits for the digest of what was read: where
+// the end has been sent, all was.
+func (t *target) sendBranch(ctx context.Context, conn *transfer.Conn, src *transfer.Endpoint, c *conf.Send, hashed func()) error {
 	sayCongestion(t.out, conn, t.label)
 	if err := t.attach(ctx, conn); err != nil {
 		return err
@@ -154,7 +158,11 @@ func (t *target) sendBranch(ctx context.Context, conn *transfer.Conn, src *trans
 	if err == nil && ctx.Err() != nil { // the end was seen because the stage was given up
 		err = context.Cause(ctx)
 	}
-	if err = t.finish(ctx, conn, c, err); err != nil {
+	if err = t.finish(ctx, conn, c, err); err == nil {
+		hashed()
+		err = t.verdict()
+	}
+	if err != nil {
 		return t.breakOff(err)
 	}
 	err = t.closeOrderly()

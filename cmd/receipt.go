@@ -43,7 +43,7 @@ func (j *job) hear(b []byte) (alive bool, err error) {
 		limit = busyLimit
 	}
 	if alive && !h.changed.IsZero() && time.Since(h.changed) >= limit {
-		f := &exit.Failure{Status: exit.TimedOut, Err: fmt.Errorf("%s: the receiver has been busy for %s without coming any further", j.sentTo(), text.Duration(limit))}
+		f := &exit.Failure{Status: exit.TimedOut, Err: fmt.Errorf("%s: the receiver has been busy for %s without coming any further", j.pair(), text.Duration(limit))}
 		if j.proof.verify {
 			f.Status = exit.Unproven
 		}
@@ -62,8 +62,6 @@ func (j *job) hearBusy(l proof.Busy) {
 		j.d.enter(show.Verifying)
 	}
 }
-
-func (j *job) sentTo() string { return j.from + " to " + j.destination() }
 
 // verdict compares the receipt with what was sent.
 func (j *job) verdict() error {
@@ -89,9 +87,12 @@ func (j *job) verdict() error {
 		j.proof.verified = true
 		return nil
 	}
-	f.Err = fmt.Errorf("%s: %w", j.sentTo(), f.Err)
+	f.Err = fmt.Errorf("%s: %w", j.pair(), f.Err)
 	return f
 }
+
+// receiptNote says that a receipt was right.
+const receiptNote = "verified"
 
 // sendNote says how a connection ended well.
 func (j *job) sendNote() string {
@@ -99,7 +100,7 @@ func (j *job) sendNote() string {
 	case !j.proof.verified:
 		return deliveryNote[j.d.how]
 	case j.d.how == transfer.PeerStayedOpen:
-		return "verified; the peer kept its side open"
+		return receiptNote + "; the peer kept its side open"
 	}
-	return "verified"
+	return receiptNote
 }

@@ -85,7 +85,7 @@ func (j *job) send(ctx context.Context, conn *transfer.Conn, c *conf.Send) error
 		err = j.breakOff(err)
 		if exit.Status(err) == exit.Unproven { // it may be why
 			for i, e := range sources {
-				j.out.Error(sourceChanged(j.out, e, c.Sources[i].String()))
+				j.ofSources().Error(sourceChanged(j.ofSources(), e, c.Sources[i].String()))
 			}
 		}
 		return err

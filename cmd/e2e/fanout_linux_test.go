@@ -270,3 +270,44 @@ func TestFanoutTree(t *testing.T) {
 		program.Holds(t, filepath.Join(outs[i], "a"), []byte("hello"))
 	}
 }
+
+// Each target is verified by a receipt of its own, from files and from a stream.
+func TestFanoutVerify(t *testing.T) {
+	data := program.Noise(1_000_003, 3)
+	for _, stream := range []bool{false, true} {
+		for _, last := range []string{"verifies", "says nothing"} {
+			var args, files []string
+			var rs []*program.Process
+			for i := range 3 {
+				name := filepath.Join(t.TempDir(), "out")
+				recv := []string{"recv", ":0", name}
+				if i < 2 || last == "verifies" {
+					recv = append(recv, "--verify")
+				}
+				r := program.Zcp(t, recv...).Start()
+				rs, files = append(rs, r), append(files, name)
+				if i > 0 {
+					args = append(args, "--to")
+				}
+				args = append(args, "127.0.0.1:"+r.Port())
+			}
+			src := program.Source(t, string(data))
+			if stream {
+				src = "-"
+			}
+			s := program.Zcp(t, append([]string{"send", "--verify", src}, args...)...)
+			if stream {
+				s.From(strings.NewReader(string(data)))
+			}
+			if last == "verifies" {
+				s.Run(0).Says(`, verified\n`)
+			} else {
+				s.Run(4).Says("2 of 3 targets have it; not 127.0.0.1:\\d+: the receiver sent no receipt")
+			}
+			for i, r := range rs {
+				r.Ends(0)
+				program.Holds(t, files[i], data)
+			}
+		}
+	}
+}
