@@ -21,6 +21,7 @@ func runCat(ctx context.Context, out *show.Printer, c *conf.Cat) error {
 	sources := fileNames(c.Sources)
 	j.named(c.Sources, c.Dest)
 	j.stdout = isStdout(c.Dest)
+	j.shared = isShared(c.Sources)
 	j.prove(c.Proof, c.Sources, c.IsTree(c.Sources))
 	if size := rest(files.TotalSize(sources), c.Skip); !c.IsTree(c.Sources) && (j.total < 0 || c.Estimate && size >= 0) {
 		j.total = size

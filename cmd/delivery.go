@@ -79,7 +79,7 @@ func (d *delivery) took() time.Duration {
 	case d.began.IsZero():
 		return 0
 	case at > 0:
-		return time.Unix(0, at).Sub(d.began)
+		return d.t.Stats.At(at).Sub(d.began)
 	}
 	return max(0, time.Since(d.began)-d.closedLater())
 }

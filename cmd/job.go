@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -35,6 +36,7 @@ type job struct {
 	net      conf.Operand // the network end, if there is one
 	total    int64        // bytes to expect, -1 where that is not known
 	stdout   bool         // the destination is standard output, by whatever name
+	shared   bool         // a source is a descriptor that other programs may read
 	served   bool         // one of many connections, whose lines are the server's
 	label    string       // one of several targets: its name, before what is said of it
 	twin     bool         // another of them speaks of the sources
@@ -347,12 +349,17 @@ func (j *job) breakOff(err error) error {
 	return err
 }
 
-// withKept adds what a failure left behind to its message.
+// withKept adds to its message what a failure left behind: on the disk, and in a descriptor that
+// another program may go on reading.
 func (j *job) withKept(err error) error {
-	if j.kept == "" {
+	kept := j.kept
+	if lost := j.d.t.Stats.Lost.Load(); lost > 0 && j.shared {
+		kept = text.Size(lost) + " more were read from it and are lost"
+	}
+	if kept == "" {
 		return err
 	}
-	return &exit.Failure{Err: fmt.Errorf("%w; %s", err, j.kept), Status: exit.Status(err), Hint: exit.Hint(err)}
+	return &exit.Failure{Err: fmt.Errorf("%w; %s", err, kept), Status: exit.Status(err), Hint: exit.Hint(err)}
 }
 
 // moveAll moves sources in turn. then gets the outcome of each, with its endpoint unless it was
@@ -488,6 +495,11 @@ func sourcesText(ops []conf.Operand, name func(conf.Operand) string) string {
 		return name(ops[0]) + " and " + name(ops[1])
 	}
 	return name(ops[0]) + " and " + text.Grouped(int64(len(ops)-1)) + " more"
+}
+
+// isShared tells whether a source is a descriptor that the process was born with.
+func isShared(sources []conf.Operand) bool {
+	return slices.ContainsFunc(sources, func(op conf.Operand) bool { return op.Kind == conf.FD })
 }
 
 // isStdout tells standard output, by whatever name, from other ends: when its reader goes

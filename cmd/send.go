@@ -39,7 +39,7 @@ func runSend(ctx context.Context, out *show.Printer, c *conf.Send) error {
 func newSendJob(out *show.Printer, c *conf.Send) *job {
 	j := newJob(out, sending, c.Transfer, c.Length, c.Idle)
 	j.named(c.Sources, c.Net)
-	j.net = c.Net
+	j.net, j.shared = c.Net, isShared(c.Sources)
 	j.d.t.Discard, j.d.t.Heard = true, j.hear
 	j.prove(c.Proof, c.Sources, c.IsTree(c.Sources))
 	if c.IsTree(c.Sources) {

@@ -168,6 +168,7 @@ func (e *Endpoint) SameFile(o *Endpoint) bool {
 func (e *Endpoint) Close() error {
 	if e.guard != nil {
 		e.guard.release(e.fd)
+		e.guard.writes.stop()
 	}
 	if !e.owned || e.fd < 0 {
 		return nil
@@ -226,6 +227,18 @@ func (e *Endpoint) Skip(n int64) error {
 		e.guard.taken += n // what was copied is not all in one piece now, see sameAsSent
 	}
 	return err
+}
+
+// putBack moves the offset of a regular file or block device n bytes back, which were taken and not
+// delivered: a process that shares it goes on behind what was. It returns how many are lost.
+func (e *Endpoint) putBack(n int64) (lost int64) {
+	if n == 0 || e.kind != File && e.kind != Block {
+		return n
+	}
+	if _, err := unix.Seek(e.fd, -n, unix.SEEK_CUR); err != nil {
+		return n
+	}
+	return 0
 }
 
 func (e *Endpoint) String() string { return fmt.Sprintf("%s fd %d", e.kind, e.fd) }

@@ -5,5 +5,8 @@ import "github.com/zcp-go/zcp/transfer/internal/sock"
 // Linger is SO_LINGER as a socket carries it now.
 var Linger = sock.GetLinger
 
+// Steady is a moment as Stats keeps it.
+var Steady = steady
+
 // CloseIdlePipes closes the pipes that the process keeps for the next one.
 var CloseIdlePipes = defaultPool.CloseIdle

@@ -95,7 +95,7 @@ func (t *Transfer) awaitEnd(ctx context.Context, c *Conn, early bool, linger tim
 		if out == 0 {
 			if ackedAt.IsZero() {
 				ackedAt = now
-				t.Stats.AllAcked.Store(now.UnixNano())
+				t.Stats.AllAcked.Store(steady(now))
 			}
 			switch {
 			case early:

@@ -8,11 +8,12 @@ import "hash/maphash"
 // before the reader has taken them changes what arrives (sendfile(2), NOTES). A read lease (fcntl(2), F_SETLEASE) makes such a writer wait
 // until we let go. Where none is granted, the file is compared before and after.
 type guard struct {
-	watch  bool  // the file is one whose change can be seen
+	on     bool  // the file is one whose change can be seen
 	held   bool  // the lease is ours now
 	fixed  bool  // it cannot be written: sealed memfd, read-only file system
 	lost   bool  // the lease was ours and a writer asked for it
 	err    error // why no lease was granted
+	writes watch // tells of writes where no lease is held and the bytes go by reference
 	fd     int   // the description that holds the lease, where it is not the endpoint's
 	before stamp
 	start  int64         // offset of the first byte sent
@@ -57,7 +58,7 @@ func (g Guarding) String() string { return guardingNames[g] }
 func (e *Endpoint) Guarding() (Guarding, error) {
 	g := e.guard
 	switch {
-	case g == nil || !g.watch:
+	case g == nil || !g.on:
 		return NoGuard, nil
 	case g.fixed:
 		return Fixed, nil

@@ -26,7 +26,7 @@ func (e *Endpoint) stamp() (stamp, error) {
 // protect begins to watch a regular file, with a lease where one is asked for and
 // granted: EAGAIN means that a process has it open for writing, EACCES that another user owns it.
 func (e *Endpoint) protect(lease bool) {
-	if e.kind != File || e.guard != nil && e.guard.watch {
+	if e.kind != File || e.guard != nil && e.guard.on {
 		return
 	}
 	g := &guard{fd: -1}
@@ -35,13 +35,16 @@ func (e *Endpoint) protect(lease bool) {
 	if lease && !g.fixed {
 		g.err = e.takeLease()
 		g.held = g.err == nil
+		if !g.held && g.err != unix.EAGAIN { // as in byReference
+			g.writes = watchWrites(e.fd)
+		}
 	}
 	// After the lease, so that no writer fits between the two.
 	before, err := e.stamp()
 	if err != nil {
 		return
 	}
-	g.before, g.watch = before, true
+	g.before, g.on = before, true
 	if g.start = e.offset(); g.start >= 0 && !g.held && !g.fixed {
 		g.sum = new(maphash.Hash)
 	}
@@ -130,6 +133,7 @@ func (e *Endpoint) leaseWanted() bool {
 
 // giveUpLease lets a waiting writer go on.
 func (e *Endpoint) giveUpLease() {
+	e.guard.writes = watchWrites(e.fd)
 	e.guard.lost = true
 	e.guard.release(e.fd)
 }
@@ -150,23 +154,28 @@ func (g *guard) release(fd int) {
 // the peer can no longer be reading the file's pages.
 func (e *Endpoint) Verify() SourceState {
 	g := e.guard
-	if g == nil || !g.watch {
+	if g == nil || !g.on {
 		return NotWatched
 	}
-	g.watch = false
+	g.on = false
 	// A writer that waits for the lease is let in only after this look.
 	held := g.held && !e.leaseWanted()
 	after, err := e.stamp()
 	g.release(e.fd)
+	written, known := g.writes.stop()
 	switch {
 	case held || g.fixed:
 		return Unchanged
-	case err != nil:
+	case err != nil || written && after.size <= g.before.size:
 		return Changed
 	case after == g.before:
 		return Unchanged
 	case after.size == g.before.size && after.mtime == g.before.mtime:
-		return MetadataChanged
+		// chmod, link and rename move ctime alone; so does a write whose mtime was put back (touch -r, cp -p).
+		if known || g.taken == 0 || e.sameAsSent() {
+			return MetadataChanged
+		}
+		return Changed
 	case after.size > g.before.size && g.taken <= g.before.size-g.start && e.sameAsSent():
 		return Grew
 	}

@@ -192,7 +192,7 @@ func TestNotTheOwner(t *testing.T) {
 		bed.SkipLoudly(t, "only root can give a file away")
 	}
 	for _, sink := range []func(testing.TB) (*transfer.Endpoint, *os.File, func(int) []byte){farSink(newTCP), farSink(newUnix), farSink(newPipe)} {
-		for _, change := range []bool{false, true} {
+		for _, c := range changes {
 			dst, r, _ := sink(t)
 			src := openFor(t, path, unix.O_RDONLY)
 			d := bed.DrainAll(r, large, nil)
@@ -207,13 +207,59 @@ func TestNotTheOwner(t *testing.T) {
 			if kernel, memory := wrote(&tr); (kernel != 0) != dst.Kind().Socket() || kernel != 0 && memory != 0 {
 				t.Errorf("to %v: %d by reference, %d copied", dst.Kind(), kernel, memory)
 			}
-			want := transfer.Unchanged
-			if change {
-				overwrite(t, path)
-				want = transfer.Changed
+			c.change(t, path)
+			if s := src.Verify(); s != c.want {
+				t.Errorf("to %v, %s: state %v, want %v", dst.Kind(), c.name, s, c.want)
 			}
-			if s := src.Verify(); s != want {
-				t.Errorf("state %v, want %v", s, want)
+		}
+	}
+}
+
+// changes are what may become of a source that no lease protects.
+var changes = []struct {
+	name   string
+	change func(testing.TB, string)
+	want   transfer.SourceState
+}{
+	{"nothing", func(testing.TB, string) {}, transfer.Unchanged},
+	{"chmod", func(t testing.TB, path string) {
+		bed.MustDo(t, errors.Join(os.Chmod(path, 0o640), os.Chmod(path, 0o644)))
+	}, transfer.MetadataChanged},
+	{"link", func(t testing.TB, path string) {
+		bed.MustDo(t, errors.Join(os.Link(path, path+"2"), os.Remove(path+"2")))
+	}, transfer.MetadataChanged},
+	{"written", overwrite, transfer.Changed},
+	{"written, its time put back", overwriteUnseen, transfer.Changed},
+}
+
+// overwriteUnseen puts the time of the file back, as touch -r, cp -p and rsync -t do.
+func overwriteUnseen(t testing.TB, path string) {
+	t.Helper()
+	var st unix.Stat_t
+	bed.MustDo(t, unix.Stat(path, &st))
+	overwrite(t, path)
+	bed.MustDo(t, unix.UtimesNanoAt(unix.AT_FDCWD, path, []unix.Timespec{st.Atim, st.Mtim}, 0))
+}
+
+// TestTimePutBack: without a lease, because a writer has the file open, or because all is copied, the bytes decide.
+func TestTimePutBack(t *testing.T) {
+	for _, copied := range []bool{false, true} {
+		for _, c := range changes {
+			path := fileWith(t, bed.Noise(large, 14))
+			if !copied {
+				defer bed.Must(os.OpenFile(path, os.O_WRONLY, 0))(t).Close()
+			}
+			dst, r, _ := farSink(newTCP)(t)
+			src := openFor(t, path, unix.O_RDONLY)
+			d := bed.DrainAll(r, large, nil)
+			tr := transfer.Transfer{PipeSize: pipeSize, NoSplice: copied}
+			if n, err := tr.Move(bedContext(t), dst, src, -1); n != large || err != nil {
+				t.Fatal(n, err)
+			}
+			<-d.Done
+			c.change(t, path)
+			if s := src.Verify(); s != c.want {
+				t.Errorf("copied %v, %s: state %v, want %v", copied, c.name, s, c.want)
 			}
 		}
 	}

@@ -21,14 +21,14 @@ func (e *Endpoint) stamp() (stamp, error) {
 }
 
 func (e *Endpoint) protect(bool) {
-	if e.kind != File || e.guard != nil && e.guard.watch {
+	if e.kind != File || e.guard != nil && e.guard.on {
 		return
 	}
 	g := new(guard)
 	e.guard = g
 	var err error
 	if g.before, err = e.stamp(); err == nil {
-		g.watch = true
+		g.on = true
 	}
 }
 
@@ -37,13 +37,18 @@ func (e *Endpoint) leaseWanted() bool     { return false }
 func (e *Endpoint) giveUpLease()          {}
 func (g *guard) release(int)              {}
 
+// A watch would tell of writes; there is none here.
+type watch struct{}
+
+func (*watch) stop() (written, known bool) { return false, false }
+
 // Verify ends the watch over a source and says what became of it.
 func (e *Endpoint) Verify() SourceState {
 	g := e.guard
-	if g == nil || !g.watch {
+	if g == nil || !g.on {
 		return NotWatched
 	}
-	g.watch = false
+	g.on = false
 	if after, err := e.stamp(); err != nil || after != g.before {
 		return Changed
 	}

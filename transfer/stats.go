@@ -15,6 +15,13 @@ type Counters struct {
 	Calls atomic.Int64 // system calls that moved bytes or tried to
 }
 
+// epoch is where the clock of Stats begins.
+var epoch = time.Now()
+
+// steady is t in nanoseconds since the epoch, as the steady clock counts them: a wall clock that
+// is set meanwhile, by hand or by NTP, moves none of them.
+func steady(t time.Time) int64 { return epoch.UnixNano() + int64(t.Sub(epoch)) }
+
 // Stats is what can be told of a transfer while it runs and after it.
 type Stats struct {
 	Counters
@@ -22,8 +29,8 @@ type Stats struct {
 	Dropped  atomic.Int64 // bytes that the peer of a destination socket sent and that were thrown away
 	Digested atomic.Int64 // bytes that Transfer.Digest has got so far
 	Lost     atomic.Int64 // bytes taken from the source that could not be delivered any more
-	AllAcked atomic.Int64 // when the peer had acknowledged everything, nanoseconds since the epoch; 0: not yet
-	LastByte atomic.Int64 // when the last byte of a source that has ended had moved, nanoseconds since the epoch; 0: none has ended
+	AllAcked atomic.Int64 // when the peer had acknowledged everything, for At; 0: not yet
+	LastByte atomic.Int64 // when the last byte of a source that has ended had moved, for At; 0: none has ended
 	Ended    atomic.Int64 // and when its end was seen
 	WaitSrc  atomic.Int64 // nanoseconds spent waiting for the source
 	WaitDst  atomic.Int64 // nanoseconds spent waiting for the destination
@@ -56,6 +63,10 @@ func (s *Stats) Fallbacks() []Fallback {
 	return append([]Fallback(nil), s.fallbacks...)
 }
 
+// At returns the moment that a time of Stats stands for, in nanoseconds since the epoch by the
+// steady clock of this process: to be compared with what time.Now returned here.
+func (s *Stats) At(ns int64) time.Time { return epoch.Add(time.Duration(ns - epoch.UnixNano())) }
+
 func (s *Stats) fellBack(f Fallback) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -82,10 +93,10 @@ func (s *Stats) Waiting() (Side, time.Time) {
 	if w == 0 {
 		return Neither, time.Time{}
 	}
-	return Side(w & 3), time.Unix(0, w&^3)
+	return Side(w & 3), s.At(w &^ 3)
 }
 
-func (s *Stats) wait(side Side, since time.Time) { s.waiting.Store(since.UnixNano()&^3 | int64(side)) }
+func (s *Stats) wait(side Side, since time.Time) { s.waiting.Store(steady(since)&^3 | int64(side)) }
 
 func (s *Stats) waited(side Side, d time.Duration) {
 	s.waiting.Store(0)

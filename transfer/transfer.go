@@ -122,7 +122,7 @@ func (t *Transfer) MoveSegment(ctx context.Context, dst *Endpoint, s Segment) (n
 		if derr := t.endDigest(); err == nil {
 			err = derr
 		}
-		lost := t.pump.Stop()
+		lost := s.From.putBack(t.pump.Stop())
 		t.Stats.Lost.Add(lost)
 		if g := s.From.guard; g != nil {
 			g.taken += t.pump.Bytes.Load() + lost
@@ -331,11 +331,11 @@ func (t *Transfer) run(ctx context.Context, lw *lowWater) error {
 
 // endSeen notes when the source ended, and when its last byte had moved: a peer may close much later.
 func (t *Transfer) endSeen(now time.Time) {
-	t.Stats.Ended.Store(now.UnixNano())
+	t.Stats.Ended.Store(steady(now))
 	if last := t.moved; !last.IsZero() {
 		now = last
 	}
-	t.Stats.LastByte.Store(now.UnixNano())
+	t.Stats.LastByte.Store(steady(now))
 }
 
 // awaitBriefly waits for a full measure of bytes, but takes what is there when the sender pauses.

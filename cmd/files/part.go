@@ -239,6 +239,9 @@ func (o *Output) carryOver() {
 	if err := unix.Fchmod(fd, mode); err != nil {
 		o.note("%s: its mode cannot be kept: %v", p.name, err)
 	}
+	if err := keepACL(fd, p.real); err != nil {
+		o.note("%s: its access control list (ACL) cannot be kept: %v", p.name, err)
+	}
 }
 
 func specialBits(m fs.FileMode) (bits uint32) {

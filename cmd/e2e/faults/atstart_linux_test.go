@@ -1,7 +1,10 @@
 package faults
 
 import (
+	"bytes"
 	"fmt"
+	"io"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -54,6 +57,94 @@ func TestNullAsStandardDescriptors(t *testing.T) {
 	in := program.Source(t, "hello")
 	shell(t, `exec "$0" cat "$1" <>/dev/null 1<>/dev/null`, in).Run(0)
 	shell(t, `"$0" cat </dev/null | cmp - /dev/null`).Run(0)
+}
+
+// Sixteen threads are enough for a transfer, as the manual says.
+func TestFewThreads(t *testing.T) {
+	program.NeedRoot(t)
+	program.NeedTool(t, "setpriv", "prlimit")
+	dir, content := t.TempDir(), program.Noise(3_000_000, 7)
+	program.WriteFile(t, dir+"/in", content, 0o600)
+	limited := func(args ...string) *program.Process {
+		return shell(t, `GOMAXPROCS=4 exec prlimit --nproc=16 setpriv --reuid 64123 --clear-groups "$0" "$@" < `+dir+"/in", args...)
+	}
+	for range 5 {
+		limited("cat").Run(0)
+		r := program.Zcp(t, "recv", ":0", dir+"/out").Start()
+		limited("send", "--json", "--hash", "sha256", "-", "127.0.0.1:"+r.Port()).Run(0)
+		r.Ends(0)
+	}
+	program.Holds(t, dir+"/out", content)
+}
+
+// Without /proc, /sys and /dev every command works as ever.
+func TestWithoutProc(t *testing.T) {
+	program.NeedRoot(t)
+	program.NeedTool(t, "mount")
+	content := program.Noise(3_000_000, 8)
+	dir := t.TempDir()
+	program.WriteFile(t, dir+"/in", content, 0o600)
+	bare := func(args ...string) *program.Process {
+		p := shell(t, `mount --make-rprivate / && mount -t tmpfs none /proc && mount -t tmpfs none /sys && mount -t tmpfs none /dev && exec "$0" "$@"`, args...)
+		p.SysProcAttr.Unshareflags = unix.CLONE_NEWNS
+		return p
+	}
+	in, err := os.Open(dir + "/in")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	bare("cat", "-", "-o", dir+"/copy").From(in).Run(0)
+	program.Holds(t, dir+"/copy", content)
+	r := bare("recv", "-l", "127.0.0.1:0", dir+"/out").Start()
+	y := bare("relay", "127.0.0.1:0", "127.0.0.1:"+r.Port()).Start()
+	bare("send", dir+"/in", "127.0.0.1:"+y.Port()).Run(0)
+	r.Ends(0)
+	program.Holds(t, dir+"/out", content)
+	y.Signal(unix.SIGTERM)
+	y.Ends(0)
+}
+
+// A descriptor that other programs read as well stands behind what was passed on, also after a signal; where it
+// has no place to go back to, what is lost is said.
+func TestSharedInputAfterSignal(t *testing.T) {
+	content := program.Noise(3_000_000, 9)
+	name := t.TempDir() + "/in"
+	program.WriteFile(t, name, content, 0o600)
+	for _, options := range [][]string{nil, {"-C"}, {"--hash", "sha256"}} {
+		in, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer in.Close()
+		r, w := program.Pipe(t)
+		p := program.Zcp(t, append([]string{"cat", "-q"}, options...)...).From(in)
+		p.Stdout = w
+		p.Start()
+		program.Asleep(t, p.Process.Pid)
+		p.Signal(unix.SIGTERM)
+		p.Ends(143)
+		w.Close()
+		got, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at, err := in.Seek(0, io.SeekCurrent)
+		if err != nil || at != int64(len(got)) || !bytes.Equal(got, content[:len(got)]) {
+			t.Errorf("%v: %d bytes were passed on, and the offset is %d, %v", options, len(got), at, err)
+		}
+	}
+	full, fullEnd := fullPipe(t)
+	src, srcEnd := program.Pipe(t)
+	program.Write(t, srcEnd, content[:50_000])
+	p := program.Zcp(t, "cat", "-C").From(src)
+	p.Stdout = fullEnd
+	p.Start()
+	program.Asleep(t, p.Process.Pid)
+	p.Signal(unix.SIGTERM)
+	p.Ends(143)
+	p.Says(`zcp: .*terminated after 0B; 48\.8KiB more were read from it and are lost\n`)
+	full.Close()
 }
 
 // With few descriptors each command works, or says in a line what is wrong and ends with 1: never a
