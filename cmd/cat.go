@@ -23,8 +23,8 @@ func runCat(ctx context.Context, out *show.Printer, c *conf.Cat) error {
 	j.stdout = isStdout(c.Dest)
 	j.shared = isShared(c.Sources)
 	j.prove(c.Proof, c.Sources, c.IsTree(c.Sources))
-	if size := rest(files.TotalSize(sources), c.Skip); !c.IsTree(c.Sources) && (j.total < 0 || c.Estimate && size >= 0) {
-		j.total = size
+	if size := rest(files.TotalSize(sources), c.Skip); !c.IsTree(c.Sources) && (j.total.Load() < 0 || c.Estimate && size >= 0) {
+		j.total.Store(size)
 	}
 	j.watch(onTerminal(c.Dest))
 	plan, err := files.Look(fileName(c.Dest), files.Options(c.Output), true)

@@ -31,6 +31,8 @@ type connector struct {
 
 	attempt *atomic.Pointer[show.Attempt] // for the progress line; may be nil
 	tried   tries
+
+	stays bool // the listener outlives its first connection
 }
 
 // tries are the attempts to connect that have failed and were made again.
@@ -173,7 +175,9 @@ func (c *connector) connect(ctx context.Context) (*transfer.Conn, error) {
 func (c *connector) open(ctx context.Context) (*transfer.Conn, error) {
 	switch {
 	case c.ln != nil:
-		defer c.close()
+		if !c.stays {
+			defer c.close()
+		}
 		return c.accept(ctx)
 	case c.op.Kind == conf.FD || c.op.Kind == conf.SD:
 		fd, err := c.inherited()
@@ -182,7 +186,12 @@ func (c *connector) open(ctx context.Context) (*transfer.Conn, error) {
 		}
 		return c.take(fd)
 	}
-	d := transfer.Dialer{Wait: c.net.Wait, RetryFor: c.net.RetryFor, Bind: bindText(c.net), Congestion: c.net.Congestion,
+	return c.dial(ctx, c.net.RetryFor)
+}
+
+// dial connects, and tries for so long.
+func (c *connector) dial(ctx context.Context, retry time.Duration) (*transfer.Conn, error) {
+	d := transfer.Dialer{Wait: c.net.Wait, RetryFor: retry, Bind: bindText(c.net), Congestion: c.net.Congestion,
 		Failed: c.failed, DSCP: c.net.DSCP}
 	c.tried = tries{began: time.Now()}
 	c.show("")

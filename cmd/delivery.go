@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,7 +25,11 @@ type delivery struct {
 	role role
 	t    transfer.Transfer
 	conn *transfer.Conn // nil until there is one; always for cat
+	mu   sync.Mutex     // a status line must not ask a connection that is being closed
 
+	atBreak atomic.Int64 // bytes that were acknowledged when the connection broke
+
+	resumed bool      // standAt was called
 	began   time.Time // when bytes could move; zero: not yet
 	phase   atomic.Int32
 	opening atomic.Bool // a source is being opened: a FIFO waits for its writer
@@ -44,6 +49,8 @@ func (d *delivery) bytes() int64 { return d.t.Stats.Bytes.Load() }
 // not a peer, how many were delivered.
 func (d *delivery) acked() int64 {
 	n := d.bytes()
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if d.conn == nil || d.role != sending {
 		return n
 	}
@@ -54,10 +61,52 @@ func (d *delivery) acked() int64 {
 	return min(n, max(0, n-out))
 }
 
+// position returns how far into what is moved the delivery has come: what was there before, and what
+// was moved.
+func (d *delivery) position() int64 { return d.t.Stats.Offset.Load() + d.bytes() }
+
+// standAt takes what a resumed delivery has found: so much is at the destination. Bytes are counted
+// once, however often they were sent.
+func (d *delivery) standAt(at int64) {
+	s := &d.t.Stats
+	if offset := s.Offset.Load(); d.resumed && at >= offset {
+		s.Bytes.Store(at - offset)
+	} else {
+		s.Bytes.Store(0)
+		s.Offset.Store(at)
+	}
+	s.AllAcked.Store(0)
+	d.resumed = true
+}
+
+// connect gives the delivery its connection.
+func (d *delivery) connect(c *transfer.Conn) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.conn = c
+}
+
+// disconnect resets the connection, of which another may take the place.
+func (d *delivery) disconnect() {
+	d.atBreak.Store(d.acked())
+	d.enter(show.Broken)
+	d.mu.Lock()
+	c := d.conn
+	d.conn = nil
+	d.mu.Unlock()
+	if c != nil {
+		c.Close()
+	}
+}
+
 // snapshot reads the counters, for Progress.
 func (d *delivery) snapshot() show.Snapshot {
 	s := show.Snapshot{Bytes: d.bytes(), Offset: d.t.Stats.Offset.Load(), Phase: show.Phase(d.phase.Load())}
 	if s.Phase == show.Connecting || s.Phase == show.Opening { // there is no peer yet whose acknowledgements could be asked for
+		return s
+	}
+	if s.Phase == show.Broken {
+		s.Acked = min(d.atBreak.Load(), s.Bytes)
 		return s
 	}
 	s.Acked = min(d.acked(), s.Bytes)

@@ -238,7 +238,8 @@ func (f *fanout) snapshot() show.Snapshot {
 	if !f.d.began.IsZero() && (best.Phase == show.Connecting || best.Phase == show.Opening) {
 		best.Phase, best.Waiting = show.Moving, show.Destination
 	}
-	best.Total, best.About = f.total, f.length.Estimate && f.total == f.length.Size
+	best.Total = f.total.Load()
+	best.About = f.length.Estimate && best.Total == f.length.Size
 	best.Targets, best.Ended = len(f.targets), have
 	return best
 }

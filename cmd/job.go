@@ -34,7 +34,8 @@ type job struct {
 	note     string       // likewise, how its connection ended
 	moved    show.Moved   // of a job that is served, when it has ended well
 	net      conf.Operand // the network end, if there is one
-	total    int64        // bytes to expect, -1 where that is not known
+	total    atomic.Int64 // bytes to expect, -1 where that is not known
+	breaks   int          // connections that have broken and were followed by another
 	stdout   bool         // the destination is standard output, by whatever name
 	shared   bool         // a source is a descriptor that other programs may read
 	served   bool         // one of many connections, whose lines are the server's
@@ -56,7 +57,8 @@ type job struct {
 }
 
 func newJob(out *show.Printer, r role, tr conf.Transfer, l conf.Length, idle time.Duration) *job {
-	j := &job{d: &delivery{role: r}, out: out, length: l, total: l.Size}
+	j := &job{d: &delivery{role: r}, out: out, length: l}
+	j.total.Store(l.Size)
 	j.d.t.PipeSize, j.d.t.NoSplice, j.d.t.Idle = tr.BufferSize, tr.NoSplice, idle
 	if tr.RateLimit > 0 {
 		j.d.t.Limits = []*rate.Limiter{{Rate: tr.RateLimit}}
@@ -83,7 +85,8 @@ func (j *job) watch(onTerminal bool) {
 // snapshot is the delivery's, with what the job expects.
 func (j *job) snapshot() show.Snapshot {
 	s := j.d.snapshot()
-	s.Total, s.About = j.total, j.length.Estimate && j.total == j.length.Size
+	s.Total = j.total.Load()
+	s.About = j.length.Estimate && s.Total == j.length.Size
 	if s.Files = j.tree.Files(); s.Total < 0 {
 		s.Total = j.tree.Size()
 	}
@@ -115,7 +118,7 @@ func (j *job) connect(ctx context.Context, n conf.Network) (*transfer.Conn, erro
 // attach gives the job its connection, lets hello run, and begins. After an error the job is
 // over and the connection reset.
 func (j *job) attach(ctx context.Context, conn *transfer.Conn) error {
-	j.d.conn = conn
+	j.d.connect(conn)
 	if j.hello != nil {
 		j.d.enter(show.Opening)
 		if err := j.hello(ctx, conn); err != nil {
@@ -206,7 +209,7 @@ func (j *job) left() int64 {
 
 // complete tells whether as many bytes came as were promised.
 func (j *job) complete(from string) error {
-	n := j.d.bytes()
+	n := j.d.position()
 	if j.length.Size < 0 || j.length.Estimate || n >= j.length.Size {
 		return nil
 	}
@@ -260,7 +263,7 @@ func (j *job) ofSources() *show.Printer {
 
 // soFar tells the bytes delivered, and of a connection what its peer has acknowledged.
 func (j *job) soFar() string {
-	n, acked := j.d.bytes(), j.d.acked()
+	n, acked := j.d.bytes(), j.d.acked() // without what was there before
 	if acked >= n {
 		return text.Size(n)
 	}
@@ -277,7 +280,7 @@ func (j *job) end(verb, where, note string, to show.Audience, err error) {
 		return
 	}
 	e.Path, e.Calls, e.Fallbacks = j.ran(), j.d.t.Stats.Calls.Load(), int64(len(j.d.t.Stats.Fallbacks()))
-	e.Note, e.To = note, to
+	e.Note, e.To, e.Breaks = note, to, j.breaks
 	e.Verified = err == nil && j.proof.verified
 	if err == nil && j.proof.say {
 		e.Hash, e.Digest = j.proof.alg, j.proof.digest
@@ -345,7 +348,9 @@ func (j *job) fail(err error) error {
 // for the whole.
 func (j *job) breakOff(err error) error {
 	err = j.fail(err)
-	j.d.conn.Close()
+	if j.d.conn != nil { // not where it has broken already, and no other came
+		j.d.conn.Close()
+	}
 	return err
 }
 

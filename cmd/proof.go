@@ -1,13 +1,16 @@
 package cmd
 
 import (
+	"context"
 	"fmt"
+	"io"
 
 	"github.com/zcp-go/zcp/cmd/conf"
 	"github.com/zcp-go/zcp/cmd/exit"
 	"github.com/zcp-go/zcp/cmd/files"
 	"github.com/zcp-go/zcp/cmd/proof"
 	"github.com/zcp-go/zcp/cmd/show"
+	"github.com/zcp-go/zcp/transfer"
 )
 
 // A proofOf is what is to be proved of a job's bytes, and what is known of them.
@@ -18,9 +21,10 @@ type proofOf struct {
 	name   string // of the file, for the line that sha256sum -c reads
 	digest string // set when everything has moved
 
-	verify   bool // by a receipt
-	verified bool // the receipt is right
-	members  bool // what is stored are the members of an archive
+	verify   bool            // by a receipt
+	verified bool            // the receipt is right
+	members  bool            // what is stored are the members of an archive
+	whole    *proof.Follower // hashes the whole file where only a part of it moves
 }
 
 // prove has the job's bytes hashed as they move, where that was asked for.
@@ -69,4 +73,32 @@ func (j *job) takeDigest() {
 	if j.d.t.Digest != nil {
 		j.proof.digest = proof.Hex(j.d.t.Digest)
 	}
+}
+
+// follow has a whole file hashed, beside the mover, where only a part of it moves, and in several attempts. upTo returns how
+// much of it is there.
+func (j *job) follow(file io.ReaderAt, upTo func() int64) {
+	if j.proof.alg != "" {
+		j.d.t.Digest = nil
+		j.proof.whole = proof.Follow(j.proof.alg, file, upTo)
+	}
+}
+
+// unfollow ends what follow began. The file may be closed afterwards.
+func (j *job) unfollow() {
+	if j.proof.whole != nil {
+		j.proof.whole.Stop()
+	}
+}
+
+// wholeDigest waits for the digest of a file of n bytes that is followed.
+func (j *job) wholeDigest(ctx context.Context, n int64, side transfer.Side) (err error) {
+	if j.proof.whole == nil {
+		return nil
+	}
+	j.proof.digest, err = j.proof.whole.Sum(ctx, n)
+	if err != nil && ctx.Err() == nil {
+		err = &transfer.Error{Op: "read", Side: side, Err: exit.Cause(err)}
+	}
+	return err
 }

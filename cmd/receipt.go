@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -21,7 +22,8 @@ type hearing struct {
 	receipt *proof.Done // nil: none has come
 	another bool        // a second one has come, and says something else
 	busy    proof.Busy
-	changed time.Time // when busy last changed, or the wait began; zero: bytes still move
+	limit   time.Duration // how long busy may stay the same; 0: --idle, or busyLimit
+	changed time.Time     // when busy last changed, or the wait began; zero: bytes still move
 }
 
 // hear takes what the receiver sends back. Its lines are signs of life, for as long as they tell of something new.
@@ -38,10 +40,7 @@ func (j *job) hear(b []byte) (alive bool, err error) {
 			j.hearBusy(l)
 		}
 	})
-	limit := j.d.t.Idle
-	if limit <= 0 {
-		limit = busyLimit
-	}
+	limit := cmp.Or(h.limit, j.d.t.Idle, busyLimit)
 	if alive && !h.changed.IsZero() && time.Since(h.changed) >= limit {
 		f := &exit.Failure{Status: exit.TimedOut, Err: fmt.Errorf("%s: the receiver has been busy for %s without coming any further", j.pair(), text.Duration(limit))}
 		if j.proof.verify {

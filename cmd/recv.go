@@ -27,6 +27,9 @@ func runRecv(ctx context.Context, out *show.Printer, c *conf.Recv) error {
 	if err != nil {
 		return j.refused(err)
 	}
+	if c.Resume {
+		return runRecvResumed(ctx, j, c, plan)
+	}
 	conn, err := j.connect(ctx, c.Network)
 	if err != nil {
 		return err

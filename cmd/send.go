@@ -29,6 +29,9 @@ func runSend(ctx context.Context, out *show.Printer, c *conf.Send) error {
 	if err := checkSources(c.Sources, c.Tree); err != nil {
 		return j.refused(err)
 	}
+	if c.Resume {
+		return runSendResumed(ctx, j, c)
+	}
 	conn, err := j.connect(ctx, c.Network)
 	if err != nil {
 		return err
@@ -45,8 +48,8 @@ func newSendJob(out *show.Printer, c *conf.Send) *job {
 	if c.IsTree(c.Sources) {
 		return j
 	}
-	if size := rest(files.TotalSize(fileNames(c.Sources)), c.Skip); j.total < 0 || size >= 0 && (size < j.total || c.Estimate) && !c.StopAtSize {
-		j.total = size
+	if size := rest(files.TotalSize(fileNames(c.Sources)), c.Skip); j.total.Load() < 0 || size >= 0 && (size < j.total.Load() || c.Estimate) && !c.StopAtSize {
+		j.total.Store(size)
 	}
 	return j
 }

@@ -47,9 +47,17 @@ func serveSend(ctx context.Context, out *show.Printer, c *conf.Send) error {
 	if err := checkSources(c.Sources, c.Tree); err != nil {
 		return err
 	}
+	if c.Resume {
+		if err := checkRegular(c.Sources[0]); err != nil {
+			return err
+		}
+	}
 	s := &server{m: &connector{op: c.Net, net: c.Network, out: out}, out: out}
 	s.newJob = func() (*job, func(context.Context, *transfer.Conn) error) {
 		j := newSendJob(out, c)
+		if c.Resume {
+			return j, func(ctx context.Context, conn *transfer.Conn) error { return j.serveResumed(ctx, conn, c) }
+		}
 		return j, func(ctx context.Context, conn *transfer.Conn) error { return j.send(ctx, conn, c) }
 	}
 	return s.serve(ctx)

@@ -67,7 +67,12 @@ func (j *job) readingBack() {
 // readBack tells how much was read back.
 func (j *job) readBack() proof.Busy {
 	done, all := j.d.t.Stats.Digested.Load(), j.d.bytes()
-	if j.stored.device != nil {
+	switch {
+	case j.proof.whole != nil:
+		done, all = j.proof.whole.Hashed(), j.d.position()
+	case j.stored.device != nil && j.d.resumed:
+		done, all = j.stored.done.Load(), 2*j.d.position()
+	case j.stored.device != nil:
 		done, all = j.stored.done.Load(), 2*all // it is written first
 	}
 	done = min(done, all)

@@ -22,7 +22,7 @@ func checkSources(sources []conf.Operand, t conf.Tree) error {
 func (j *job) treeSender(dst *transfer.Endpoint, sources []conf.Operand, t conf.Tree) *tree.Sender {
 	about := j.ofSources()
 	// A walk of its own costs a stat of each file: only where the percentage is shown.
-	measure := j.total < 0 && j.progress != nil && j.progress.Shows()
+	measure := j.total.Load() < 0 && j.progress != nil && j.progress.Shows()
 	s := &tree.Sender{Transfer: &j.d.t, Dst: dst, Count: &j.tree, Measure: measure, Source: tree.Source{Exclude: t.Exclude, OneFileSystem: t.OneFileSystem,
 		Special: t.Special, Xattrs: t.Xattrs, Report: about.Error, Note: func(line string) { about.Say("%s", line) }}}
 	for _, src := range sources {

@@ -31,7 +31,7 @@ _zcp_flags() {
     local all='-h --help -q --quiet -v --verbose -C --no-splice -L --rate-limit= -B --buffer-size= --json --explain --name= --bits --log-time'
     local shown='-f --force -n --numeric -i --interval= -D --delay= -s --size= -S --stop-at-size --hash='
     local net='-4 -6 --bind= -w --wait= --retry-for= --idle= --allow= --deny= -m --max-conns= --dscp= --socket-mode='
-    local ends='-l --listen -k --keep-open -N --verify'
+    local ends='-l --listen -k --keep-open -N --verify --resume'
     local file='-a --append --no-clobber --sync --expect='
     local tree='--tar --exclude= -x --one-file-system'
     local unpack='--no-same-owner'

@@ -146,6 +146,7 @@ complete -c zcp -n '__zcp_command recv cat' -l no-clobber -d 'Refuse to overwrit
 complete -c zcp -n '__zcp_command recv cat' -l sync -d 'fsync before reporting success'
 complete -c zcp -n '__zcp_command send recv cat' -l hash -x -a 'sha256 blake3' -d 'Print the digest of the bytes'
 complete -c zcp -n '__zcp_command send recv' -l verify -d 'At both ends: make sure that what is stored is what was sent'
+complete -c zcp -n '__zcp_command send recv' -l resume -d 'Go on where an earlier attempt ended'
 complete -c zcp -n '__zcp_command recv cat' -l expect -x -d 'The digest the bytes must have'
 complete -c zcp -n '__zcp_command cat' -s o -l output -r -F -d 'Write to FILE'
 

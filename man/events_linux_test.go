@@ -122,7 +122,7 @@ func TestEventSchema(t *testing.T) {
 			ends int // end events
 			run  func(t *testing.T) *program.Process
 		}{
-			"a good end": {1, eventsOfSend}, "a stall": {1, eventsOfStall}, "relay": {0, eventsOfRelay}, "serve": {0, eventsOfServe}, "several receivers": {1, eventsOfFanout}, "a tree": {1, eventsOfTree},
+			"a good end": {1, eventsOfSend}, "resume": {1, eventsOfResume}, "a stall": {1, eventsOfStall}, "relay": {0, eventsOfRelay}, "serve": {0, eventsOfServe}, "several receivers": {1, eventsOfFanout}, "a tree": {1, eventsOfTree},
 			"probe": {0, func(t *testing.T) *program.Process {
 				return program.Zcp(t, "probe", "--json", program.Target(t, "tcp", func(c net.Conn) { c.Close() })).Run(0)
 			}},
@@ -185,6 +185,22 @@ func eventsOfTree(t *testing.T) *program.Process {
 	p := program.Zcp(t, "cat", "--json", "-i", "0.01", "-L", "1M", dir+"/")
 	p.Stdout = io.Discard
 	return p.Run(0)
+}
+
+// eventsOfResume breaks the first connection of a receiver.
+func eventsOfResume(t *testing.T) *program.Process {
+	src, dst := program.Source(t, strings.Repeat("x", 200_000)), filepath.Join(t.TempDir(), "f")
+	program.WriteFile(t, dst+".part", []byte("xxx"), 0o644)
+	p := program.Zcp(t, "recv", "--json", "-i", "0.01", "-L", "1M", "--resume", "--retry-for", "1m", ":0", dst).Start()
+	port := p.Says(`"event":"listening".*"port":(\d+)`)[1]
+	c, err := net.Dial("tcp", "127.0.0.1:"+port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	p.Says(`"event":"break"`)
+	program.Zcp(t, "send", "-q", "--resume", src, "127.0.0.1:"+port).Run(0)
+	return p.Ends(0)
 }
 
 // eventsOfStall has a receiver that reads nothing, and ends the sender when it says so.

@@ -23,3 +23,16 @@ func (t *Transfer) ServeWhileWaiting(ctx context.Context, conn *Endpoint, side S
 	}
 	return err
 }
+
+// LendSources lets writers have the leases that they want until ctx ends: for a caller that has
+// begun with a source, and waits for another destination to go on.
+func (t *Transfer) LendSources(ctx context.Context) {
+	defer t.wake.on(ctx)()
+	t.resetPeer(nil)
+	t.pump.dst, t.pump.src = nil, nil
+	for ctx.Err() == nil {
+		if _, err := t.wait(ctx, interest{fd: -1}); err != nil && ctx.Err() == nil {
+			return // poll(2) has failed: then the kernel breaks the lease in its own time
+		}
+	}
+}

@@ -241,6 +241,19 @@ func (e *Endpoint) putBack(n int64) (lost int64) {
 	return 0
 }
 
+// MoveTo sets the offset from which a regular file or block device is read or written next. The
+// watch over a source goes on: it covers all that is sent, in however many stretches. The error is
+// that of lseek(2).
+func (e *Endpoint) MoveTo(at int64) error {
+	if _, err := unix.Seek(e.fd, at, unix.SEEK_SET); err != nil {
+		return os.NewSyscallError("lseek", err)
+	}
+	if e.guard != nil {
+		e.guard.moveTo(at)
+	}
+	return nil
+}
+
 func (e *Endpoint) String() string { return fmt.Sprintf("%s fd %d", e.kind, e.fd) }
 
 func socketKind(fd int) Kind {

@@ -8,18 +8,41 @@ import "hash/maphash"
 // before the reader has taken them changes what arrives (sendfile(2), NOTES). A read lease (fcntl(2), F_SETLEASE) makes such a writer wait
 // until we let go. Where none is granted, the file is compared before and after.
 type guard struct {
-	on     bool  // the file is one whose change can be seen
-	held   bool  // the lease is ours now
-	fixed  bool  // it cannot be written: sealed memfd, read-only file system
-	lost   bool  // the lease was ours and a writer asked for it
-	err    error // why no lease was granted
-	writes watch // tells of writes where no lease is held and the bytes go by reference
-	fd     int   // the description that holds the lease, where it is not the endpoint's
-	before stamp
-	start  int64         // offset of the first byte sent
-	taken  int64         // bytes taken from the file, however
-	sum    *maphash.Hash // of the bytes that were copied, in order
-	summed int64         // bytes in sum
+	on      bool  // the file is one whose change can be seen
+	held    bool  // the lease is ours now
+	fixed   bool  // it cannot be written: sealed memfd, read-only file system
+	lost    bool  // the lease was ours and a writer asked for it
+	err     error // why no lease was granted
+	writes  watch // tells of writes where no lease is held and the bytes go by reference
+	fd      int   // the description that holds the lease, where it is not the endpoint's
+	before  stamp
+	start   int64         // offset of the first byte sent, since the source was last sent from another place
+	taken   int64         // bytes taken from the file, however
+	sum     *maphash.Hash // of the bytes that were copied, in order
+	summed  int64         // bytes in sum
+	earlier []stretch     // what was sent before that
+}
+
+// A stretch is what was sent of a source from one place on.
+type stretch struct {
+	start, taken, summed int64
+	sum                  *maphash.Hash // nil: not all of it was copied
+}
+
+// now returns the stretch that is being sent.
+func (g *guard) now() stretch { return stretch{g.start, g.taken, g.summed, g.sum} }
+
+// moveTo begins a stretch at an offset.
+func (g *guard) moveTo(at int64) {
+	if g.taken > 0 {
+		g.earlier = append(g.earlier, g.now())
+	}
+	g.start, g.taken, g.summed = at, 0, 0
+	if g.sum != nil {
+		again := new(maphash.Hash)
+		again.SetSeed(g.sum.Seed())
+		g.sum = again
+	}
 }
 
 // A SourceState says what became of a source while it was sent.

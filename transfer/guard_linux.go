@@ -172,20 +172,30 @@ func (e *Endpoint) Verify() SourceState {
 		return Unchanged
 	case after.size == g.before.size && after.mtime == g.before.mtime:
 		// chmod, link and rename move ctime alone; so does a write whose mtime was put back (touch -r, cp -p).
-		if known || g.taken == 0 || e.sameAsSent() {
+		if known || g.taken == 0 && len(g.earlier) == 0 || e.allSameAsSent() {
 			return MetadataChanged
 		}
 		return Changed
-	case after.size > g.before.size && g.taken <= g.before.size-g.start && e.sameAsSent():
+	case after.size > g.before.size && e.allSameAsSent():
 		return Grew
 	}
 	return Changed
 }
 
+// allSameAsSent tells whether what was sent lay before the old end, and is still the same.
+func (e *Endpoint) allSameAsSent() bool {
+	g := e.guard
+	for _, s := range append(g.earlier, g.now()) {
+		if s.taken > g.before.size-s.start || s.taken > 0 && !e.sameAsSent(s) {
+			return false
+		}
+	}
+	return g.taken > 0 || len(g.earlier) > 0
+}
+
 // sameAsSent reads what was sent once more and tells whether it is the same. That can
 // only be said of bytes that were all copied, in order, from the first one on.
-func (e *Endpoint) sameAsSent() bool {
-	g := e.guard
+func (e *Endpoint) sameAsSent(g stretch) bool {
 	if g.sum == nil || g.summed == 0 || g.summed != g.taken {
 		return false
 	}

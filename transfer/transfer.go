@@ -163,6 +163,7 @@ func (t *Transfer) Read(ctx context.Context, src *Endpoint, b []byte) (int, erro
 		n, err := 0, error(unix.EAGAIN)
 		if t.pump.srcReady || !src.mayBlock() {
 			t.pump.srcReady = false
+			t.Stats.Calls.Add(1)
 			n, err = src.read(b)
 		}
 		switch {

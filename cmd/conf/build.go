@@ -30,11 +30,11 @@ func (s *settings) send(words []string) (*Send, error) {
 			return nil, err
 		}
 	}
-	if err := firstError(s.checkDisplay(), s.checkLength(), s.checkNet(end), s.checkTree(sources), s.checkMany(end)); err != nil {
+	if err := firstError(s.checkDisplay(), s.checkLength(), s.checkResume(sources), s.checkNet(end), s.checkTree(sources), s.checkMany(end)); err != nil {
 		return nil, err
 	}
 	return &Send{Display: s.Display, Transfer: s.Transfer, Length: s.Length, Network: s.network(end), Tree: s.Tree, Proof: s.Proof,
-		Many: s.many(), Sources: sources, Net: end, Linger: s.Linger}, nil
+		Many: s.many(), Sources: sources, Net: end, Linger: s.Linger, Resume: s.Resume}, nil
 }
 
 func (s *settings) recv(words []string) (*Recv, error) {
@@ -49,7 +49,7 @@ func (s *settings) recv(words []string) (*Recv, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = firstError(s.checkDisplay(), s.checkLength(), s.checkNet(end), s.checkUnpack(dest), s.require("xattrs", dest.Dir, "is for unpacking into a directory (dir/)"),
+	err = firstError(s.checkDisplay(), s.checkLength(), s.checkTakeUp(dest), s.checkNet(end), s.checkUnpack(dest), s.require("xattrs", dest.Dir, "is for unpacking into a directory (dir/)"),
 		s.require("special", dest.Dir, "is for unpacking into a directory (dir/)"),
 		s.require("append", !s.has("keep-open"), "and --keep-open cannot be used together"), s.checkOutput(dest))
 	if err == nil && s.has("keep-open") && (dest.Kind != File || strings.Count(dest.Path, "%d") != 1) {

@@ -67,6 +67,25 @@ func (s *settings) checkUnpack(dest Operand) error {
 		s.require("no-same-owner", dest.Dir, "is for unpacking into a directory (dir/)"))
 }
 
+// checkResume refuses sources that cannot be sent from a place in the middle.
+func (s *settings) checkResume(sources []Operand) error {
+	one := len(sources) == 1 && sources[0].Kind == File && !s.IsTree(sources)
+	return firstError(
+		s.require("resume", one, "needs one regular file to send"),
+		s.require("resume", !s.has("to"), "and --to cannot be used together"),
+		s.require("resume", !s.has("skip"), "and --skip cannot be used together"),
+		s.require("resume", !s.StopAtSize, "and --stop-at-size cannot be used together"))
+}
+
+// checkTakeUp refuses a DST that is not written as a .part that can be taken up.
+func (s *settings) checkTakeUp(dest Operand) error {
+	return firstError(
+		s.require("resume", dest.Kind == File && !dest.Dir, "needs the name of a file to write"),
+		s.require("resume", !s.Append, "and --append cannot be used together"),
+		s.require("resume", !s.KeepOpen, "and --keep-open cannot be used together"),
+		s.require("resume", !s.StopAtSize, "and --stop-at-size cannot be used together"))
+}
+
 // checkBaseNames refuses sources that would have no name in the stream, or the same one.
 func checkBaseNames(sources []Operand) error {
 	seen := map[string]Operand{}
@@ -96,7 +115,7 @@ func (s *settings) checkNet(end Operand) error {
 		s.require("allow", end.Kind != Unix, "is for TCP, a Unix socket has no addresses"),
 		s.require("deny", end.Kind != Unix, "is for TCP, a Unix socket has no addresses"),
 		s.require("bind", connects && end.Kind == TCP, "is for connecting to HOST:PORT"),
-		s.require("retry-for", connects, "is for connecting"),
+		s.require("retry-for", connects || s.Resume && !s.KeepOpen, "is for connecting, or for --resume"),
 		s.require("congestion", end.Kind != Unix, "is for TCP"), s.require("dscp", end.Kind != Unix, "is for TCP"),
 		s.require("socket-mode", end.Listen && end.Kind == Unix && !end.Abstract(), "is for listening on unix:PATH"),
 		s.require("4", end.Kind == TCP, "is for TCP"), s.require("6", end.Kind == TCP, "is for TCP"),

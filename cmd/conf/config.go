@@ -64,6 +64,7 @@ type Output struct {
 	Append    bool
 	NoClobber bool // refuse to overwrite
 	Sync      bool // fsync before saying done
+	Resume    bool // recv: take up what an earlier attempt has left
 }
 
 // Tree is how a directory is sent.
@@ -124,6 +125,7 @@ type Send struct {
 	Sources []Operand // at least one
 	Net     Operand
 	Linger  time.Duration // for the peer to close when all is acknowledged
+	Resume  bool          // send what the receiver does not have; with RetryFor, connect again after a break
 }
 
 // Recv is what was asked of recv.

@@ -172,6 +172,8 @@ func proofOptions(v *values) table {
 			usage: "the digest that what arrives must have, otherwise exit 4; of --hash, else sha256", set: setExpect},
 		{name: "verify", in: send | recv, group: groupProof,
 			usage: "at both ends: recv says the digest of what it has stored, send exits with 4 if it is another or none", to: &v.Verify},
+		{name: "resume", in: send | recv, group: groupProof,
+			usage: "go on where DST.part ends; with --retry-for also after a break", to: &v.Resume},
 	}
 }
 
@@ -215,8 +217,9 @@ func networkOptions(v *values) table {
 				recv:  "limit for connecting (default: 10s), or for the sender to connect (default: for ever)",
 				relay: "limit for connecting to the target (default: 10s)",
 				probe: "limit for connecting (default: 10s)"}},
-		{name: "retry-for", arg: "DUR", in: network | probe, group: groupTimes, usage: "keep trying to connect this long",
-			to: &v.RetryFor},
+		{name: "retry-for", arg: "DUR", in: network | probe, group: groupTimes, usage: "keep trying to connect this long; with --resume, again after each break",
+			where: map[command]string{relay: "keep trying to connect this long", probe: "keep trying to connect this long"},
+			to:    &v.RetryFor},
 		{name: "idle", arg: "DUR", in: network, group: groupTimes, usage: "give up after this long without a byte either way",
 			where: map[command]string{relay: "end a connection after this long without a byte either way"},
 			to:    &v.Idle},

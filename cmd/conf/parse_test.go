@@ -52,7 +52,7 @@ func TestContract(t *testing.T) {
 		"quiet q": all, "verbose v": all, "force f": oneWay, "numeric n": oneWay, "json ": all,
 		"interval i DUR": oneWay, "N N": send | recv, "size s SIZE": oneWay, "stop-at-size S": oneWay,
 		"delay D DUR": oneWay, "name  TEXT": all, "bits ": every, "log-time ": all, "skip  SIZE": send | cat, "dscp  NAME|0-63": network, "socket-mode  MODE": network, "rate-limit L SIZE": every, "buffer-size B SIZE": every, "no-splice C": every, "output o FILE": cat,
-		"append a": recv | cat, "no-clobber ": recv | cat, "sync ": recv | cat, "hash  ALG": oneWay, "expect  HEX": recv | cat, "verify ": send | recv, "listen l": send | recv,
+		"append a": recv | cat, "no-clobber ": recv | cat, "sync ": recv | cat, "resume ": send | recv, "hash  ALG": oneWay, "expect  HEX": recv | cat, "verify ": send | recv, "listen l": send | recv,
 		"keep-open k": send | recv, "wait w DUR": network | probe, "retry-for  DUR": network | probe, "idle  DUR": network,
 		"linger  DUR": send, "half-close  DUR": relay, "max-conns m N": network, "allow  CIDR,...": network,
 		"deny  CIDR,...": network, "drain  DUR": relay, "exit-idle  DUR": relay, "rate-total  SIZE": relay,

@@ -19,6 +19,7 @@ type Options struct {
 	Append    bool
 	NoClobber bool // refuse to overwrite
 	Sync      bool // fsync before Commit returns
+	Resume    bool // take up what an earlier attempt has left
 }
 
 // A Plan is a DST that was looked at and not opened yet: recv opens it only when a

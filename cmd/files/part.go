@@ -64,6 +64,9 @@ func (p *Plan) checkTaken() error {
 	if !isRegular(fd) {
 		return p.partRefused(unix.EEXIST)
 	}
+	if p.options.Resume && foreign(fd) {
+		return p.partRefused(errForeign)
+	}
 	if err := lock(fd); err != nil { // also where locks are refused: then its writer may live
 		return p.partRefused(noLock(err))
 	}
@@ -77,6 +80,8 @@ func (p *Plan) partRefused(err error) error {
 	switch err {
 	case unix.EWOULDBLOCK:
 		return &exit.Failure{Err: fmt.Errorf("%s: %w", p.name, errTaken)}
+	case errForeign:
+		return &exit.Failure{Err: fmt.Errorf("%s: %s is not taken up: %w", p.name, part, err), Hint: "remove it, or receive without --resume"}
 	case unix.EEXIST, unix.ELOOP, unix.ENXIO, unix.EISDIR:
 		return &exit.Failure{Err: fmt.Errorf("%s: %s exists and is not a regular file", p.name, part), Hint: "remove it, or find out what made it"}
 	}
@@ -97,7 +102,7 @@ func (p *Plan) openPart() (*Output, error) {
 	if p.old != nil {
 		mode = 0o600 // what may be secret is not shown to others before it has its mode
 	}
-	fd, locked, err := createLocked(p.real+partSuffix, p.access(), mode)
+	fd, locked, err := p.openLocked(p.real+partSuffix, mode)
 	if err == unix.EWOULDBLOCK && p.next != nil {
 		if err := p.takeNext(); err != nil {
 			return nil, err

@@ -108,13 +108,9 @@ func Parse(b []byte) Line {
 	if len(words) < 2 || string(words[0]) != "zcp1" {
 		return nil
 	}
-	f := make(fields, len(words))
-	for _, w := range words[2:] {
-		k, v, ok := bytes.Cut(w, []byte{'='})
-		if _, twice := f[string(k)]; !ok || twice || len(k) == 0 {
-			return nil
-		}
-		f[string(k)] = string(v)
+	f, ok := readFields(words[2:])
+	if !ok {
+		return nil
 	}
 	switch string(words[1]) {
 	case "want":
@@ -131,13 +127,31 @@ func Parse(b []byte) Line {
 // later version may say more.
 type fields map[string]string
 
+func readFields(words [][]byte) (f fields, ok bool) {
+	f = make(fields, len(words))
+	for _, w := range words {
+		k, v, ok := bytes.Cut(w, []byte{'='})
+		if _, twice := f[string(k)]; !ok || twice || len(k) == 0 {
+			return nil, false
+		}
+		f[string(k)] = string(v)
+	}
+	return f, true
+}
+
 func (f fields) want() Line {
 	from, ok := f.number("from")
-	key, err := strconv.ParseUint(f["key"], 16, 64)
-	if !ok || err != nil || len(f["key"]) != 16 {
+	key, okKey := f.key()
+	if !ok || !okKey {
 		return nil
 	}
 	return Want{from, key}
+}
+
+// key is a number of 16 hexadecimal digits.
+func (f fields) key() (uint64, bool) {
+	key, err := strconv.ParseUint(f["key"], 16, 64)
+	return key, err == nil && len(f["key"]) == 16
 }
 
 func (f fields) busy() Line {

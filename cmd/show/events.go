@@ -124,6 +124,7 @@ type End struct {
 	Path      string `json:"path,omitempty"` // the way that ran
 	Calls     int64  `json:"calls"`          // system calls that moved bytes
 	Fallbacks int64  `json:"fallbacks"`      // paths the kernel refused
+	Breaks    int    `json:"breaks,omitempty"`
 	Hash      string `json:"hash,omitempty"`
 	Digest    string `json:"digest,omitempty"`   // of what was moved
 	Verified  bool   `json:"verified,omitempty"` // the receiver has stored what was sent
@@ -184,6 +185,12 @@ func (e *End) line() (string, Audience) {
 		return "", e.To // the error has its own line
 	}
 	msg := e.Moved.line(e.Bytes, e.Files)
+	if e.Offset > 0 {
+		msg += ", " + text.Size(e.Offset) + " were there before"
+	}
+	if e.Breaks > 0 {
+		msg += ", " + breaks(e.Breaks)
+	}
 	if e.Note != "" {
 		msg += ", " + e.Note
 	}
@@ -195,6 +202,13 @@ func (e *End) line() (string, Audience) {
 
 // worthSaying is how late a sender has to close to be told of it.
 const worthSaying = time.Second
+
+func breaks(n int) string {
+	if n == 1 {
+		return "1 break"
+	}
+	return text.Grouped(int64(n)) + " breaks"
+}
 
 // meanRate is bytes per second, 0 where the time is too short to measure.
 func meanRate(n int64, took time.Duration) float64 {
@@ -216,6 +230,21 @@ type Digest struct {
 
 func (e *Digest) stamp(now time.Time)      { e.set("digest", now) }
 func (e *Digest) line() (string, Audience) { return e.Hash + " " + e.Check, ForEveryone }
+
+// Break says that a connection has broken and that the next one is waited for.
+type Break struct {
+	Head
+	Error  string `json:"error"`
+	Status int    `json:"status"` // the exit status if no other connection comes
+	Breaks int    `json:"breaks"` // so many so far
+
+	Patience time.Duration `json:"-"` // how long the next one is waited for
+}
+
+func (e *Break) stamp(now time.Time) { e.set("break", now) }
+func (e *Break) line() (string, Audience) {
+	return fmt.Sprintf("%s; waiting %s for another connection", e.Error, text.Duration(e.Patience)), ForMost
+}
 
 // Trouble is an error as an event.
 type Trouble struct {

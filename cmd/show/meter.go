@@ -33,6 +33,7 @@ const (
 	Closing                 // everything is acknowledged, the peer has not closed
 	Storing                 // everything is written, fsync runs
 	Verifying               // everything is written, what was stored is being read back
+	Broken                  // the connection has broken, the next one is waited for
 )
 
 // Side is an end of a transfer.
@@ -63,6 +64,11 @@ var (
 	verifying = Remark{"all is there, reading back what was stored", "reading back", "verifying"}
 	storing   = Remark{"waiting for the disk to store it (fsync)", "waiting for the disk", "fsync"}
 )
+
+func broken(since time.Duration) Remark {
+	short := "broken " + seconds(since)
+	return Remark{short + ", waiting for the next connection", short + ": no connection", short}
+}
 
 func stalled(since time.Duration, side string) Remark {
 	short := "stalled " + seconds(since)
@@ -187,6 +193,8 @@ func (m *Meter) remark(now time.Time) Remark {
 		return storing
 	case m.last.Phase == Verifying:
 		return verifying
+	case m.last.Phase == Broken:
+		return broken(since)
 	case since < stallAfter:
 		return Remark{}
 	case m.last.Waiting == Destination:

@@ -1,0 +1,317 @@
+package cmd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/zcp-go/zcp/cmd/conf"
+	"github.com/zcp-go/zcp/cmd/exit"
+	"github.com/zcp-go/zcp/cmd/files"
+	"github.com/zcp-go/zcp/cmd/proof"
+	"github.com/zcp-go/zcp/cmd/show"
+	"github.com/zcp-go/zcp/cmd/text"
+	"github.com/zcp-go/zcp/transfer"
+)
+
+// A resumedRecv receives what its .part lacks of a file, on one connection after the other.
+type resumedRecv struct {
+	j    *job
+	c    *conf.Recv
+	plan *files.Plan
+	dst  *files.Output // open and locked from the first connection on
+	size int64         // of the sender's file; -1: it has not said
+	from string        // the sender of the last connection
+}
+
+// runRecvResumed is runRecv with --resume.
+func runRecvResumed(ctx context.Context, j *job, c *conf.Recv, plan *files.Plan) error {
+	if !plan.ViaPart() {
+		return j.refused(exit.Usagef("--resume needs a regular file, and %s is not one", c.Dest))
+	}
+	h, err := newHealer(ctx, j, c.Network)
+	if err != nil {
+		return j.refused(err)
+	}
+	defer h.m.close()
+	r := &resumedRecv{j: j, c: c, plan: plan, size: -1}
+	defer j.stop(false)
+	defer j.unfollow()
+	err = h.run(ctx, r.once)
+	if r.dst != nil {
+		j.tellOf(r.dst)
+	}
+	if err != nil {
+		j.stored.busy.stop()
+		j.unfollow() // it reads what is closed next
+		if r.dst != nil {
+			j.kept = r.dst.Abandon()
+		}
+		return j.breakOff(err)
+	}
+	j.sayDigest()
+	j.end("received", "from "+r.from, j.stored.note, show.ForMost, nil)
+	return nil
+}
+
+// once receives on one connection. When everything is stored under its name it ends the connection.
+func (r *resumedRecv) once(ctx context.Context, conn *transfer.Conn) error {
+	j := r.j
+	if err := r.open(ctx); err != nil {
+		return err
+	}
+	j.meet(conn)
+	r.from = j.peerName()
+	there, err := r.dst.ToEnd()
+	if err != nil {
+		return &transfer.Error{Op: "lseek", Side: transfer.Destination, Err: exit.Cause(err)}
+	}
+	j.d.standAt(there)
+	if err := r.receive(ctx, conn, there); err != nil {
+		return err
+	}
+	if err := r.prove(ctx); err != nil {
+		return err
+	}
+	if r.c.Sync {
+		j.d.enter(show.Storing)
+	}
+	if err := r.dst.Commit(); err != nil {
+		return &transfer.Error{Op: "close", Side: transfer.Destination, Err: err}
+	}
+	j.sendReceipt()
+	return j.closeOrderly()
+}
+
+// prove takes the digest of the whole file, with --verify and --sync that of what the device gives back. The
+// sender is told that it takes its time; those lines end with the receipt, or with the error.
+func (r *resumedRecv) prove(ctx context.Context) (err error) {
+	j := r.j
+	j.stored.busy = sayBusy(j.d.conn, busyEvery, j.readBack)
+	defer func() {
+		if err != nil {
+			j.stored.busy.stop()
+		}
+	}()
+	if j.proof.alg == "" {
+		return nil
+	}
+	j.d.enter(show.Verifying)
+	if j.proof.whole != nil {
+		if err = j.wholeDigest(ctx, j.d.position(), transfer.Destination); err == nil {
+			j.unfollow() // the file is closed next
+		}
+	} else {
+		err = r.readDevice(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	return j.checkDigest()
+}
+
+// readDevice reads the whole file back from the device.
+func (r *resumedRecv) readDevice(ctx context.Context) error {
+	j := r.j
+	j.stored.device = proof.New(j.proof.alg)
+	j.stored.done.Store(0)
+	err := r.dst.ReadStored(ctx, 0, j.d.position(), j.stored.device, &j.stored.done)
+	if err != nil && ctx.Err() == nil {
+		err = &transfer.Error{Op: "read", Side: transfer.Destination, Err: exit.Cause(err)}
+	}
+	j.proof.digest = proof.Hex(j.stored.device)
+	return err
+}
+
+// open takes up the .part at the first connection, or makes it.
+func (r *resumedRecv) open(ctx context.Context) (err error) {
+	if r.dst != nil {
+		return nil
+	}
+	r.j.d.enter(show.Opening)
+	if r.dst, err = r.plan.Open(ctx, files.Idle); err != nil {
+		return err
+	}
+	r.j.tellOf(r.dst)
+	if r.c.Sync && r.j.proof.verify && r.dst.Readable() {
+		r.j.d.t.Digest = nil
+	} else {
+		r.j.follow(r.dst, r.j.d.position)
+	}
+	return nil
+}
+
+// receive asks for what is not there, and stores what comes.
+func (r *resumedRecv) receive(ctx context.Context, conn *transfer.Conn, there int64) error {
+	want := proof.Want{From: there, Key: rand.Uint64()}
+	if err := conn.Say([]byte(want.String() + "\n")); err != nil {
+		return &transfer.Error{Op: "write", Side: transfer.Source, Err: err}
+	}
+	at, held, answered, err := r.answer(ctx, conn)
+	switch {
+	case err != nil:
+		return err
+	case !answered && there > 0:
+		return r.notZcp(there)
+	case !answered:
+		return r.plain(ctx, conn, held)
+	}
+	if err := r.check(want, at); err != nil {
+		return err
+	}
+	if there > 0 && r.j.breaks == 0 {
+		r.j.out.Say("%s holds %s of %s, going on from there", r.dst.PartName(), text.Size(there), text.Size(at.Size))
+	}
+	if held, err = r.compare(ctx, conn, held, at, there); err != nil {
+		return err
+	}
+	return r.rest(ctx, conn, held, there)
+}
+
+// answer reads what the stream begins with: the sender's line, and what came with it, or the first
+// bytes of a plain stream.
+func (r *resumedRecv) answer(ctx context.Context, conn *transfer.Conn) (at proof.At, held []byte, answered bool, err error) {
+	b := make([]byte, proof.MaxLine)
+	for n := 0; ; {
+		m, err := r.j.d.t.Read(ctx, conn.Endpoint, b[n:])
+		if err != nil {
+			return at, nil, false, err
+		}
+		n += m
+		at, rest, more, ok := proof.ReadAt(b[:n])
+		switch {
+		case ok:
+			return at, rest, true, nil
+		case n == 0 && r.size >= 0, n == 0 && r.c.RetryFor > 0:
+			return at, nil, false, brokenOff("%s: closed without a byte", r.from)
+		case !more || m == 0:
+			return at, b[:n], false, nil
+		}
+	}
+}
+
+// check weighs the sender's answer.
+func (r *resumedRecv) check(want proof.Want, at proof.At) error {
+	over := "zcp recv without --resume starts over"
+	expected := want.Answer(at.Size)
+	switch {
+	case at.Key != want.Key, at.From != expected.From:
+		return &exit.Failure{Status: exit.Incomplete, Err: fmt.Errorf("%s: the answer is to another request", r.from)}
+	case at.Size < want.From:
+		return &exit.Failure{Status: exit.Incomplete, Hint: over,
+			Err: fmt.Errorf("%s: the sender's file holds %s, less than what is here", r.from, text.Size(at.Size))}
+	case r.size >= 0 && at.Size != r.size:
+		return &exit.Failure{Status: exit.Incomplete, Hint: over,
+			Err: fmt.Errorf("%s: the sender's file holds %s now, and held %s before the break", r.from, text.Size(at.Size), text.Size(r.size))}
+	}
+	r.size = at.Size
+	r.j.total.Store(at.Size)
+	return nil
+}
+
+// compare holds what is sent once more against what is there. It returns what came behind it.
+func (r *resumedRecv) compare(ctx context.Context, conn *transfer.Conn, held []byte, at proof.At, there int64) ([]byte, error) {
+	sent, stored := make([]byte, 64<<10), make([]byte, 64<<10)
+	for from := at.From; from < there; {
+		a, b := sent[:min(int64(len(sent)), there-from)], stored
+		k := copy(a, held)
+		held = held[k:]
+		m, err := r.j.d.t.ReadFull(ctx, conn.Endpoint, a[k:])
+		if err != nil {
+			return nil, err
+		}
+		if k+m < len(a) {
+			return nil, r.short(from + int64(k+m))
+		}
+		b = b[:len(a)]
+		if _, err := r.dst.ReadAt(b, from); err != nil {
+			return nil, &transfer.Error{Op: "read", Side: transfer.Destination, Err: exit.Cause(err)}
+		}
+		if !bytes.Equal(a, b) {
+			return nil, &exit.Failure{Status: exit.Incomplete, Hint: "zcp recv without --resume starts over",
+				Err: fmt.Errorf("%s: the sender has another file: %s differs from it", r.from, r.dst.PartName())}
+		}
+		from += int64(len(a))
+	}
+	return held, nil
+}
+
+// rest stores what is not there, of which held has come already, up to the end that the sender has told.
+func (r *resumedRecv) rest(ctx context.Context, conn *transfer.Conn, held []byte, there int64) error {
+	t := &r.j.d.t
+	if int64(len(held)) > r.size-there {
+		return r.long()
+	}
+	if _, err := t.Write(ctx, r.dst.End, held); err != nil {
+		return err
+	}
+	if _, err := t.Move(ctx, r.dst.End, conn.Endpoint, r.size-r.j.d.position()); err != nil {
+		return err
+	}
+	if at := r.j.d.position(); at < r.size {
+		return r.short(at)
+	}
+	n, err := t.Read(ctx, conn.Endpoint, make([]byte, 1))
+	if err == nil && n > 0 {
+		err = r.long()
+	}
+	if err != nil {
+		return err
+	}
+	return r.j.complete(r.from)
+}
+
+func (r *resumedRecv) short(at int64) error {
+	return brokenOff("%s: ended after %s, %s bytes short", r.from, text.Size(at), text.Grouped(r.size-at))
+}
+
+func (r *resumedRecv) long() error {
+	return &exit.Failure{Status: exit.Incomplete, Err: fmt.Errorf("%s: sends more than the %s that it told", r.from, text.Size(r.size))}
+}
+
+// plain stores the stream of a sender that is not asked where to begin, and whose first bytes are held.
+func (r *resumedRecv) plain(ctx context.Context, conn *transfer.Conn, held []byte) error {
+	if _, err := r.j.d.t.Write(ctx, r.dst.End, held); err != nil {
+		return err
+	}
+	return r.j.recvInto(ctx, conn, r.dst.End, r.plan)
+}
+
+// notZcp refuses a stream that begins at its beginning, or cannot say where, and tells how other programs go on.
+func (r *resumedRecv) notZcp(there int64) error {
+	f := &exit.Failure{Status: exit.Incomplete, Hint: "zcp recv without --resume starts over",
+		Err: errors.New(r.from + ": did not say where it begins, as send --resume does")}
+	if here, other, ok := ncCommands(r.c.Net, r.c.Dest, there); ok {
+		f.Hint = fmt.Sprintf("zcp recv without --resume starts over; to go on: %s here, %s there", here, other)
+	}
+	return f
+}
+
+// ncCommands are the commands that go on at a byte where the sender is nc, and with which nothing checks that
+// it is the same file.
+func ncCommands(end, dest conf.Operand, there int64) (here, other string, ok bool) {
+	listen, to, on := "", "", ""
+	switch end.Kind {
+	case conf.TCP:
+		host := end.Host
+		if host == "" {
+			host = "HOST"
+		}
+		to, on = host+" "+end.Port, "-l "+end.Port
+	case conf.Unix:
+		to, on = "-U "+text.Quote(end.Path), "-lU "+text.Quote(end.Path)
+	default:
+		return "", "", false
+	}
+	if end.Listen && end.Host != "" || end.Listen && end.Kind == conf.Unix {
+		listen = "-l "
+	}
+	nc := on
+	if end.Listen {
+		nc = to
+	}
+	here = fmt.Sprintf("zcp recv -a %s%s %s", listen, end, text.Quote(dest.Path+".part"))
+	return here, fmt.Sprintf("tail -c +%d FILE | nc -N %s", there+1, nc), true
+}
