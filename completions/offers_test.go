@@ -32,6 +32,7 @@ func TestCompletionOffers(t *testing.T) {
 		{"zcp send big.iso unix:ap", []string{"unix:app.sock"}, nil},
 		{"zcp recv bo", []string{"box.example:"}, nil},
 		{"zcp recv lo", []string{"localhost:"}, nil},
+		{"zcp recv bu", nil, []string{"buildbox:"}}, // an alias of ssh's, which zcp cannot look up
 		{"zcp send big.iso box.example:", nil, []string{"big.iso", "box.example:big.iso"}},
 		{"zcp recv ", []string{"unix:", "fd:", "sd:"}, []string{"big.iso", "::1:", "2001:db8::1:"}}, // want brackets
 		{"zcp recv :9000 bi", []string{"big.iso"}, nil},
@@ -138,6 +139,64 @@ func TestTabInBash(t *testing.T) {
 		screen.expect(t, tt.becomes+"#")
 		screen.write(t, "\x15\r") // clear the line, and a new prompt
 		screen.expect(t, "ready>")
+	}
+}
+
+// TestTabAddress: an address of IPv6 is offered as zcp takes it. (zsh's own list of hosts has no addresses.)
+func TestTabAddress(t *testing.T) {
+	for _, sh := range shellsHere(t) {
+		if sh.name == "zsh" {
+			continue
+		}
+		lines := []string{"zcp recv ", "zcp recv [", "zcp recv [2001:db", "zcp recv [2001:db8::1]:"}
+		for i, got := range sh.offers(t, newPlace(t), lines) {
+			if has := slices.Contains(got, "[2001:db8::1]:"); has != (i < 3) {
+				t.Errorf("%s, %q: offered %v in %q", sh.name, lines[i], has, got)
+			}
+		}
+	}
+}
+
+// TestTabInZsh: what a real zsh on a terminal puts into the line at the first and at the second TAB.
+func TestTabInZsh(t *testing.T) {
+	if _, err := exec.LookPath("zsh"); err != nil {
+		t.Skip("NOT TESTED: zsh is not installed")
+	}
+	at := newPlace(t)
+	setup := filepath.Join(at.home, "setup.zsh")
+	if err := os.WriteFile(setup, []byte("fpath=("+completionDir(t)+" $fpath)\nautoload -Uz compinit && compinit -u -d $HOME/.zcompdump\nunsetopt beep list_beep zle_bracketed_paste 2>/dev/null\nunset zle_bracketed_paste\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("zsh", "-f", "-i")
+	cmd.Dir = at.dir
+	cmd.Env = append(os.Environ(), "HOME="+at.home, "PS1=ready>", "TERM=dumb", "HISTFILE=")
+	terminal, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 200})
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+	defer func() {
+		late.Stop()
+		_ = cmd.Process.Kill() // it may have ended already
+		_ = cmd.Wait()
+		terminal.Close()
+	}()
+	screen := &expecter{terminal: terminal}
+	screen.expect(t, "ready>")
+	screen.write(t, "source "+setup+" && echo load''ed\r")
+	screen.expect(t, "loaded")
+	// What the line holds is printed by a widget: what the terminal shows of editing depends on its type.
+	screen.write(t, "show() { print -r -- \"line<$BUFFER>\" >/dev/tty; BUFFER= }; zle -N show; bindkey '^X' show; echo bou''nd\r")
+	screen.expect(t, "bound")
+	for _, tt := range []struct{ typed, becomes string }{
+		{"zcp relay \t\t", "zcp relay :"},
+		{"zcp rel\t:80", "zcp relay :80"},
+		{"zcp send big.iso bo\t9000", "zcp send big.iso box.example:9000"},
+		{"zcp send bi\t:9", "zcp send big.iso :9"},
+		{"zcp prob\tlo\t80", "zcp probe localhost:80"},
+	} {
+		screen.write(t, tt.typed+"\x18")
+		screen.expect(t, "line<"+tt.becomes+">")
 	}
 }
 

@@ -73,6 +73,7 @@ func newPlace(t *testing.T) place {
 	at := place{home: t.TempDir(), dir: t.TempDir()}
 	files := map[string]string{
 		filepath.Join(at.home, ".ssh", "known_hosts"): "box.example,2001:db8::1 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMW\n",
+		filepath.Join(at.home, ".ssh", "config"):      "Host buildbox\n  HostName 192.0.2.7\n",
 		filepath.Join(at.dir, "big.iso"):              "data",
 		filepath.Join(at.dir, "app.sock"):             "",
 		filepath.Join(at.dir, "sub", "x"):             "",

@@ -66,10 +66,11 @@ _zcp_hosts() {
     # It puts the colon behind all that COMPREPLY holds, files too.
     local before=("${COMPREPLY[@]}") i
     COMPREPLY=()
-    _known_hosts_real -c -- "$cur"
+    _known_hosts_real -c -- "${cur%%[*}"
     for i in "${!COMPREPLY[@]}"; do
         # zcp wants an IPv6 address in brackets, and known_hosts has it without.
-        [[ ${COMPREPLY[i]} == *:*: ]] && unset "COMPREPLY[i]"
+        [[ ${COMPREPLY[i]} == *:*: ]] && COMPREPLY[i]="[${COMPREPLY[i]%:}]:"
+        [[ ${COMPREPLY[i]} == "$cur"* ]] || unset "COMPREPLY[i]"
     done
     COMPREPLY=("${before[@]}" "${COMPREPLY[@]}")
 }
@@ -82,7 +83,9 @@ _zcp_net() {
             __ltrim_colon_completions "$cur"
             return
             ;;
-        *:*) return ;; # a port: nothing to offer
+        '['*']:'*) return ;; # a port: nothing to offer
+        '['*) ;;
+        *:*) return ;;
     esac
     if [[ $1 == connect ]]; then
         _zcp_hosts

@@ -37,15 +37,28 @@ function __zcp_place
     test $argv[-1] = +; and test (count $operands) -ge $argv[-2]
 end
 
+# The names of /etc/hosts and of ssh's known_hosts. __fish_print_hostnames also has the aliases of ssh's
+# config, which only ssh can look up.
+function __zcp_hosts
+    if test -r /etc/hosts
+        string replace -r '#.*' '' </etc/hosts | string replace -r '^\s*\S+' '' | string match -ar '\S+'
+    end
+    for file in /etc/ssh/ssh_known_hosts ~/.ssh/known_hosts
+        test -r $file; or continue
+        # Hashed names, marks and patterns are left out, and the port of [host]:port.
+        string match -rv '^\s*([@#|]|$)' <$file | string replace -r '\s.*' '' | string split -n , | string match -rv '[*?!]' | string replace -r '^\[(.*)\]:\d+$' '$1'
+    end
+end
+
 function __zcp_net
     set -l token (commandline -ct)
     if string match -q 'unix:*' -- $token
         __fish_complete_path (string replace unix: '' -- $token) 'Unix socket' | string replace -r '^' unix:
         return
     end
-    string match -q '*:*' -- $token; and return
+    string match -qr '^[^\[]*:|\]:' -- $token; and return
     # zcp wants an IPv6 address in brackets, and known_hosts has it without.
-    __fish_print_hostnames | string match -v '*:*' | string replace -r '$' ':\tHost'
+    __zcp_hosts | string replace -r '^(.*:.*)$' '[$1]' | string replace -r '$' ':\tHost'
     printf '%s\n' localhost:\t'This host' unix:\t'Unix socket' fd:\t'Inherited descriptor' sd:\t'Socket from systemd'
 end
 
