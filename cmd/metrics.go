@@ -62,6 +62,7 @@ func (b *exposition) totals(t relay.Totals) {
 		{"accepted_total", "counter", "Accepted connections.", t.Accepted},
 		{"denied_total", "counter", "Connections denied by --allow or --deny.", t.Denied},
 		{"unreachable_total", "counter", "Clients that were reset because the target was not reached.", t.Unreachable},
+		{"no_header_total", "counter", "Clients that were reset because they said no valid PROXY header.", t.NoHeader},
 		{"closed_total", "counter", "Connections that have ended.", t.Closed},
 		{"broken_total", "counter", "Connections that have ended by a reset, an error or a limit.", t.Broken},
 		{"up_bytes_total", "counter", "Bytes delivered to the target.", t.Up},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -46,7 +47,7 @@ func runRelay(ctx context.Context, out *show.Printer, c *conf.Relay) error {
 	}
 	log := newRelayLog(out, c)
 	r := &relay.Relay{
-		Routes: routes, Spread: c.Spread,
+		Routes: routes, Spread: c.Spread, SendProxy: c.SendProxy, AcceptProxy: c.From.Networks, AcceptProxyUnix: c.From.Unix,
 		Dialer: transfer.Dialer{Bind: bindText(c.Network), Wait: c.Wait, RetryFor: c.RetryFor, Congestion: c.Congestion, DSCP: c.DSCP},
 		Gate:   transfer.Gate{Allow: c.Allow, Deny: c.Deny}, MaxConns: c.MaxConns,
 		Idle: c.Idle, HalfClose: c.HalfClose, ExitIdle: c.ExitIdle,
@@ -215,7 +216,8 @@ func serveUntilSignal(ctx context.Context, r *relay.Relay, c *conf.Relay, stats 
 		stopping()
 		stats.leave()
 		if sig, ok := errors.AsType[*exit.Signaled](context.Cause(ctx)); ok && sig.Signal == unix.SIGTERM {
-			r.Drain(c.Drain)
+			// Load balancers need a while to notice /readyz; clients that come until then are served.
+			time.AfterFunc(c.Grace, func() { r.Drain(c.Drain) })
 			return
 		}
 		cancel(context.Cause(ctx))

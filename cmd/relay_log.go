@@ -136,6 +136,10 @@ func (l *relayLog) print(r *relay.Relay, e relay.Event) {
 	case relay.Opened:
 		l.out.Emit(&show.Open{ID: e.Conn.ID, Peer: e.Conn.Peer, Target: e.Conn.Target})
 	case relay.Closed:
+		if e.Reason == relay.NoHeader {
+			l.out.Emit(&show.Unreachable{Close: *l.closed(e), Text: fmt.Sprintf("%s: reset: %s", e.Conn.Peer, exit.Reason(e.Err, exit.Connected))})
+			return
+		}
 		l.out.Emit(l.closed(e))
 	case relay.Unreachable:
 		u := &show.Unreachable{Close: *l.closed(e)}
@@ -190,7 +194,7 @@ func ending(e relay.Event) string {
 		msg = "reset by --half-close: one side had ended, the other was silent"
 	case relay.TargetUnreachable:
 		msg += causeOf(e.Err, exit.Connecting)
-	case relay.ClientFailed, relay.TargetFailed, relay.Failed:
+	case relay.ClientFailed, relay.TargetFailed, relay.Failed, relay.NoHeader:
 		msg += causeOf(e.Err, exit.Connected)
 	}
 	if e.Dropped > 0 {
@@ -208,7 +212,7 @@ func causeOf(err error, at exit.Place) string {
 
 func totalsOf(t relay.Totals, to show.Audience) *show.Totals {
 	return &show.Totals{Seconds: t.Age.Seconds(), Open: t.Open, Accepted: t.Accepted, Denied: t.Denied, Unreachable: t.Unreachable,
-		Closed: t.Closed, Broken: t.Broken, UpBytes: t.Up, DownBytes: t.Down, Dropped: t.Dropped, NoPipe: t.NoPipe,
+		Closed: t.Closed, Broken: t.Broken, UpBytes: t.Up, DownBytes: t.Down, Dropped: t.Dropped, NoPipe: t.NoPipe, NoHeader: t.NoHeader,
 		Pipes: t.Pipes, MaxConns: t.MaxConns, To: to}
 }
 

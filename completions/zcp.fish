@@ -176,5 +176,8 @@ complete -c zcp -n '__zcp_command relay' -l half-close -x -a $durations -d 'How 
 complete -c zcp -n '__zcp_command relay' -l drain -x -a $durations -d 'How long connections may go on after SIGTERM'
 complete -c zcp -n '__zcp_command relay' -l exit-idle -x -a $durations -d 'Exit after this long without a connection'
 complete -c zcp -n '__zcp_command relay' -l rate-total -x -a '1M 10M 100M 1G 100Mbit 1Gbit' -d 'Limit the rate of all connections together'
+complete -c zcp -n '__zcp_command relay' -l send-proxy -x -a 'v1 v2' -d 'Send targets a PROXY header'
+complete -c zcp -n '__zcp_command relay' -l accept-proxy -x -a $networks -d 'Peers that must say a PROXY header'
+complete -c zcp -n '__zcp_command relay' -l grace -x -a $durations -d 'How long to go on accepting after SIGTERM'
 complete -c zcp -n '__zcp_command relay' -l spread -d 'Let several targets take turns'
 complete -c zcp -n '__zcp_command relay' -l stats -x -a '(__zcp_stats)' -d 'Serve totals and connections as JSON and for Prometheus'

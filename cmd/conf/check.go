@@ -143,11 +143,12 @@ func (s *settings) checkRelay(pairs []Pair) error {
 	}
 	return firstError(append([]error{
 		s.require("max-conns", !one, "has no effect with - (a single connection)"),
-		s.require("half-close", !one, "does not apply to -"), s.require("drain", !one, "does not apply to -"),
+		s.require("half-close", !one, "does not apply to -"), s.require("drain", !one, "does not apply to -"), s.require("grace", !one, "does not apply to -"),
 		s.require("exit-idle", !one, "does not apply to -"), s.require("stats", !one, "does not apply to -"),
 		s.require("spread", !one, "does not apply to -"),
-		s.require("allow", listensTCP, "is for TCP, others have no addresses"),
-		s.require("deny", listensTCP, "is for TCP, others have no addresses"),
+		s.require("send-proxy", !one, "does not apply to -"), s.require("accept-proxy", !one, "does not apply to -"),
+		s.require("allow", listensTCP || s.From.Unix, "is for TCP, others have no addresses"),
+		s.require("deny", listensTCP || s.From.Unix, "is for TCP, others have no addresses"),
 		s.require("bind", targetTCP, "is for connecting to HOST:PORT"),
 		s.require("retry-for", connects, "is for connecting"),
 		s.require("congestion", maybe, "is for TCP"), s.require("dscp", maybe, "is for TCP"),

@@ -107,10 +107,19 @@ type Many struct {
 type Relaying struct {
 	HalfClose time.Duration // silence of the other side once one has ended; 0: never
 	Drain     time.Duration // on SIGTERM; [NoLimit]: until they end
+	Grace     time.Duration // on SIGTERM, go on accepting so long before Drain
 	ExitIdle  time.Duration // end without a connection; 0: never
 	RateTotal int64         // bytes per second for all together; 0: no limit
 	Stats     *Operand      // where totals are served; nil: nowhere
+	SendProxy int           // 1, 2: the version of the PROXY header that targets get; 0: none
+	From      Proxies       // that have to say a PROXY header
 	Spread    bool          // the targets of a listener take turns at being the first
+}
+
+// Proxies are peers that say a PROXY header.
+type Proxies struct {
+	Networks []netip.Prefix
+	Unix     bool // peers of Unix sockets
 }
 
 // Send is what was asked of send.

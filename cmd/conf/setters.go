@@ -241,6 +241,32 @@ func setCongestion(v *values, word string) error {
 	return nil
 }
 
+func setSendProxy(v *values, word string) error {
+	switch word {
+	case "v1", "v2":
+		v.SendProxy = int(word[1] - '0')
+		return nil
+	}
+	return fmt.Errorf("%q is not one of v1, v2", word)
+}
+
+// setAcceptProxy reads a list of networks, among which unix stands for the peers of Unix sockets.
+func setAcceptProxy(v *values, word string) (err error) {
+	var networks []string
+	v.From = Proxies{}
+	for _, w := range strings.Split(word, ",") {
+		if w = strings.TrimSpace(w); w == "unix" {
+			v.From.Unix = true
+		} else {
+			networks = append(networks, w)
+		}
+	}
+	if len(networks) > 0 {
+		v.From.Networks, err = parseNetworks(strings.Join(networks, ","))
+	}
+	return err
+}
+
 func setStats(v *values, word string) error {
 	o, err := parseNet(word, true)
 	if err != nil {

@@ -263,3 +263,24 @@ func BenchmarkRangeStart(b *testing.B) {
 		p.End()
 	}
 }
+
+// TestRelayGrace: after SIGTERM it is not ready any more, and still accepts for a while.
+func TestRelayGrace(t *testing.T) {
+	sock := filepath.Join(t.TempDir(), "stats")
+	p := program.Zcp(t, "relay", "-v", "--grace", "1s", "--stats", "unix:"+sock, ":0", program.Target(t, "tcp", late)).Start()
+	p.Says("statistics on")
+	program.WaitFor(t, "it to serve", func() bool { return page1(t, sock, "/readyz") == "accepting\n" })
+	p.Signal(unix.SIGTERM)
+	program.WaitFor(t, "it to say so", func() bool { return page1(t, sock, "/readyz") == "ending\n" })
+	c := program.Dial(t, p)
+	program.Write(t, c, []byte("hello"))
+	p.Says("#1 ")
+	p.Says("no longer accepting; 1 connection still open")
+	if err := c.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := io.ReadAll(c); string(b) != "HELLO" || err != nil {
+		t.Errorf("got %q, %v", b, err)
+	}
+	p.Ends(0)
+}

@@ -8,7 +8,7 @@ import (
 )
 
 // Unreachable is the Close of a client that was reset because its target could not be
-// reached. It has a line without -v.
+// reached, or its PROXY header was wrong. It has a line without -v.
 type Unreachable struct {
 	Close
 	Text string `json:"-"`
@@ -29,6 +29,7 @@ type Totals struct {
 	UpBytes     int64    `json:"up_bytes"`
 	DownBytes   int64    `json:"down_bytes"`
 	Dropped     int64    `json:"dropped_bytes"` // read from one side that could not be written to the other
+	NoHeader    int64    `json:"no_header"`     // reset because they said no valid PROXY header
 	NoPipe      int64    `json:"no_pipe"`       // times that bytes went through memory because no pipe was available
 	Pipes       int      `json:"pipes"`         // open now
 	MaxConns    int      `json:"max_conns"`
@@ -44,7 +45,7 @@ func (e *Totals) line() (string, Audience) {
 	for _, n := range []struct {
 		n    int64
 		what string
-	}{{e.Denied, "denied"}, {e.Unreachable, "target unreachable"}, {e.NoPipe, "times without a pipe"}} {
+	}{{e.Denied, "denied"}, {e.Unreachable, "target unreachable"}, {e.NoHeader, "without a PROXY header"}, {e.NoPipe, "times without a pipe"}} {
 		if n.n > 0 {
 			msg += fmt.Sprintf(", %s %s", text.Grouped(n.n), n.what)
 		}

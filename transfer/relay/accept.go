@@ -213,7 +213,8 @@ func (l *loop) admit(s *listenSocket, fd int, peer netip.AddrPort) {
 			}
 		}
 	}
-	if !l.r.Gate.Admits(peer.Addr()) {
+	greets := l.r.wantsHeader(peer) // then the gate is for the client that the header names
+	if !greets && !l.r.Gate.Admits(peer.Addr()) {
 		unix.Close(fd) // it is armed: a reset
 		l.release()
 		l.denied.Add(1)
@@ -232,7 +233,16 @@ func (l *loop) admit(s *listenSocket, fd int, peer netip.AddrPort) {
 	k.ends[clientEnd].kept, k.ends[clientEnd].prompt = s.ours, true
 	k.ends[targetEnd].Endpoint = transfer.Socket(-1, transfer.TCP)
 	l.accepted.Add(1)
-	k.nextCheck = l.now + int64(dialCheck)
+	if greets {
+		k.greet()
+		return
+	}
+	k.beginDial()
+}
+
+// beginDial begins to connect a client with the target.
+func (k *link) beginDial() {
+	k.nextCheck = k.loop.now + int64(dialCheck)
 	k.schedule(k.nextCheck)
 	k.startDial()
 }

@@ -71,7 +71,16 @@ func (b *relayBed) serveOn(t testing.TB, ln *transfer.Listener, options ...func(
 	b.OnEvent = b.note
 	ctx, cancel := context.WithCancelCause(context.Background())
 	b.end, b.served = cancel, make(chan error, 1)
-	go func() { b.served <- b.Serve(ctx, ln) }()
+	lns := []*transfer.Listener{ln}
+	if front {
+		accepts(b.Relay)
+		for range 2 { // before and behind the one that is used
+			extra := bed.Must(transfer.Listen(context.Background(), "tcp", "127.0.0.1:0"))(t)
+			lns = append([]*transfer.Listener{extra}, lns...)
+		}
+		lns[1], lns[2] = lns[2], lns[1]
+	}
+	go func() { b.served <- b.Serve(ctx, lns...) }()
 	t.Cleanup(func() {
 		cancel(errOver)
 		select {
@@ -129,6 +138,7 @@ func (b *relayBed) connect(t testing.TB) (client, target side) {
 func (b *relayBed) dial(t testing.TB) side {
 	t.Helper()
 	c := bed.Must(net.Dial(b.network, b.addr))(t)
+	b.greets(t, c)
 	return newSide(t, c)
 }
 
@@ -137,6 +147,7 @@ func (b *relayBed) isRefused(t testing.TB) {
 	t.Helper()
 	c, err := net.Dial(b.network, b.addr)
 	if err == nil {
+		b.greets(t, c)
 		newSide(t, c).breaks()
 	} else if !errors.Is(err, unix.ECONNRESET) {
 		t.Error(err)

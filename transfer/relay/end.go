@@ -164,14 +164,18 @@ func (k *link) end(reason Ending, err error) {
 	}
 	k.over = true
 	e := Event{Kind: Closed, Reason: reason, Err: err}
-	reported := l.r.OnEvent != nil && (k.dial != nil || !l.r.Brief)
+	reported := l.r.OnEvent != nil && (k.dial != nil || reason == NoHeader || reason == NotAdmitted || !l.r.Brief)
 	if reported {
 		e.Conn = k.row()
 	}
-	if k.dial != nil {
+	switch {
+	case reason == NotAdmitted:
+		e.Kind = Denied
+	case k.greeting != nil:
+	case k.dial != nil:
 		k.dialed()
 		e.Kind = Unreachable
-	} else {
+	default:
 		k.target.figures.open.Add(-1)
 		e.Dropped = k.flows[upFlow].Stop() + k.flows[downFlow].Stop()
 	}

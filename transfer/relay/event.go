@@ -44,9 +44,11 @@ const (
 	HalfClosedTooLong               // one side had ended and no byte came from the other for Relay.HalfClose
 	Stopped                         // the relay was stopped
 	Failed                          // something else: see the error
+	NoHeader                        // a PROXY header was required, and did not come or was wrong: see the error
+	NotAdmitted                     // Gate refuses the client that the PROXY header names
 )
 
 var endingNames = [...]string{"ended", "reset by the client", "reset by the target", "client failed", "target failed",
-	"target unreachable", "idle", "half-closed", "stopped", "failed"}
+	"target unreachable", "idle", "half-closed", "stopped", "failed", "no PROXY header", "denied"}
 
 func (e Ending) String() string { return endingNames[e] }

@@ -36,6 +36,21 @@ const MostLookups = mostLookups
 // The sizes of steps, for the benchmarks that chose them.
 var SmallRead, MemoryRead, Drained, CalmAfter = &smallRead, &memoryRead, &drained, &calmAfter
 
+// GreetingLimit is how long a client may take for its PROXY header.
+var GreetingLimit = &greetingLimit
+
+// The format of PROXY headers.
+var (
+	ProxyLength = proxyLength
+	AppendProxy = func(b []byte, version int, from, to netip.AddrPort) []byte {
+		return appendProxy(b, version, proxied{from, to})
+	}
+	ParseProxy = func(b []byte) (from, to netip.AddrPort, err error) {
+		p, err := parseProxy(b)
+		return p.from, p.to, err
+	}
+)
+
 // PassOver is how long a target that has failed is passed over.
 var PassOver = &passOver
 

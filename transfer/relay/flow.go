@@ -28,6 +28,10 @@ const stepsATurn = 4 // before the loop goes on to the next event
 
 // ready handles what the poller reports of one end.
 func (k *link) ready(end int, events uint32) {
+	if k.greeting != nil {
+		k.readGreeting()
+		return
+	}
 	if k.dial != nil {
 		k.readyWhileDialing(end, events)
 		return

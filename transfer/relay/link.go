@@ -18,6 +18,8 @@ type link struct {
 	to           netip.AddrPort // of the target, likewise
 	via          *listenSocket  // where it was accepted
 	target       *target        // the one that is tried, or was reached
+	greeting     *greeting      // until the client has said its PROXY header
+	header       *proxied       // what it said, for the target
 	dial         *dialing       // until the target is connected
 	id           uint64
 	began        int64
@@ -125,6 +127,11 @@ func (k *link) connected() {
 	k.target.reached()
 	if l.r.OnEvent != nil && !l.r.Brief {
 		l.r.OnEvent(Event{Kind: Opened, Conn: k.row(), Open: l.r.openNow()})
+	}
+	if err := k.sendHeader(); err != nil {
+		k.drainBroken(targetEnd)
+		k.endBroken(targetEnd, err)
+		return
 	}
 	k.setTimers()
 	k.ask()

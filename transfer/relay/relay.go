@@ -35,6 +35,12 @@ type Relay struct {
 	Dialer transfer.Dialer // Bind, Wait and RetryFor hold for each connection, Congestion for both of its sockets
 	Gate   transfer.Gate   // who may connect; others are reset before a byte of theirs is read
 
+	// Peers in AcceptProxy, and Unix clients with AcceptProxyUnix, have to say a PROXY header first: it names the client
+	// for Gate, for events and the table. From others none is expected. Where SendProxy is 1 or 2, targets get one.
+	AcceptProxy     []netip.Prefix
+	AcceptProxyUnix bool
+	SendProxy       int
+
 	MaxConns  int           // most connections at once; more wait in the listener's backlog. 0, or too many: what the descriptors allow
 	Idle      time.Duration // a connection without a byte in either direction for so long is reset; 0: never
 	HalfClose time.Duration // the same once one direction has ended; 0: never

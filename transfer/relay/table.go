@@ -14,6 +14,7 @@ type counts struct {
 	bytes                                              [2]atomic.Int64 // up, down
 	dropped                                            atomic.Int64
 	noPipe                                             atomic.Int64
+	noHeader                                           atomic.Int64
 }
 
 // Totals are the figures of a Relay.
@@ -28,6 +29,7 @@ type Totals struct {
 	Broken      int64         // of these, those that ended by a reset, an error or a limit
 	Up, Down    int64         // bytes delivered to the target and to the clients
 	Dropped     int64         // bytes that were taken and could not be delivered
+	NoHeader    int64         // clients that were reset because they said no valid PROXY header
 	NoPipe      int64         // times that a direction had to go on through memory for want of a pipe
 	Pipes       int           // pipes open now: two descriptors each
 	MaxConns    int           // most connections at once
@@ -39,6 +41,7 @@ func (c *counts) add(o *counts) {
 		{&c.accepted, &o.accepted}, {&c.denied, &o.denied}, {&c.opened, &o.opened}, {&c.closed, &o.closed},
 		{&c.unreachable, &o.unreachable}, {&c.cut, &o.cut}, {&c.bytes[0], &o.bytes[0]}, {&c.bytes[1], &o.bytes[1]},
 		{&c.dropped, &o.dropped}, {&c.noPipe, &o.noPipe},
+		{&c.noHeader, &o.noHeader},
 	} {
 		p[0].Add(p[1].Load())
 	}
@@ -59,6 +62,7 @@ func (r *Relay) Totals() Totals {
 		Accepted: c.accepted.Load(), Denied: c.denied.Load(), Connected: c.opened.Load(), Unreachable: c.unreachable.Load(),
 		Closed: c.closed.Load(), Broken: c.cut.Load(), Up: c.bytes[upFlow].Load(), Down: c.bytes[downFlow].Load(),
 		Dropped: c.dropped.Load(), NoPipe: c.noPipe.Load(),
+		NoHeader: c.noHeader.Load(),
 	}
 	if r.pool != nil {
 		t.Pipes = r.pool.Stats().Open
@@ -75,6 +79,12 @@ func (c *counts) count(e *Event) {
 		c.unreachable.Add(1)
 	case e.Reason != Ended:
 		c.cut.Add(1)
+	}
+	switch e.Reason {
+	case NoHeader:
+		c.noHeader.Add(1)
+	case NotAdmitted:
+		c.denied.Add(1)
 	}
 	c.closed.Add(1)
 }
@@ -104,9 +114,10 @@ const (
 	WaitsForConnect             // the target to be reached
 	WaitsForLimit               // the rate limit
 	WaitsForAck                 // a peer to acknowledge the last bytes
+	WaitsForHeader              // the client to say its PROXY header
 )
 
-var waitNames = [...]string{"nobody sends", "client", "target", "both sides", "connecting", "rate limit", "last bytes"}
+var waitNames = [...]string{"nobody sends", "client", "target", "both sides", "connecting", "rate limit", "last bytes", "PROXY header"}
 
 func (w Wait) String() string { return waitNames[w] }
 
@@ -175,7 +186,7 @@ func (k *link) row() ConnInfo {
 		Up: up.Bytes.Load(), Down: down.Bytes.Load(), Waits: k.waits(), NoPipe: up.starved || down.starved,
 		Listener: k.via.addr, UpRate: up.rate.at(l.now, up.Bytes.Load()), DownRate: down.rate.at(l.now, down.Bytes.Load()),
 	}
-	if k.dial != nil {
+	if k.dial != nil || k.target == nil {
 		for _, t := range k.via.route.targets {
 			c.Targets = append(c.Targets, t.String())
 		}
@@ -200,6 +211,8 @@ func (k *link) waits() Wait {
 	up, down := &k.flows[upFlow], &k.flows[downFlow]
 	target, client := !up.over && up.need == transfer.WantDst, !down.over && down.need == transfer.WantDst
 	switch {
+	case k.greeting != nil:
+		return WaitsForHeader
 	case k.dial != nil:
 		return WaitsForConnect
 	case k.flush:

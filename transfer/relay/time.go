@@ -17,6 +17,10 @@ func (k *link) timeout() {
 	switch {
 	case k.over:
 		return
+	case k.greeting != nil:
+		if next = k.greeting.until; l.now >= next {
+			k.end(NoHeader, ErrLateHeader)
+		}
 	case k.dial != nil:
 		next = k.dialTimers()
 	default:
