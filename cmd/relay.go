@@ -31,7 +31,17 @@ func runRelay(ctx context.Context, out *show.Printer, c *conf.Relay) error {
 	if err := refuseItself(c); err != nil {
 		return err
 	}
-	lns, routes, err := relayListeners(ctx, out, c)
+	if c.AsClient {
+		if err := relay.CheckAsClient(); err != nil {
+			return fmt.Errorf("--as-client: needs CAP_NET_ADMIN or CAP_NET_RAW: %w", exit.Cause(err))
+		}
+	}
+	taken, err := takeOver(out, c.Takeover)
+	if err != nil {
+		return err
+	}
+	defer taken.close()
+	lns, routes, err := relayListeners(ctx, out, c, taken)
 	if err != nil {
 		return err
 	}
@@ -48,8 +58,9 @@ func runRelay(ctx context.Context, out *show.Printer, c *conf.Relay) error {
 	log := newRelayLog(out, c)
 	r := &relay.Relay{
 		Routes: routes, Spread: c.Spread, SendProxy: c.SendProxy, AcceptProxy: c.From.Networks, AcceptProxyUnix: c.From.Unix,
-		Dialer: transfer.Dialer{Bind: bindText(c.Network), Wait: c.Wait, RetryFor: c.RetryFor, Congestion: c.Congestion, DSCP: c.DSCP},
-		Gate:   transfer.Gate{Allow: c.Allow, Deny: c.Deny}, MaxConns: c.MaxConns,
+		AsClient: c.AsClient,
+		Dialer:   transfer.Dialer{Bind: bindText(c.Network), Wait: c.Wait, RetryFor: c.RetryFor, Congestion: c.Congestion, DSCP: c.DSCP},
+		Gate:     transfer.Gate{Allow: c.Allow, Deny: c.Deny}, MaxConns: c.MaxConns,
 		Idle: c.Idle, HalfClose: c.HalfClose, ExitIdle: c.ExitIdle,
 		PipeSize: c.BufferSize, NoSplice: c.NoSplice, OnEvent: log.add, Brief: !c.Verbose && !c.JSON,
 	}
@@ -59,15 +70,21 @@ func runRelay(ctx context.Context, out *show.Printer, c *conf.Relay) error {
 	if c.RateTotal > 0 {
 		r.Total = &rate.Limiter{Rate: c.RateTotal}
 	}
-	stats, err := serveStats(ctx, out, c, r)
+	stats, err := serveStats(ctx, out, c, r, taken)
 	if err != nil {
 		closeAll(lns)
 		return err
 	}
 	defer stats.close()
+	r.OnEvent = func(e relay.Event) {
+		if e.Kind == relay.Listening {
+			taken.serving(r, stats, c.Drain)
+		}
+		log.add(e)
+	}
 	log.watch(r)
 	defer log.close()
-	return relayEnd(out, c, serveUntilSignal(ctx, r, c, stats, lns))
+	return relayEnd(out, c, serveUntilSignal(ctx, r, c, stats, taken, lns))
 }
 
 func addresses(lns []*transfer.Listener) (as []net.Addr) {
@@ -85,10 +102,10 @@ func closeAll(lns []*transfer.Listener) {
 
 // relayListeners opens every LISTEN, or takes over the sockets that it stands for, and returns the
 // targets of each.
-func relayListeners(ctx context.Context, out *show.Printer, c *conf.Relay) (lns []*transfer.Listener, routes [][]relay.Target, err error) {
+func relayListeners(ctx context.Context, out *show.Printer, c *conf.Relay, taken *takeover) (lns []*transfer.Listener, routes [][]relay.Target, err error) {
 	for _, p := range c.Pairs {
 		m := &connector{op: p.Listen, net: c.Network, out: out}
-		some, err := pairListeners(ctx, m, p)
+		some, err := pairListeners(ctx, m, p, taken)
 		lns = append(lns, some...)
 		if err == nil {
 			err = m.classify(some)
@@ -130,9 +147,12 @@ func (c *connector) classify(lns []*transfer.Listener) error {
 }
 
 // pairListeners opens the listeners of one pair, which are several for a range and for sd:.
-func pairListeners(ctx context.Context, m *connector, p conf.Pair) (lns []*transfer.Listener, err error) {
+func pairListeners(ctx context.Context, m *connector, p conf.Pair, taken *takeover) (lns []*transfer.Listener, err error) {
 	if p.Listen.Kind == conf.SD {
 		return sdListeners(m)
+	}
+	if taken != nil && len(taken.got) > 0 && p.Listen.Kind != conf.FD {
+		return takenListeners(ctx, m, p, taken)
 	}
 	n := max(1, p.Listen.Ports)
 	all, errs := make([]*transfer.Listener, n), make([]error, n)
@@ -160,6 +180,25 @@ func pairListeners(ctx context.Context, m *connector, p conf.Pair) (lns []*trans
 }
 
 const openers = 4 // goroutines that open the listeners of a range
+
+// takenListeners is pairListeners where another relay has passed its listeners: those of the same address are
+// taken, others are opened.
+func takenListeners(ctx context.Context, m *connector, p conf.Pair, taken *takeover) (lns []*transfer.Listener, err error) {
+	for i := range max(1, p.Listen.Ports) {
+		one := &connector{op: p.Listen.Nth(i), net: m.net, out: m.out}
+		var ln *transfer.Listener
+		if s, ok := taken.take("listen", keysOf(ctx, one.op, one.net)...); ok {
+			ln, err = transfer.AdoptListener(s.fd, s.Inherited)
+		} else {
+			ln, err = one.listener(ctx)
+		}
+		if err != nil {
+			return lns, err
+		}
+		lns = append(lns, ln)
+	}
+	return lns, nil
+}
 
 // listener opens one listener.
 func (c *connector) listener(ctx context.Context) (*transfer.Listener, error) {
@@ -207,10 +246,14 @@ func (c *connector) announceRange(lns []*transfer.Listener) {
 }
 
 // serveUntilSignal runs the relay. The first SIGTERM drains it; main ends the process at the second.
-func serveUntilSignal(ctx context.Context, r *relay.Relay, c *conf.Relay, stats *statsServer, lns []*transfer.Listener) error {
+func serveUntilSignal(ctx context.Context, r *relay.Relay, c *conf.Relay, stats *statsServer, taken *takeover, lns []*transfer.Listener) error {
 	serving, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
-	stopping := sync.OnceFunc(func() { notifySystemd("STOPPING=1") })
+	stopping := sync.OnceFunc(func() {
+		if taken == nil || !taken.passed.Load() { // the service goes on in the process that has taken over
+			notifySystemd("STOPPING=1")
+		}
+	})
 	defer stopping() // --exit-idle, or an error
 	stop := context.AfterFunc(ctx, func() {
 		stopping()

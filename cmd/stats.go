@@ -41,12 +41,15 @@ type statsServer struct {
 }
 
 // serveStats listens where --stats says. It returns nil, which can be closed, where it says nothing.
-func serveStats(ctx context.Context, out *show.Printer, c *conf.Relay, r *relay.Relay) (*statsServer, error) {
+func serveStats(ctx context.Context, out *show.Printer, c *conf.Relay, r *relay.Relay, taken *takeover) (*statsServer, error) {
 	if c.Stats == nil {
 		return nil, nil
 	}
 	op := *c.Stats
-	ln, err := transfer.ListenPlain(ctx, op.Network, address(op))
+	ln, err := taken.plain("stats", keysOf(ctx, op, conf.Network{})...)
+	if ln == nil && err == nil {
+		ln, err = transfer.ListenPlain(ctx, op.Network, address(op))
+	}
 	if err != nil {
 		return nil, (&connector{op: op}).failure(err)
 	}
@@ -66,6 +69,13 @@ func (s *statsServer) leave() {
 func (s *statsServer) close() {
 	if s != nil {
 		s.ln.Close()
+	}
+}
+
+// abandon leaves the listener to the relay that has taken over.
+func (s *statsServer) abandon() {
+	if s != nil {
+		transfer.LeaveListener(s.ln)
 	}
 }
 

@@ -12,7 +12,7 @@ _zcp_value() {
     case $word in
         --buffer-size | --rate-limit | --interval | --size | --output | --wait | --retry-for | --idle | \
             --linger | --exclude | --half-close | --max-conns | --allow | --deny | --drain | --exit-idle | \
-            --rate-total | --stats | --grace | --send-proxy | --accept-proxy | --bind | --congestion | --name | --delay | --skip | --dscp | --socket-mode | --to | --drop-slow) option=$word && return 0 ;;
+            --rate-total | --stats | --takeover | --grace | --send-proxy | --accept-proxy | --bind | --congestion | --name | --delay | --skip | --dscp | --socket-mode | --to | --drop-slow) option=$word && return 0 ;;
         -- | --* | [^-]* | - | '') return 1 ;;
     esac
     for ((i = 1; i < ${#word}; i++)); do
@@ -41,7 +41,7 @@ _zcp_flags() {
         recv) echo "$all $shown $net $ends $file $unpack --special --xattrs" ;;
         cat) echo "$all $shown $file $tree --special --xattrs $unpack -o --output= --skip=" ;;
         probe) echo '-h --help -q --quiet -v --verbose --json --name= --log-time -4 -6 --bind= -w --wait= --retry-for=' ;;
-        relay) echo "$all $net --half-close= --drain= --exit-idle= --rate-total= --stats= --spread --grace= --send-proxy= --accept-proxy= --congestion=" ;;
+        relay) echo "$all $net --half-close= --drain= --exit-idle= --rate-total= --stats= --spread --takeover= --as-client --grace= --send-proxy= --accept-proxy= --congestion=" ;;
         *) echo '-h --help' ;;
     esac
 }
@@ -157,6 +157,7 @@ _zcp() {
             --dscp) _zcp_words cs1 le af11 ef ;;
             --socket-mode) _zcp_words 0600 0660 0666 ;;
             --exclude | --name) ;; # a pattern, a word: nothing to offer
+            --takeover) case $cur in unix:*) _zcp_net listen ;; *) _zcp_words unix: ;; esac ;;
             --stats) case $cur in unix:*) _zcp_net listen ;; *) _zcp_words :9100 unix: ;; esac ;;
             --to) _zcp_net ;;
             --send-proxy) _zcp_words v1 v2 ;;

@@ -179,5 +179,7 @@ complete -c zcp -n '__zcp_command relay' -l rate-total -x -a '1M 10M 100M 1G 100
 complete -c zcp -n '__zcp_command relay' -l send-proxy -x -a 'v1 v2' -d 'Send targets a PROXY header'
 complete -c zcp -n '__zcp_command relay' -l accept-proxy -x -a $networks -d 'Peers that must say a PROXY header'
 complete -c zcp -n '__zcp_command relay' -l grace -x -a $durations -d 'How long to go on accepting after SIGTERM'
+complete -c zcp -n '__zcp_command relay' -l takeover -x -a '(__zcp_listen)' -d 'Take the listeners of the relay that serves this socket'
+complete -c zcp -n '__zcp_command relay' -l as-client -d 'Connect from the address of the client'
 complete -c zcp -n '__zcp_command relay' -l spread -d 'Let several targets take turns'
 complete -c zcp -n '__zcp_command relay' -l stats -x -a '(__zcp_stats)' -d 'Serve totals and connections as JSON and for Prometheus'

@@ -113,6 +113,8 @@ type Relaying struct {
 	Stats     *Operand      // where totals are served; nil: nowhere
 	SendProxy int           // 1, 2: the version of the PROXY header that targets get; 0: none
 	From      Proxies       // that have to say a PROXY header
+	Takeover  *Operand      // where the listeners are taken from and passed on; nil: nowhere
+	AsClient  bool          // connect from the client's address
 	Spread    bool          // the targets of a listener take turns at being the first
 }
 

@@ -267,6 +267,15 @@ func setAcceptProxy(v *values, word string) (err error) {
 	return err
 }
 
+func setTakeover(v *values, word string) error {
+	o, err := parseNet(word, true)
+	if err == nil && o.Kind != Unix {
+		err = fmt.Errorf("%q: want unix:PATH", word)
+	}
+	v.Takeover = &o
+	return err
+}
+
 func setStats(v *values, word string) error {
 	o, err := parseNet(word, true)
 	if err != nil {

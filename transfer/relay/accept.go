@@ -75,7 +75,9 @@ func (l *loop) leaveListeners() {
 		if s.users.Add(-1) > 0 {
 			continue
 		}
+		l.r.closing.Lock()
 		s.close()
+		l.r.closing.Unlock()
 		if i == len(l.socks)-1 && l.r.draining.Load() {
 			l.r.emit(Event{Kind: Draining, Open: l.r.openNow()})
 		}
@@ -232,7 +234,6 @@ func (l *loop) admit(s *listenSocket, fd int, peer netip.AddrPort) {
 	k.ends[clientEnd].Endpoint = transfer.Socket(fd, kind)
 	k.ends[clientEnd].kept, k.ends[clientEnd].prompt = s.ours, true
 	k.ends[targetEnd].Endpoint = transfer.Socket(-1, transfer.TCP)
-	l.accepted.Add(1)
 	if greets {
 		k.greet()
 		return
@@ -242,6 +243,7 @@ func (l *loop) admit(s *listenSocket, fd int, peer netip.AddrPort) {
 
 // beginDial begins to connect a client with the target.
 func (k *link) beginDial() {
+	k.loop.accepted.Add(1)
 	k.nextCheck = k.loop.now + int64(dialCheck)
 	k.schedule(k.nextCheck)
 	k.startDial()

@@ -288,6 +288,7 @@ func TestRelayInherited(t *testing.T) {
 				}
 			}
 			c := bed.Must(net.Dial(network, b.addr))(t) // and it still listens
+			b.greets(t, c)
 			c.Close()
 		})
 	}

@@ -47,6 +47,7 @@ func TestCongestion(t *testing.T) {
 		}
 		b := newRelay(t, "tcp", "tcp", func(r *relay.Relay) { r.Dialer.Congestion = asked })
 		client := bed.Must(net.Dial("tcp", b.addr))(t)
+		b.greets(t, client)
 		defer client.Close()
 		target := bed.Must(b.target.Accept())(t)
 		defer target.Close()

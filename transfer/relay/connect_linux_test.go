@@ -79,6 +79,7 @@ func TestRelayBrokenOffAtOnce(t *testing.T) {
 			bed.Until(t, "the relay to connect", func() bool { return len(b.Table()) == 1 })
 			from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
 			if c, err := from.Dial("tcp", b.addr); err == nil { // it may be reset at once
+				b.greets(t, c)
 				defer c.Close()
 			}
 			<-held

@@ -189,10 +189,11 @@ func (k *link) attempt() error {
 	if d.limit > 0 && d.left > 0 {
 		d.until = l.now + (d.limit-l.now)/int64(d.left+1)
 	}
-	return l.connect(fd, k.to)
+	return k.connect(fd)
 }
 
-func (l *loop) connect(fd int, to netip.AddrPort) error {
+func (k *link) connect(fd int) error {
+	l, to := k.loop, k.to
 	if err := sock.Before(fd, l.r.bind.Port() != 0); err != nil {
 		return err
 	}
@@ -204,7 +205,7 @@ func (l *loop) connect(fd int, to netip.AddrPort) error {
 			return err
 		}
 	}
-	if err := l.bindTo(fd, to.Addr()); err != nil {
+	if err := k.bindSource(fd); err != nil {
 		return err
 	}
 	err := sock.Connect(fd, to)
@@ -220,6 +221,19 @@ func (l *loop) connect(fd int, to netip.AddrPort) error {
 		err = unix.ECONNREFUSED
 	}
 	return os.NewSyscallError("connect", err)
+}
+
+// bindSource binds a new socket to the client's address, where that is asked for and the client has one of the
+// target's family, or to Dialer.Bind.
+func (k *link) bindSource(fd int) error {
+	from := k.peer.Addr()
+	if !k.loop.r.AsClient || !from.IsValid() || from.Is4() != k.to.Addr().Is4() {
+		return k.loop.bindTo(fd, k.to.Addr())
+	}
+	if err := sock.BindTransparent(fd, from); err != nil {
+		return &transfer.SourceError{Addr: from.String(), Err: err}
+	}
+	return nil
 }
 
 // bindTo binds a new socket to Dialer.Bind, if that is of the target's family.

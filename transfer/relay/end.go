@@ -188,7 +188,11 @@ func (k *link) end(reason Ending, err error) {
 	if reason == Ended {
 		l.answered()
 	}
-	l.count(&e)
+	if k.greeting != nil {
+		l.countGreeting(reason)
+	} else {
+		l.count(&e)
+	}
 	l.release() // after count: when the last connection is closed, the totals hold all of them
 	if reported {
 		e.Open = l.r.openNow()

@@ -1,8 +1,10 @@
 package relay
 
 import (
+	"errors"
 	"os"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -20,6 +22,7 @@ type listenSocket struct {
 	file    os.FileInfo // of path when it was taken
 	hidden  string      // what path is called while clients are turned away; "": it has its name
 	restore func()
+	passed  bool // another process has it too: nothing but the descriptor is closed
 	route   *route
 	figures figures
 }
@@ -62,12 +65,64 @@ func (s *listenSocket) close() {
 	}
 	unix.Close(s.fd)
 	s.fd = -1
+	if s.passed {
+		return
+	}
 	for _, name := range []string{s.path, s.hidden} {
 		if name != "" && s.isOurs(name) {
 			_ = os.Remove(name) // refused where it is gone already
 		}
 	}
 	s.restore()
+}
+
+// A Passed is a duplicate of a listening socket, for another process.
+type Passed struct {
+	Addr      string
+	FD        int  // closes on exec
+	Inherited bool // the process was born with it
+}
+
+// Pass returns duplicates of the listening sockets, in the order of Serve, which go on being served here. It fails
+// before Serve has begun, when the listeners are closed, and where there are not enough descriptors.
+func (r *Relay) Pass() (all []Passed, err error) {
+	r.closing.Lock()
+	defer r.closing.Unlock()
+	r.mu.Lock()
+	socks := r.socks
+	r.mu.Unlock()
+	for _, s := range socks {
+		fd := -1
+		if err == nil {
+			fd, err = unix.FcntlInt(uintptr(s.fd), unix.F_DUPFD_CLOEXEC, 0)
+		}
+		if err == nil {
+			all = append(all, Passed{s.addr, fd, !s.ours})
+		}
+	}
+	if err == nil && len(all) == 0 {
+		err = errors.New("the relay does not serve yet")
+	}
+	if err != nil {
+		for _, p := range all {
+			unix.Close(p.FD)
+		}
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	return all, nil
+}
+
+// HandOver is Drain where another process goes on with what Pass returned: the files and options of the listening
+// sockets are left to it, and clients that wait in their backlogs as well.
+func (r *Relay) HandOver(limit time.Duration) {
+	r.closing.Lock()
+	r.mu.Lock()
+	for _, s := range r.socks {
+		s.passed = true
+	}
+	r.mu.Unlock()
+	r.closing.Unlock()
+	r.Drain(limit)
 }
 
 func closeListeners(socks []*listenSocket) {

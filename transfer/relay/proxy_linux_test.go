@@ -199,7 +199,7 @@ func TestProxyInRefused(t *testing.T) {
 	probe.readsEnd(nil) // in order
 	b.dial(t).reset()
 	b.tells(t, relay.Closed, 2)
-	if n := b.Totals(); n.Closed != 2 || n.Broken != 0 || n.NoHeader != 0 || n.Open != 0 {
+	if n := b.Totals(); n.Closed != 0 || n.Accepted != 0 || n.Broken != 0 || n.NoHeader != 0 || n.Open != 0 {
 		t.Errorf("after two probes: %+v", n)
 	}
 }
@@ -272,7 +272,9 @@ func TestAgainBehindProxy(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes as long as all other tests")
 	}
-	again := exec.Command(os.Args[0], "-test.run=^TestRelay", "-test.timeout=5m")
+	again := exec.Command(os.Args[0], "-test.run=^TestRelay", "-test.timeout=5m",
+		// Of two relays that lead to each other neither says a header, nor do the clients of the second.
+		"-test.skip=^(TestRelayCircle|TestRelayLeavesNothing)$")
 	again.Env = append(os.Environ(), "ZCP_TEST_FRONT=1")
 	if out, err := again.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)

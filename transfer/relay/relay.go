@@ -40,6 +40,7 @@ type Relay struct {
 	AcceptProxy     []netip.Prefix
 	AcceptProxyUnix bool
 	SendProxy       int
+	AsClient        bool // connect from the client's own address; see CheckAsClient
 
 	MaxConns  int           // most connections at once; more wait in the listener's backlog. 0, or too many: what the descriptors allow
 	Idle      time.Duration // a connection without a byte in either direction for so long is reset; 0: never
@@ -87,6 +88,7 @@ type running struct {
 	lookups        lookups
 	queues         queues
 
+	closing  sync.Mutex // held while a listener is closed or duplicated
 	mu       sync.Mutex
 	loops    []*loop
 	finished counts // of loops that have ended

@@ -80,13 +80,17 @@ func (c *counts) count(e *Event) {
 	case e.Reason != Ended:
 		c.cut.Add(1)
 	}
-	switch e.Reason {
-	case NoHeader:
-		c.noHeader.Add(1)
+	c.closed.Add(1)
+}
+
+// countGreeting adds the end of a connection whose client was never let in.
+func (c *counts) countGreeting(reason Ending) {
+	switch reason {
 	case NotAdmitted:
 		c.denied.Add(1)
+	case NoHeader, ClientReset, ClientFailed: // in the middle of it
+		c.noHeader.Add(1)
 	}
-	c.closed.Add(1)
 }
 
 // A ConnInfo is one connection of a Relay: a client, and the target's side of it.

@@ -1,0 +1,435 @@
+package cmd
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/cmd/conf"
+	"github.com/zcp-go/zcp/cmd/exit"
+	"github.com/zcp-go/zcp/cmd/show"
+	"github.com/zcp-go/zcp/transfer"
+	"github.com/zcp-go/zcp/transfer/relay"
+)
+
+// The conversation of a relay that takes over (new) with the one that serves (old), over a Unix stream socket, in
+// lines of JSON. Unknown members are ignored, and a later version says which ones it knows:
+//
+//	new: {"Versions":[1]}
+//	old: {"Version":1,"Sockets":[{"Role":"listen","Key":"127.0.0.1:80"},...]}, and then the sockets in this order, by
+//	     SCM_RIGHTS (unix(7)), at most so many to a byte as the kernel takes; or {"Error":"..."}
+//	new: {"Ready":true}, when it serves them; now the old one drains. Without it the old one goes on.
+type (
+	takeoverAsk    struct{ Versions []int }
+	takeoverAnswer struct {
+		Version int
+		Error   string
+		Sockets []passedSocket
+	}
+	takeoverReady struct{ Ready bool }
+	passedSocket  struct {
+		Role      string // listen, stats, takeover
+		Key       string
+		Inherited bool // the old one was born with it
+		fd        int
+	}
+)
+
+const (
+	takeoverVersion  = 1
+	takeoverPatience = 10 * time.Second // for each step of the conversation but the last
+	takeoverStart    = time.Minute      // for the new relay to serve
+	mostRights       = 250              // descriptors of one message: SCM_MAX_FD is 253
+	takeoverLine     = 4 << 20          // bytes of a line: 65,535 listeners fit
+)
+
+// A takeover is what --takeover stands for: a new relay first takes the listeners of the old one, and then waits for
+// the next. A nil one does nothing.
+type takeover struct {
+	out    *show.Printer
+	op     conf.Operand
+	conn   *net.UnixConn // to the old relay; nil: there is none
+	ln     net.Listener  // for the next one
+	got    []passedSocket
+	next   int // index in got where the search for the next one begins
+	served sync.Once
+	passed atomic.Bool // the next one has taken over
+}
+
+// takeOver asks the relay that serves PATH, if there is one, for its listeners.
+func takeOver(out *show.Printer, op *conf.Operand) (*takeover, error) {
+	if op == nil {
+		return nil, nil
+	}
+	t := &takeover{out: out, op: *op}
+	if info, err := os.Lstat(op.Path); op.Path != "" && err == nil && info.Mode().Type() != fs.ModeSocket {
+		return nil, fmt.Errorf("%s: not a socket", op)
+	}
+	c, err := net.DialTimeout("unix", address(*op), takeoverPatience)
+	switch {
+	case errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ECONNREFUSED):
+		return t, t.listen()
+	case err != nil:
+		return nil, (&connector{op: *op}).failure(err)
+	}
+	t.conn = c.(*net.UnixConn)
+	if err := t.ask(); err != nil {
+		t.close()
+		return nil, fmt.Errorf("%s: take-over: %w", op, exit.Cause(err))
+	}
+	return t, nil
+}
+
+// listen serves PATH where no relay did.
+func (t *takeover) listen() (err error) {
+	if t.ln, err = transfer.ListenPlain(context.Background(), "unix", address(t.op)); err != nil {
+		return (&connector{op: t.op}).failure(err)
+	}
+	if t.op.Path != "" {
+		err = os.Chmod(t.op.Path, 0o600) // until then SO_PEERCRED protects it
+	}
+	return err
+}
+
+// ask takes the sockets of the old relay.
+func (t *takeover) ask() error {
+	if _, err := peerOfSameUser(t.conn); err != nil {
+		return err
+	}
+	if err := t.conn.SetDeadline(time.Now().Add(takeoverPatience)); err != nil {
+		return err
+	}
+	if err := json.NewEncoder(t.conn).Encode(takeoverAsk{Versions: []int{takeoverVersion}}); err != nil {
+		return err
+	}
+	var answer takeoverAnswer
+	r := rightsReader{c: t.conn}
+	defer r.close()
+	switch err := r.line(&answer); {
+	case err != nil:
+		return err
+	case answer.Error != "":
+		return errors.New(answer.Error)
+	case answer.Version != takeoverVersion:
+		return fmt.Errorf("version %d is not known here", answer.Version)
+	}
+	for i := range answer.Sockets {
+		fd, err := r.descriptor()
+		if err != nil {
+			return err
+		}
+		answer.Sockets[i].fd = fd
+		t.got = append(t.got, answer.Sockets[i])
+	}
+	return nil
+}
+
+// take returns the socket of a role and an address, which is the caller's then.
+func (t *takeover) take(role string, keys ...string) (passedSocket, bool) {
+	if t == nil {
+		return passedSocket{}, false
+	}
+	for i := range t.got { // those of a range come in order: the next is usually the one
+		p := &t.got[(t.next+i)%len(t.got)]
+		if p.fd >= 0 && p.Role == role && slices.Contains(keys, p.Key) {
+			t.next += i + 1
+			found := *p
+			p.fd = -1
+			return found, true
+		}
+	}
+	return passedSocket{}, false
+}
+
+// plain returns a passed listener that the relay does not serve.
+func (t *takeover) plain(role string, keys ...string) (net.Listener, error) {
+	p, ok := t.take(role, keys...)
+	if !ok {
+		return nil, nil
+	}
+	return transfer.AdoptPlain(p.fd)
+}
+
+// serving is called when the relay serves: the old one may drain, and the next one may come.
+func (t *takeover) serving(r *relay.Relay, stats *statsServer, drain time.Duration) {
+	if t == nil {
+		return
+	}
+	t.served.Do(func() {
+		go func() {
+			if err := t.ready(); err != nil {
+				t.out.Emit(&show.Trouble{Error: fmt.Sprintf("%s: %v", t.op, exit.Cause(err)), Status: exit.Failed})
+				return
+			}
+			t.waitForNext(r, stats, drain)
+		}()
+	})
+}
+
+// ready tells the old relay to drain and goes on with its socket at PATH. Listeners that were not named are closed.
+func (t *takeover) ready() (err error) {
+	if t.conn == nil {
+		return nil
+	}
+	if t.ln, err = t.plain("takeover", address(t.op)); err != nil {
+		return err
+	}
+	t.drop()
+	if err := t.conn.SetDeadline(time.Now().Add(takeoverPatience)); err != nil {
+		return err
+	}
+	err = json.NewEncoder(t.conn).Encode(takeoverReady{Ready: true})
+	t.conn.Close()
+	if err == nil && t.ln == nil {
+		err = t.listen()
+	}
+	return err
+}
+
+// drop closes what was not taken.
+func (t *takeover) drop() {
+	for _, p := range t.got {
+		if p.fd >= 0 {
+			unix.Close(p.fd)
+		}
+	}
+	t.got = nil
+}
+
+// waitForNext serves PATH until a relay has taken over.
+func (t *takeover) waitForNext(r *relay.Relay, stats *statsServer, drain time.Duration) {
+	for {
+		c, err := t.ln.Accept()
+		if err != nil {
+			return // closed
+		}
+		pid, err := t.serve(c.(*net.UnixConn), r, stats)
+		c.Close()
+		if err != nil {
+			t.out.Say("%s: a take-over failed, going on: %v", t.op, exit.Cause(err))
+			continue
+		}
+		t.passed.Store(true)
+		t.out.Say("process %d has taken over", pid)
+		notifySystemd("MAINPID=" + strconv.Itoa(pid))
+		stats.abandon()
+		transfer.LeaveListener(t.ln)
+		r.HandOver(drain)
+		return
+	}
+}
+
+// serve passes everything to the next relay and waits until it serves.
+func (t *takeover) serve(c *net.UnixConn, r *relay.Relay, stats *statsServer) (pid int, err error) {
+	if pid, err = peerOfSameUser(c); err != nil {
+		return 0, err
+	}
+	if err := c.SetDeadline(time.Now().Add(takeoverPatience)); err != nil {
+		return 0, err
+	}
+	lines := rightsReader{c: c}
+	defer lines.close()
+	var ask takeoverAsk
+	if err := lines.line(&ask); err != nil {
+		return 0, err
+	}
+	if !slices.Contains(ask.Versions, takeoverVersion) {
+		err := fmt.Errorf("the other zcp is too new or too old: this one knows version %d", takeoverVersion)
+		_ = json.NewEncoder(c).Encode(takeoverAnswer{Error: err.Error()}) // the error is said here as well
+		return 0, err
+	}
+	sockets, err := t.sockets(r, stats)
+	defer func() {
+		for _, p := range sockets {
+			unix.Close(p.fd)
+		}
+	}()
+	if err != nil {
+		_ = json.NewEncoder(c).Encode(takeoverAnswer{Error: err.Error()})
+		return 0, err
+	}
+	if err := sendSockets(c, sockets); err != nil {
+		return 0, err
+	}
+	if err := c.SetDeadline(time.Now().Add(takeoverStart)); err != nil {
+		return 0, err
+	}
+	var ready takeoverReady
+	if err := lines.line(&ready); err != nil {
+		return 0, err
+	}
+	if !ready.Ready {
+		return 0, errors.New("the new relay is not ready")
+	}
+	return pid, nil
+}
+
+// sockets duplicates everything that is passed on.
+func (t *takeover) sockets(r *relay.Relay, stats *statsServer) (all []passedSocket, err error) {
+	listeners, err := r.Pass()
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range listeners {
+		all = append(all, passedSocket{Role: "listen", Key: keyOf(p.Addr, p.FD), Inherited: p.Inherited, fd: p.FD})
+	}
+	plain := map[string]net.Listener{"takeover": t.ln}
+	if stats != nil {
+		plain["stats"] = stats.ln
+	}
+	for role, ln := range plain {
+		fd, err := transfer.DupListener(ln)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, passedSocket{Role: role, Key: keyOf(ln.Addr().String(), fd), fd: fd})
+	}
+	return all, nil
+}
+
+// close ends what has not come to serve: the old relay goes on.
+func (t *takeover) close() {
+	if t == nil {
+		return
+	}
+	t.drop()
+	if t.conn != nil {
+		t.conn.Close()
+	}
+	if t.ln != nil && !t.passed.Load() {
+		t.ln.Close()
+	}
+}
+
+// keyOf is the address of a listening socket, by which old and new find each other: *:PORT for both IP versions.
+func keyOf(addr string, fd int) string {
+	if a, err := netip.ParseAddrPort(addr); err == nil && a.Addr() == netip.IPv6Unspecified() && transfer.BothVersions(fd) {
+		return "*:" + strconv.Itoa(int(a.Port()))
+	}
+	return addr
+}
+
+// keysOf are the addresses that an operand may listen on.
+func keysOf(ctx context.Context, op conf.Operand, n conf.Network) []string {
+	if op.Kind == conf.Unix {
+		return []string{address(op)}
+	}
+	network, at, err := transfer.ListenAddress(ctx, family(op, n), address(op))
+	if err != nil {
+		return nil // listening says what is wrong
+	}
+	host, port, _ := net.SplitHostPort(at) // it was made by JoinHostPort
+	number, err := net.DefaultResolver.LookupPort(ctx, network, port)
+	if err != nil || number == 0 {
+		return nil
+	}
+	port = strconv.Itoa(number)
+	switch {
+	case host != "":
+		return []string{net.JoinHostPort(host, port)}
+	case network == "tcp4":
+		return []string{"0.0.0.0:" + port}
+	case network == "tcp6":
+		return []string{"[::]:" + port}
+	}
+	return []string{"*:" + port, "0.0.0.0:" + port} // the second on a host without IPv6
+}
+
+// sendSockets sends the list of sockets and the sockets.
+func sendSockets(c *net.UnixConn, all []passedSocket) error {
+	if err := json.NewEncoder(c).Encode(takeoverAnswer{Version: takeoverVersion, Sockets: all}); err != nil {
+		return err
+	}
+	for some := range slices.Chunk(all, mostRights) {
+		var fds []int
+		for _, p := range some {
+			fds = append(fds, p.fd)
+		}
+		if _, _, err := c.WriteMsgUnix([]byte("\n"), unix.UnixRights(fds...), nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A rightsReader reads lines and the descriptors that come with them.
+type rightsReader struct {
+	c     *net.UnixConn
+	bytes []byte
+	fds   []int
+}
+
+// line reads one line of JSON.
+func (r *rightsReader) line(to any) error {
+	for {
+		if i := bytes.IndexByte(r.bytes, '\n'); i >= 0 {
+			line := r.bytes[:i]
+			r.bytes = r.bytes[i+1:]
+			if len(bytes.TrimSpace(line)) == 0 { // it carried descriptors
+				continue
+			}
+			return json.Unmarshal(line, to)
+		}
+		if len(r.bytes) > takeoverLine {
+			return errors.New("the line is too long")
+		}
+		if err := r.read(); err != nil {
+			return err
+		}
+	}
+}
+
+// descriptor returns the next descriptor, which is the caller's then.
+func (r *rightsReader) descriptor() (int, error) {
+	for len(r.fds) == 0 {
+		if err := r.read(); err != nil {
+			return -1, err
+		}
+	}
+	fd := r.fds[0]
+	r.fds = r.fds[1:]
+	return fd, nil
+}
+
+func (r *rightsReader) read() error {
+	b, oob := make([]byte, 64<<10), make([]byte, unix.CmsgSpace(4*mostRights))
+	n, m, flags, _, err := r.c.ReadMsgUnix(b, oob)
+	r.bytes = append(r.bytes, b[:n]...)
+	messages, _ := unix.ParseSocketControlMessage(oob[:m]) // what the kernel has written
+	for i := range messages {
+		if fds, err := unix.ParseUnixRights(&messages[i]); err == nil {
+			for _, fd := range fds {
+				unix.CloseOnExec(fd)
+			}
+			r.fds = append(r.fds, fds...)
+		}
+	}
+	switch {
+	case err != nil:
+		return err
+	case n == 0:
+		return errors.New("the other relay has ended the conversation")
+	case flags&unix.MSG_CTRUNC != 0:
+		return unix.EMFILE
+	}
+	return nil
+}
+
+func (r *rightsReader) close() {
+	for _, fd := range r.fds {
+		unix.Close(fd)
+	}
+}
