@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -184,4 +185,9 @@ func TestTrueWords(t *testing.T) {
 	if got := p.ErrOut.String(); got != "" {
 		t.Errorf("without -v: %q", got)
 	}
+}
+
+func hasTool(name string) bool {
+	_, err := exec.LookPath(name)
+	return err == nil
 }
