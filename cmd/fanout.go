@@ -25,6 +25,7 @@ type fanout struct {
 	first   sync.Once // the first delivery that has a plan begins the job
 	begun   sync.Once
 	dialing sync.WaitGroup // targets that are neither connected nor given up
+	moving  bool           // there was a connection; under mu
 	running int            // targets that have not ended; under mu
 	mu      sync.Mutex
 }
@@ -158,7 +159,7 @@ func (f *fanout) start(ctx context.Context, deliver func(context.Context, *targe
 			if t.leave != nil {
 				t.leave()
 			}
-			f.note(t, err)
+			f.settle(t, err)
 		})
 	}
 	return all
@@ -168,16 +169,16 @@ func (f *fanout) start(ctx context.Context, deliver func(context.Context, *targe
 func (f *fanout) begin() {
 	f.begun.Do(func() {
 		f.mu.Lock()
-		f.d.began = time.Now()
+		f.d.began, f.moving = time.Now(), true
 		f.mu.Unlock()
 		f.d.enter(show.Moving)
 		f.progress.Begin() // it may ask for a snapshot at once
 	})
 }
 
-// note keeps what came of a target, and says it: a failure while others still run, because
+// settle keeps what came of a target, and says it: a failure while others still run, because
 // the last line may be far away.
-func (f *fanout) note(t *target, err error) {
+func (f *fanout) settle(t *target, err error) {
 	f.mu.Lock()
 	f.running--
 	t.ended, t.err, t.took = true, err, t.d.took()
@@ -235,7 +236,7 @@ func (f *fanout) snapshot() show.Snapshot {
 			best, rank = s, r
 		}
 	}
-	if !f.d.began.IsZero() && (best.Phase == show.Connecting || best.Phase == show.Opening) {
+	if f.moving && (best.Phase == show.Connecting || best.Phase == show.Opening) {
 		best.Phase, best.Waiting = show.Moving, show.Destination
 	}
 	best.Total = f.total.Load()

@@ -40,7 +40,7 @@ func streamed(sources []conf.Operand, t conf.Tree) bool {
 // sendStream sends what can be read only once: the job's own Transfer reads it into a Fanout, and
 // each target is sent what its branch gives. It begins when all targets are connected or given up.
 func (f *fanout) sendStream(ctx context.Context, c *conf.Send) error {
-	stage, err := f.stage(c.Transfer, c.DropSlow)
+	stage, err := f.stage(len(f.targets), c.Transfer, c.DropSlow)
 	if err != nil {
 		return f.refused(err)
 	}
@@ -77,8 +77,8 @@ func (f *fanout) sendStream(ctx context.Context, c *conf.Send) error {
 }
 
 // stage opens the Fanout between the source and the targets.
-func (f *fanout) stage(tr conf.Transfer, dropSlow time.Duration) (*transfer.Fanout, error) {
-	stage, err := transfer.NewFanout(len(f.targets), tr.BufferSize, tr.NoSplice)
+func (f *fanout) stage(branches int, tr conf.Transfer, dropSlow time.Duration) (*transfer.Fanout, error) {
+	stage, err := transfer.NewFanout(branches, tr.BufferSize, tr.NoSplice)
 	if err != nil {
 		return nil, &exit.Failure{Err: fmt.Errorf("a pipe for each target: %w", exit.Cause(err))}
 	}
@@ -158,7 +158,7 @@ func (t *target) sendBranch(ctx context.Context, conn *transfer.Conn, src *trans
 	if err == nil && ctx.Err() != nil { // the end was seen because the stage was given up
 		err = context.Cause(ctx)
 	}
-	if err = t.finish(ctx, conn, c, err); err == nil {
+	if err = t.finish(ctx, conn, c.Linger, err); err == nil {
 		hashed()
 		err = t.verdict()
 	}

@@ -40,6 +40,7 @@ type job struct {
 	shared   bool         // a source is a descriptor that other programs may read
 	served   bool         // one of many connections, whose lines are the server's
 	label    string       // one of several targets: its name, before what is said of it
+	next     *chain       // to whom a receiver passes on what it stores; may be nil
 	twin     bool         // another of them speaks of the sources
 	progress *show.Progress
 	started  bool                   // Start was emitted

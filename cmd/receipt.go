@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/zcp-go/zcp/cmd/exit"
@@ -23,6 +24,7 @@ type hearing struct {
 	another bool        // a second one has come, and says something else
 	busy    proof.Busy
 	limit   time.Duration // how long busy may stay the same; 0: --idle, or busyLimit
+	passed  atomic.Int64  // how far it is with what it is busy with, for a chain; any goroutine may read it
 	changed time.Time     // when busy last changed, or the wait began; zero: bytes still move
 }
 
@@ -57,6 +59,7 @@ func (j *job) hearBusy(l proof.Busy) {
 		return
 	}
 	h.busy, h.changed = l, time.Now()
+	h.passed.Store(l.N + l.Bytes)
 	if l.What == proof.VerifyDone {
 		j.d.enter(show.Verifying)
 	}
@@ -79,7 +82,7 @@ func (j *job) verdict() error {
 	case said.Alg != mine.Alg:
 		f.Err = fmt.Errorf("the receipt is by %s, not by %s", said.Alg, mine.Alg)
 		f.Hint = "give both ends the same --hash"
-	case *said != mine:
+	case said.Bytes != mine.Bytes || said.Digest != mine.Digest:
 		f.Err = fmt.Errorf("what is stored is not what was sent: %s bytes of %s %s, not %s bytes of %s",
 			text.Grouped(said.Bytes), said.Alg, said.Digest, text.Grouped(mine.Bytes), mine.Digest)
 	default:
@@ -100,6 +103,8 @@ func (j *job) sendNote() string {
 		return deliveryNote[j.d.how]
 	case j.d.how == transfer.PeerStayedOpen:
 		return receiptNote + "; the peer kept its side open"
+	case j.heard.receipt.Hops > 0:
+		return receiptNote + ", by " + text.Counted(j.heard.receipt.Hops+1, "machine")
 	}
 	return receiptNote
 }

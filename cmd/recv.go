@@ -21,6 +21,9 @@ func runRecv(ctx context.Context, out *show.Printer, c *conf.Recv) error {
 	if c.Dest.Dir {
 		return runRecvTree(ctx, out, c)
 	}
+	if len(c.To) > 0 {
+		return runChain(ctx, out, c)
+	}
 	j := newRecvJob(out, c, fileName(c.Dest))
 	j.watch(onTerminal(c.Dest))
 	plan, err := files.Look(fileName(c.Dest), files.Options(c.Output), false)
@@ -65,6 +68,9 @@ func (j *job) recv(ctx context.Context, conn *transfer.Conn, plan *files.Plan, s
 		if err == nil {
 			j.tellOf(dst)
 			j.proveStored(dst, sync)
+			if err = j.next.start(dst); err != nil {
+				j.kept = dst.Abandon()
+			}
 		}
 		return err
 	}
@@ -79,6 +85,7 @@ func (j *job) recv(ctx context.Context, conn *transfer.Conn, plan *files.Plan, s
 	if err == nil {
 		err = j.checkDigest()
 	}
+	j.next.end(err)
 	if err == nil {
 		if sync {
 			j.d.enter(show.Storing)
@@ -90,14 +97,19 @@ func (j *job) recv(ctx context.Context, conn *transfer.Conn, plan *files.Plan, s
 	j.tellOf(dst)
 	if err != nil {
 		j.stored.busy.stop()
+		j.next.end(err)
 		j.kept = dst.Abandon()
+		return j.breakOff(err)
+	}
+	if err = j.next.await(ctx); err != nil {
+		j.stored.busy.stop()
 		return j.breakOff(err)
 	}
 	j.sendReceipt()
 	if err = j.closeOrderly(); err == nil {
 		j.sayDigest()
 	}
-	j.end("received", "from "+j.peerName(), j.stored.note, show.ForMost, err)
+	j.end("received", "from "+j.peerName(), j.next.noteWith(j.stored.note), show.ForMost, err)
 	return err
 }
 

@@ -109,7 +109,7 @@ func (s *resumedSend) once(ctx context.Context, conn *transfer.Conn) error {
 	if err == nil {
 		err = j.complete(j.from)
 	}
-	if err = j.finish(ctx, conn, s.c, err); err != nil {
+	if err = j.finish(ctx, conn, s.c.Linger, err); err != nil {
 		return err
 	}
 	if err = j.wholeDigest(ctx, s.size, transfer.Source); err != nil {

@@ -2,11 +2,13 @@ package cmd
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/zcp-go/zcp/cmd/conf"
 	"github.com/zcp-go/zcp/cmd/exit"
 	"github.com/zcp-go/zcp/cmd/files"
+	"github.com/zcp-go/zcp/cmd/proof"
 	"github.com/zcp-go/zcp/cmd/show"
 	"github.com/zcp-go/zcp/cmd/text"
 	"github.com/zcp-go/zcp/transfer"
@@ -81,7 +83,7 @@ func (j *job) send(ctx context.Context, conn *transfer.Conn, c *conf.Send) error
 	if err == nil {
 		err = j.complete(j.from)
 	}
-	if err = j.finish(ctx, conn, c, err); err == nil {
+	if err = j.finish(ctx, conn, c.Linger, err); err == nil {
 		err = j.verdict()
 	}
 	if err != nil {
@@ -107,11 +109,15 @@ func (j *job) send(ctx context.Context, conn *transfer.Conn, c *conf.Send) error
 }
 
 // finish waits until the peer has everything, unless err already ended the transfer.
-func (j *job) finish(ctx context.Context, conn *transfer.Conn, c *conf.Send, err error) error {
+func (j *job) finish(ctx context.Context, conn *transfer.Conn, linger time.Duration, err error) error {
 	if err == nil {
 		j.d.enter(show.Closing)
 		j.heard.changed = time.Now()
-		j.d.how, err = j.d.t.Finish(ctx, conn, c.Linger)
+		j.d.how, err = j.d.t.Finish(ctx, conn, linger)
+		if err == nil && j.d.how == transfer.PeerStayedOpen && j.heard.busy.What == proof.PassedOn {
+			err = &exit.Failure{Status: exit.TimedOut,
+				Err: fmt.Errorf("%s: the receiver was passing it on, and has not been heard of since", j.pair())}
+		}
 	}
 	j.d.tcp, _ = conn.TCPInfo()
 	if j.out.Options.Explain {

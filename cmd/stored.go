@@ -91,7 +91,7 @@ func (j *job) sendReceipt() {
 	if j.stored.bytes > 0 {
 		n = j.stored.bytes
 	}
-	done := proof.Done{Bytes: n, Alg: j.proof.alg, Digest: j.proof.digest}
+	done := proof.Done{Bytes: n, Alg: j.proof.alg, Digest: j.proof.digest, Hops: j.next.hops()}
 	j.stored.note = "receipt sent"
 	if err := j.d.conn.Say([]byte(done.String() + "\n")); err != nil {
 		j.stored.note = "the receipt could not be sent: " + exit.Cause(err).Error()

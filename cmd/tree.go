@@ -45,7 +45,7 @@ func (j *job) sendTree(ctx context.Context, conn *transfer.Conn, c *conf.Send) e
 	if err == nil {
 		err = j.complete(j.from)
 	}
-	if err = j.finish(ctx, conn, c, err); err == nil {
+	if err = j.finish(ctx, conn, c.Linger, err); err == nil {
 		err = j.verdict()
 	}
 	if err != nil {

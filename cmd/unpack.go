@@ -16,6 +16,9 @@ import (
 
 // runRecvTree unpacks what one peer sends into a directory.
 func runRecvTree(ctx context.Context, out *show.Printer, c *conf.Recv) error {
+	if len(c.To) > 0 {
+		return runTreeChain(ctx, out, c)
+	}
 	j := newRecvJob(out, c, fileName(c.Dest))
 	j.watch(false)
 	target, err := tree.Look(c.Dest.Path, c.Dest.Text, c.NoClobber)
@@ -36,9 +39,16 @@ func (j *job) recvTree(ctx context.Context, conn *transfer.Conn, target *tree.Ta
 		return err
 	}
 	defer j.stop(false)
-	failed, err := j.unpack(ctx, conn.Endpoint, target, c.Tree, c.Sync)
+	unpacking, src, err := j.next.startTree(ctx, conn, c)
+	var failed error
+	if err == nil {
+		failed, err = j.unpack(unpacking, src, target, c.Tree, c.Sync)
+	}
 	if err == nil {
 		err = j.complete(j.peerName())
+	}
+	if j.next.end(err); err == nil {
+		err = j.next.afterTree(ctx, failed)
 	}
 	if err != nil || failed != nil {
 		j.stored.busy.stop()
@@ -55,7 +65,7 @@ func (j *job) recvTree(ctx context.Context, conn *transfer.Conn, target *tree.Ta
 	if err = j.closeOrderly(); err == nil {
 		j.sayDigest()
 	}
-	j.end("received", "from "+j.peerName(), j.stored.note, show.ForMost, err)
+	j.end("received", "from "+j.peerName(), j.next.noteWith(j.stored.note), show.ForMost, err)
 	return err
 }
 

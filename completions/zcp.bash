@@ -38,7 +38,7 @@ _zcp_flags() {
     case $1 in
         '') echo '-h --help -V --version' ;;
         send) echo "$all $shown $net $ends $tree --special --xattrs --linger= --congestion= --to= --drop-slow= --skip=" ;;
-        recv) echo "$all $shown $net $ends $file $unpack --special --xattrs" ;;
+        recv) echo "$all $shown $net $ends $file $unpack --special --xattrs --to=" ;;
         cat) echo "$all $shown $file $tree --special --xattrs $unpack -o --output= --skip=" ;;
         probe) echo '-h --help -q --quiet -v --verbose --json --name= --log-time -4 -6 --bind= -w --wait= --retry-for=' ;;
         relay) echo "$all $net --half-close= --drain= --exit-idle= --rate-total= --stats= --spread --takeover= --as-client --grace= --send-proxy= --accept-proxy= --congestion=" ;;

@@ -149,7 +149,7 @@ complete -c zcp -n '__zcp_command send recv' -s l -l listen -d 'Listen instead o
 complete -c zcp -n '__zcp_command send recv' -s k -l keep-open -d 'Serve every client, or write one file for each'
 complete -c zcp -n '__zcp_command send recv' -s N -d 'For compatibility with nc, without effect'
 complete -c zcp -n '__zcp_command send relay' -l congestion -x -a 'cubic reno bbr' -d 'Congestion control of the connections'
-complete -c zcp -n '__zcp_command send' -l to -x -a '(__zcp_net)' -d 'Send to this network end too'
+complete -c zcp -n '__zcp_command send recv' -l to -x -a '(__zcp_net)' -d 'Send or pass on to this network end too'
 complete -c zcp -n '__zcp_command send' -l drop-slow -x -a $durations -d 'Reset a receiver that alone held up the others'
 complete -c zcp -n '__zcp_command send' -l linger -x -a $durations -d 'How long to wait for the peer to close'
 

@@ -17,7 +17,7 @@ func (t *Transfer) ServeWhileWaiting(ctx context.Context, conn *Endpoint, side S
 	t.moved = start
 	t.Stats.wait(side, start)
 	defer func() { t.Stats.waited(side, time.Since(start)) }()
-	_, err := t.wait(ctx, interest{fd: -1, limits: true})
+	_, err := t.wait(ctx, interest{fd: -1, limits: true, local: t.IdleOf != Neither && t.IdleOf != side})
 	if ctx.Err() != nil {
 		return nil
 	}

@@ -177,6 +177,9 @@ func (f *Fanout) Run(ctx context.Context) error {
 	}
 }
 
+// EndBranch ends one branch. It is not called while Run runs.
+func (f *Fanout) EndBranch(i int) { f.branches[i].end() }
+
 // Close ends all branches: their readers see the end of the stream.
 func (f *Fanout) Close() { f.close() }
 

@@ -103,7 +103,7 @@ func (t *Transfer) awaitEnd(ctx context.Context, c *Conn, early bool, linger tim
 			case t.peerEnded:
 				return PeerClosed, t.pendingError()
 			}
-			if pause = linger - now.Sub(t.lastSign(ackedAt)); pause <= 0 {
+			if pause = t.patience(linger) - now.Sub(t.lastSign(ackedAt)); pause <= 0 {
 				return PeerStayedOpen, nil
 			}
 		} else if t.Idle > 0 && now.Sub(moved) >= t.Idle {
@@ -125,7 +125,7 @@ func (t *Transfer) awaitUncounted(ctx context.Context, c *Conn, early bool, ling
 		if err := t.drainReceive(); err != nil {
 			return 0, err
 		}
-		left := linger - time.Since(t.lastSign(began))
+		left := t.patience(linger) - time.Since(t.lastSign(began))
 		switch {
 		case t.peerEnded && early:
 			return PeerClosedEarly, t.pendingError()
@@ -138,6 +138,18 @@ func (t *Transfer) awaitUncounted(ctx context.Context, c *Conn, early bool, ling
 			return 0, err
 		}
 	}
+}
+
+// signPatience is how long a peer that has given signs of life may be silent: five times the interval
+// at which zcp gives them.
+const signPatience = 10 * time.Second
+
+// patience is how long to wait for the next sign of life.
+func (t *Transfer) patience(linger time.Duration) time.Duration {
+	if t.signOfLife.IsZero() {
+		return linger
+	}
+	return max(linger, signPatience)
 }
 
 // lastSign returns when the peer last gave a sign of life, but not before a time.

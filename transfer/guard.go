@@ -9,6 +9,7 @@ import "hash/maphash"
 // until we let go. Where none is granted, the file is compared before and after.
 type guard struct {
 	on      bool  // the file is one whose change can be seen
+	settled bool  // it is our own writing that is read, behind the writer: nothing of it is written again
 	held    bool  // the lease is ours now
 	fixed   bool  // it cannot be written: sealed memfd, read-only file system
 	lost    bool  // the lease was ours and a writer asked for it

@@ -26,7 +26,7 @@ func (e *Endpoint) stamp() (stamp, error) {
 // protect begins to watch a regular file, with a lease where one is asked for and
 // granted: EAGAIN means that a process has it open for writing, EACCES that another user owns it.
 func (e *Endpoint) protect(lease bool) {
-	if e.kind != File || e.guard != nil && e.guard.on {
+	if e.kind != File || e.guard != nil && (e.guard.on || e.guard.settled) {
 		return
 	}
 	g := &guard{fd: -1}

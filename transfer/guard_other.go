@@ -21,7 +21,7 @@ func (e *Endpoint) stamp() (stamp, error) {
 }
 
 func (e *Endpoint) protect(bool) {
-	if e.kind != File || e.guard != nil && e.guard.on {
+	if e.kind != File || e.guard != nil && (e.guard.on || e.guard.settled) {
 		return
 	}
 	g := new(guard)

@@ -28,6 +28,7 @@ type Transfer struct {
 	Digest   hash.Hash       // gets every byte that is moved, in order, beside the mover; nil: none
 	ReadBack bool            // Digest gets what a regular file opened for both holds when it was written, not what was sent to it
 	Heard    Heard           // gets what Discard reads, before it is dropped
+	Grows    *Growing        // is told of every byte that was delivered; nil: none
 	Trace    func(Event)     // called with what was planned and what changed, by the goroutine that moves; it changes nothing
 	Threads  *Threads        // shared with other transfers, whose waits it bounds together; nil: a wait holds a thread
 	Stats    Stats
@@ -302,6 +303,9 @@ func (t *Transfer) run(ctx context.Context, lw *lowWater) error {
 			t.moved = time.Time{} // the clock is only asked when there is a wait
 			t.spuriousWakeups = 0
 			t.spend(moved)
+			if t.Grows != nil {
+				t.Grows.Grow(moved)
+			}
 		}
 		if err != nil {
 			return err

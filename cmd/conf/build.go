@@ -49,7 +49,8 @@ func (s *settings) recv(words []string) (*Recv, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = firstError(s.checkDisplay(), s.checkLength(), s.checkTakeUp(dest), s.checkNet(end), s.checkUnpack(dest), s.require("xattrs", dest.Dir, "is for unpacking into a directory (dir/)"),
+	err = firstError(s.checkDisplay(), s.checkLength(), s.checkTakeUp(dest), s.checkNet(end), s.checkUnpack(dest), s.checkMany(end), s.require("xattrs", dest.Dir, "is for unpacking into a directory (dir/)"),
+		s.require("to", dest.Kind == File, "needs the name of a file or directory to store in"),
 		s.require("special", dest.Dir, "is for unpacking into a directory (dir/)"),
 		s.require("append", !s.has("keep-open"), "and --keep-open cannot be used together"), s.checkOutput(dest))
 	if err == nil && s.has("keep-open") && (dest.Kind != File || strings.Count(dest.Path, "%d") != 1) {
@@ -59,7 +60,7 @@ func (s *settings) recv(words []string) (*Recv, error) {
 		return nil, err
 	}
 	return &Recv{Display: s.Display, Transfer: s.Transfer, Length: s.Length, Network: s.network(end),
-		Output: s.Output, Proof: s.Proof, Tree: s.Tree, Net: end, Dest: dest}, nil
+		Output: s.Output, Proof: s.Proof, Tree: s.Tree, Many: s.many(), Net: end, Dest: dest}, nil
 }
 
 func (s *settings) cat(words []string) (*Cat, error) {

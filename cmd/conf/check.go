@@ -81,6 +81,7 @@ func (s *settings) checkResume(sources []Operand) error {
 func (s *settings) checkTakeUp(dest Operand) error {
 	return firstError(
 		s.require("resume", dest.Kind == File && !dest.Dir, "needs the name of a file to write"),
+		s.require("resume", len(s.To) == 0, "and --to cannot be used together"),
 		s.require("resume", !s.Append, "and --append cannot be used together"),
 		s.require("resume", !s.KeepOpen, "and --keep-open cannot be used together"),
 		s.require("resume", !s.StopAtSize, "and --stop-at-size cannot be used together"))
@@ -114,8 +115,8 @@ func (s *settings) checkNet(end Operand) error {
 		s.require("allow", !connects, "is for a listener"), s.require("deny", !connects, "is for a listener"),
 		s.require("allow", end.Kind != Unix, "is for TCP, a Unix socket has no addresses"),
 		s.require("deny", end.Kind != Unix, "is for TCP, a Unix socket has no addresses"),
-		s.require("bind", connects && end.Kind == TCP, "is for connecting to HOST:PORT"),
-		s.require("retry-for", connects || s.Resume && !s.KeepOpen, "is for connecting, or for --resume"),
+		s.require("bind", connects && end.Kind == TCP || len(s.To) > 0, "is for connecting to HOST:PORT"),
+		s.require("retry-for", connects || len(s.To) > 0 || s.Resume && !s.KeepOpen, "is for connecting, or for --resume"),
 		s.require("congestion", end.Kind != Unix, "is for TCP"), s.require("dscp", end.Kind != Unix, "is for TCP"),
 		s.require("socket-mode", end.Listen && end.Kind == Unix && !end.Abstract(), "is for listening on unix:PATH"),
 		s.require("4", end.Kind == TCP, "is for TCP"), s.require("6", end.Kind == TCP, "is for TCP"),

@@ -20,7 +20,14 @@ func TestTo(t *testing.T) {
 	if c.Wait != 0 || c.Next.Wait != defaultWait { // who listens waits for ever, who connects does not
 		t.Errorf("waits %v and %v", c.Wait, c.Next.Wait)
 	}
+	asked, err = Parse(strings.Fields("zcp recv :1 f --to b:2 --bind 10.0.0.1 --retry-for 9"), noEnv)
+	if r, ok := asked.(*Recv); err != nil || !ok || len(r.To) != 1 || r.Next.RetryFor != 9*time.Second || !r.Next.Bind.IsValid() || r.Next.Wait != defaultWait || r.Wait != 0 {
+		t.Errorf("%+v, %v", asked, err)
+	}
 	for line, want := range map[string]string{
+		"recv -k :1 f%d --to b:2":                      "--to and --keep-open cannot be used together",
+		"recv --resume :1 f --to b:2":                  "--resume and --to cannot be used together",
+		"recv :1 --to b:2":                             "--to needs the name of a file or directory to store in",
 		"send f a:1 --to :2":                           "--to: :2 listens, and a further end is connected to: HOST:2",
 		"send f a:1 --to -":                            "--to: - is stdin or stdout",
 		"send -k f :1 --to b:2":                        "--to and --keep-open cannot be used together",

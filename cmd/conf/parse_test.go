@@ -56,7 +56,7 @@ func TestContract(t *testing.T) {
 		"keep-open k": send | recv, "wait w DUR": network | probe, "retry-for  DUR": network | probe, "idle  DUR": network,
 		"linger  DUR": send, "half-close  DUR": relay, "max-conns m N": network, "allow  CIDR,...": network,
 		"deny  CIDR,...": network, "drain  DUR": relay, "exit-idle  DUR": relay, "rate-total  SIZE": relay,
-		"to  NET": send, "drop-slow  DUR": send,
+		"to  NET": send | recv, "drop-slow  DUR": send,
 		"congestion  ALG":              send | relay,
 		"stats  unix:PATH|[HOST]:PORT": relay, "spread ": relay, "takeover  unix:PATH": relay, "as-client ": relay, "grace  DUR": relay, "send-proxy  v1|v2": relay, "accept-proxy  CIDR,...|unix": relay, "bind  [ADDR][:PORT]": network | probe, "4 4": network | probe, "6 6": network | probe, "explain ": every,
 		"tar ": send | cat, "exclude  GLOB": send | cat, "one-file-system x": send | cat, "special ": oneWay, "no-same-owner ": recv | cat, "xattrs ": oneWay,

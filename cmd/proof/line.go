@@ -43,6 +43,7 @@ type Done struct {
 	Bytes  int64
 	Alg    string // SHA256 or BLAKE3
 	Digest string // in lower-case hex
+	Hops   int64  // machines of a chain that it speaks for, behind the one that says it
 }
 
 func (Want) line() {}
@@ -51,7 +52,11 @@ func (Done) line() {}
 
 func (w Want) String() string { return fmt.Sprintf("zcp1 want from=%d key=%016x", w.From, w.Key) }
 func (d Done) String() string {
-	return fmt.Sprintf("zcp1 done bytes=%d %s=%s", d.Bytes, d.Alg, d.Digest)
+	line := fmt.Sprintf("zcp1 done bytes=%d %s=%s", d.Bytes, d.Alg, d.Digest)
+	if d.Hops > 0 {
+		line += fmt.Sprintf(" hops=%d", d.Hops)
+	}
+	return line
 }
 
 func (b Busy) String() string {
@@ -169,9 +174,13 @@ func (f fields) done() Line {
 	if !ok {
 		return nil
 	}
+	hops, said := f.number("hops")
+	if _, any := f["hops"]; any && !said {
+		return nil
+	}
 	for _, alg := range []string{SHA256, BLAKE3} {
 		if d, err := hex.DecodeString(f[alg]); err == nil && len(d) == Size {
-			return Done{n, alg, hex.EncodeToString(d)}
+			return Done{n, alg, hex.EncodeToString(d), hops}
 		}
 	}
 	return nil

@@ -18,10 +18,10 @@ var lines = []struct {
 	{"zcp1 busy verify=35", Busy{VerifyDone, 35, 0}},
 	{"zcp1 busy to=1048576", Busy{PassedOn, 1 << 20, 0}},
 	{"zcp1 busy verify=0 bytes=7", Busy{VerifyDone, 0, 7}}, {"zcp1 busy verify=1 bytes=-7", Busy{VerifyDone, 1, 0}},
-	{"zcp1 done bytes=5 sha256=" + zeros, Done{5, SHA256, zeros}},
-	{"zcp1 done bytes=0 blake3=" + zeros, Done{0, BLAKE3, zeros}},
+	{"zcp1 done bytes=5 sha256=" + zeros, Done{5, SHA256, zeros, 0}},
+	{"zcp1 done bytes=0 blake3=" + zeros, Done{0, BLAKE3, zeros, 0}},
 	{"zcp1 want key=00000000000000ff from=7 later=x", Want{7, 255}},
-	{"zcp1 done hops=3 sha256=" + strings.ToUpper(strings.Repeat("ab", 32)) + " bytes=1", Done{1, SHA256, strings.Repeat("ab", 32)}},
+	{"zcp1 done hops=3 sha256=" + strings.ToUpper(strings.Repeat("ab", 32)) + " bytes=1", Done{1, SHA256, strings.Repeat("ab", 32), 3}},
 
 	{"", nil}, {"zcp1", nil}, {"zcp1 ", nil}, {"zcp1 hello from=1", nil}, {"zcp2 busy verify=1", nil}, {" zcp1 busy verify=1", nil},
 	{"zcp1 busy", nil}, {"zcp1 busy verify", nil}, {"zcp1 busy verify=", nil}, {"zcp1 busy verify=-1", nil}, {"zcp1 busy verify=+1", nil},
@@ -43,7 +43,7 @@ func TestParse(t *testing.T) {
 
 // A line that is said can be read, and is short enough whatever its numbers.
 func TestLineString(t *testing.T) {
-	for _, l := range []Line{Want{1<<63 - 1, 1}, Busy{VerifyDone, 100, 1<<63 - 1}, Busy{PassedOn, 1<<63 - 1, 0}, Done{1<<63 - 1, BLAKE3, zeros}} {
+	for _, l := range []Line{Want{1<<63 - 1, 1}, Busy{VerifyDone, 100, 1<<63 - 1}, Busy{PassedOn, 1<<63 - 1, 0}, Done{1<<63 - 1, BLAKE3, zeros, 1<<63 - 1}} {
 		if got := Parse([]byte(l.String())); got != l || len(l.String()) >= MaxLine {
 			t.Errorf("%s is read as %#v", l, got)
 		}
