@@ -60,6 +60,7 @@ type row struct {
 	in    bool   // standard input is a pipe with a writer
 	out   outEnd // what reads standard output
 	net   netEnd // what is at the other side of PORT
+	sinks int    // netSink: how many connections the far end takes, each of which gets everything; 0: one
 	relay load   // relays: what goes through them
 	count int    // 0, or pieces of work a round, for work too short to time alone
 	small bool   // send the file "small" instead

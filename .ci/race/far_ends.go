@@ -112,7 +112,9 @@ func (b *bench) farEnds(r row, verify bool, failed func()) (f *farEnds, port int
 			return nil, 0, err
 		}
 		f.listener = l.fd
-		f.work(func() (payload, error) { return l.discard(verify, r.net == netSpin) })
+		for range max(1, r.sinks) {
+			f.work(func() (payload, error) { return l.discard(verify, r.net == netSpin) })
+		}
 		return f, l.port, nil
 	}
 	return f, program.FreePort(), nil

@@ -290,3 +290,35 @@ func TestChainTree(t *testing.T) {
 	}
 	program.Holds(t, filepath.Join(out+"3", "a"), body)
 }
+
+// BenchmarkChain compares a chain of four with one copy; from page cache to page cache, all on one machine, so the processors
+// are what they share.
+func BenchmarkChain(b *testing.B) {
+	const size = 256 << 20
+	dir := b.TempDir()
+	name := filepath.Join(dir, "in")
+	program.WriteFile(b, name, program.Noise(size, 58), 0o644)
+	for _, n := range []int{1, 4} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			b.SetBytes(size)
+			for b.Loop() {
+				b.StopTimer()
+				addr := ""
+				var rs []*program.Process
+				for i := range n {
+					args := []string{"recv", "-q", ":0", filepath.Join(dir, fmt.Sprint("out", i))}
+					if addr != "" {
+						args = append(args, "--to", addr)
+					}
+					r := program.Zcp(b, args...).Start()
+					addr, rs = "127.0.0.1:"+r.Port(), append(rs, r)
+				}
+				b.StartTimer()
+				program.Zcp(b, "send", "-q", name, addr).Run(0)
+				for _, r := range rs {
+					r.Ends(0)
+				}
+			}
+		})
+	}
+}
