@@ -38,9 +38,10 @@ func TestCheckReadable(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")
 	create(t, file, "x", 0o600)
-	if err := CheckReadable([]Name{{FD: 99}, {Path: file, Text: "file"}}); err != nil {
+	if err := CheckReadable([]Name{{FD: 0}, {Path: file, Text: "file"}}); err != nil {
 		t.Error(err)
 	}
+	refused(t, CheckReadable([]Name{{FD: 99, Text: "fd:99"}}), "fd:99: bad file descriptor")
 	refused(t, CheckReadable([]Name{{Path: file}, {Path: dir, Text: "dir"}}), "dir: is a directory")
 	refused(t, CheckReadable([]Name{{Path: file + "x", Text: "x\x1b[2J"}}), `"x\x1b[2J": no such file or directory`)
 }
