@@ -15,6 +15,31 @@ import (
 	"github.com/zcp-go/zcp/cmd/e2e/program"
 )
 
+// computedFile is a file of sysfs: fstat(2) says 4096 bytes, and there are fewer.
+const computedFile = "/sys/devices/system/cpu/online"
+
+// computed notes whether a tool has copied all of a file whose size is not one.
+func (b *bench) computed(command string) (cell, error) {
+	name := filepath.Join(b.work, "copy")
+	defer os.Remove(name)
+	p, err := b.start(b.ctx, command, nil, nil)
+	if err != nil {
+		return cell{}, err
+	}
+	c := p.outcome(faultLimit)
+	said := strings.Fields(p.stderr.String())
+	want, wantErr := os.ReadFile(computedFile)
+	got, gotErr := os.ReadFile(name)
+	c.note = "all of it"
+	if string(got) != string(want) {
+		c.note = fmt.Sprintf("%d of %d bytes", len(got), len(want))
+	}
+	if len(said) > 0 {
+		c.note += ", and the last number shown is " + said[len(said)-1]
+	}
+	return c, errors.Join(wantErr, gotErr)
+}
+
 // systemFaults are those of the system around a sender or a receiver.
 func systemFaults() []fault {
 	return []fault{{
@@ -43,6 +68,11 @@ func systemFaults() []fault {
 		name: "TERM to it as process 1 of a container", commands: receivers,
 		right: func(c cell) bool { return !c.noState && c.status == 128+int(syscall.SIGTERM) },
 		run:   func(b *bench, command string) (cell, error) { return b.endProcess1(command) },
+	}, {
+		name:     "a file of sysfs, 4096 bytes by fstat and 4 in it, is copied",
+		commands: map[string]string{"zcp": "zcp cat -n " + computedFile + " -o copy", "pv": "pv -n " + computedFile + " > copy"},
+		right:    func(c cell) bool { return c.status == 0 && strings.HasPrefix(c.note, "all of it") },
+		run:      (*bench).computed,
 	}}
 }
 

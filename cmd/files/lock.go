@@ -21,6 +21,9 @@ func createLocked(path string, access int, mode uint32) (fd int, refused, err er
 			case err == nil && sameName(fd, path):
 				return fd, nil, nil
 			}
+			if err != nil && err != unix.EWOULDBLOCK && sameName(fd, path) {
+				unix.Unlink(path) // an empty one of ours is not left; it may be gone already
+			}
 			unix.Close(fd)
 			if err != nil {
 				return -1, nil, err
@@ -81,7 +84,7 @@ func lock(fd int) error {
 // without lockd says ENOLCK, FUSE and 9p ENOSYS or EOPNOTSUPP, a profile EPERM.
 func lockRefused(err error) bool {
 	switch err {
-	case unix.ENOLCK, unix.ENOSYS, unix.EOPNOTSUPP, unix.EINVAL, unix.EPERM, unix.EACCES:
+	case unix.ENOLCK, unix.ENOSYS, unix.EOPNOTSUPP, unix.ENOTTY, unix.EINVAL, unix.EPERM, unix.EACCES:
 		return true
 	}
 	return false

@@ -175,6 +175,9 @@ func TestTrueErrors(t *testing.T) {
 			if strings.HasPrefix(tc.work, "recv") {
 				program.Holds(t, dir+"/out", []byte("old"))
 			}
+			if tc.in.call == "flock" { // before the first byte
+				program.Absent(t, dir+"/out.part")
+			}
 		})
 	}
 }

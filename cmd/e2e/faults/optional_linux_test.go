@@ -20,8 +20,8 @@ var optional = []struct {
 }{
 	{"fchmod", "EPERM EOPNOTSUPP ENOSYS EINVAL", "recv over a file", `its mode cannot be kept`},
 	{"fchown", "EPERM EOPNOTSUPP ENOSYS EINVAL", "recv over a file", `its owner or group cannot be kept`},
-	{"flock", "ENOLCK EOPNOTSUPP ENOSYS EPERM EINVAL", "recv over a file", `the file system has no locks`},
-	{"flock", "ENOLCK EOPNOTSUPP ENOSYS EPERM EINVAL", "recv a new file", `the file system has no locks`},
+	{"flock", "ENOLCK EOPNOTSUPP ENOSYS EPERM EINVAL ENOTTY", "recv over a file", `the file system has no locks`},
+	{"flock", "ENOLCK EOPNOTSUPP ENOSYS EPERM EINVAL ENOTTY", "recv a new file", `the file system has no locks`},
 	{"renameat2", "EINVAL ENOSYS EPERM EOPNOTSUPP ENOTTY", "recv a new file", ``},
 	{"renameat2,link,linkat", "EPERM EOPNOTSUPP ENOSYS", "recv a new file", ``},
 	{"statx", "EPERM ENOSYS EOPNOTSUPP EINVAL", "recv over a file", ``},

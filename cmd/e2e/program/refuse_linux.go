@@ -24,6 +24,17 @@ var refusable = map[string]refusal{
 	"splice": {call: unix.SYS_SPLICE}, "sendfile": {call: unix.SYS_SENDFILE}, "copy_file_range": {call: unix.SYS_COPY_FILE_RANGE},
 	"pipe2": {call: unix.SYS_PIPE2}, "tee": {call: unix.SYS_TEE},
 
+	"inotify_init1": {call: unix.SYS_INOTIFY_INIT1}, "fallocate": {call: unix.SYS_FALLOCATE}, "statx": {call: unix.SYS_STATX},
+	"fstatfs": {call: unix.SYS_FSTATFS}, "prlimit64": {call: unix.SYS_PRLIMIT64}, "flock": {call: unix.SYS_FLOCK},
+	"fchmod": {call: unix.SYS_FCHMOD}, "fchown": {call: unix.SYS_FCHOWN}, "pwritev2": {call: unix.SYS_PWRITEV2},
+	"F_SETLEASE":   {unix.SYS_FCNTL, []uint32{unix.F_SETLEASE}},
+	"F_GETLEASE":   {unix.SYS_FCNTL, []uint32{unix.F_GETLEASE}},
+	"F_SETPIPE_SZ": {unix.SYS_FCNTL, []uint32{unix.F_SETPIPE_SZ}},
+	"F_GETPIPE_SZ": {unix.SYS_FCNTL, []uint32{unix.F_GETPIPE_SZ}},
+	"F_GET_SEALS":  {unix.SYS_FCNTL, []uint32{unix.F_GET_SEALS}},
+	"FIONREAD":     {unix.SYS_IOCTL, []uint32{unix.TIOCINQ}},
+	"getxattr":     {call: unix.SYS_GETXATTR},
+
 	"SIOCOUTQ":      {unix.SYS_IOCTL, []uint32{unix.SIOCOUTQ}},
 	"TCP_INFO":      {unix.SYS_GETSOCKOPT, []uint32{unix.SOL_TCP, unix.TCP_INFO}},
 	"SO_LINGER":     {unix.SYS_SETSOCKOPT, []uint32{unix.SOL_SOCKET, unix.SO_LINGER}},
@@ -38,6 +49,10 @@ var refusable = map[string]refusal{
 // RefusableOfSockets are the names of what only helps a socket.
 var RefusableOfSockets = []string{"SIOCOUTQ", "TCP_INFO", "SO_LINGER", "SO_KEEPALIVE", "TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT",
 	"TCP_NODELAY", "SO_RCVLOWAT"}
+
+// RefusableOfAll are the names of calls that every command can do without.
+var RefusableOfAll = []string{"splice", "sendfile", "copy_file_range", "pipe2", "tee", "inotify_init1", "fallocate", "statx", "fstatfs", "prlimit64",
+	"flock", "fchmod", "fchown", "pwritev2", "F_SETLEASE", "F_GETLEASE", "F_SETPIPE_SZ", "F_GETPIPE_SZ", "F_GET_SEALS", "FIONREAD", "getxattr"}
 
 var refusals = map[string]unix.Errno{"ENOSYS": unix.ENOSYS, "EPERM": unix.EPERM, "EINVAL": unix.EINVAL, "EMFILE": unix.EMFILE,
 	"ENOPROTOOPT": unix.ENOPROTOOPT, "ENOTTY": unix.ENOTTY, "EOPNOTSUPP": unix.EOPNOTSUPP}
