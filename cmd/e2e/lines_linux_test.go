@@ -168,12 +168,12 @@ func devNull(t *testing.T) int {
 // What cannot be written is refused in words that are true, with a way around it only where that works; and -v
 // names variables that are none.
 func TestTrueWords(t *testing.T) {
-	p, dir := asNobody(t, "recv", ":0", "new")
+	p, _ := asNobody(t, "recv", ":0", "new")
 	p.Run(1)
 	if got := p.ErrOut.String(); got != "zcp: cannot create new.part: permission denied\n" {
 		t.Errorf("said %q", got)
 	}
-	p, dir = asNobody(t, "recv", ":0", "old")
+	p, dir := asNobody(t, "recv", ":0", "old")
 	program.WriteFile(t, filepath.Join(dir, "old"), []byte("old"), 0o644) // root's
 	p.Run(1)
 	if got := p.ErrOut.String(); got != "zcp: old: cannot be written: permission denied\n" {
