@@ -118,6 +118,9 @@ func (j *job) explainRan() {
 	d := func(ns int64) string { return text.Duration(time.Duration(ns)) }
 	say("waited %s for the source, %s for the destination, %s for the rate limit",
 		d(st.WaitSrc.Load()), d(st.WaitDst.Load()), d(st.WaitRate.Load()))
+	if j.proof.alg != "" {
+		say("waited %s for %s: what it takes longer than the bytes to move", d(st.WaitHash.Load()), j.proof.alg)
+	}
 	if j.d.role == sending && j.d.conn != nil && j.d.conn.Kind() == transfer.TCP {
 		say("%s", limitedBy(j.d.tcp))
 		if msg := pacing(j.d.congestion, j.d.tcp); msg != "" {

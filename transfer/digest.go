@@ -5,6 +5,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -23,6 +24,7 @@ const digestLag = 64
 type digester struct {
 	hash   hash.Hash
 	got    *atomic.Int64 // bytes hashed
+	waited *atomic.Int64 // nanoseconds in which the mover waited
 	pieces chan piece
 	behind sync.WaitGroup // pieces that were handed over and are not hashed
 	ended  chan struct{}
@@ -47,7 +49,7 @@ func (t *Transfer) startDigest() {
 	if t.Digest == nil {
 		return
 	}
-	d := &digester{hash: t.Digest, got: &t.Stats.Digested, pieces: make(chan piece, digestLag), ended: make(chan struct{}), pipes: t.pool, store: -1}
+	d := &digester{hash: t.Digest, got: &t.Stats.Digested, waited: &t.Stats.WaitHash, pieces: make(chan piece, digestLag), ended: make(chan struct{}), pipes: t.pool, store: -1}
 	if src := t.pump.src; src != nil && src.kind == File {
 		t.pump.srcAt = src.offset()
 	}
@@ -69,7 +71,9 @@ func (t *Transfer) endDigest() error {
 	if t.Trace != nil && d.readsBack() {
 		t.Trace(Event{Kind: ReadingBack})
 	}
+	began := time.Now()
 	<-d.ended
+	d.clock(began)
 	if d.pipe != nil {
 		d.pipes.Put(d.pipe) // the pool closes a pipe that still holds bytes
 	}
@@ -110,12 +114,21 @@ func (d *digester) ofSource() bool { return d != nil && d.store < 0 }
 // hand gives the digest a piece.
 func (d *digester) hand(p piece) {
 	d.behind.Add(1)
-	d.pieces <- p
+	select {
+	case d.pieces <- p:
+	default:
+		defer d.clock(time.Now())
+		d.pieces <- p
+	}
 }
+
+// clock counts the time since the mover began to wait.
+func (d *digester) clock(since time.Time) { d.waited.Add(int64(time.Since(since))) }
 
 // settle waits until the digest has caught up with the mover.
 func (d *digester) settle() {
 	if d != nil {
+		defer d.clock(time.Now())
 		d.behind.Wait()
 	}
 }

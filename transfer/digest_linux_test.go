@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -65,6 +66,37 @@ func digestPair(t *testing.T, src source, dst sink, n int) {
 	if !refusing.path(want) && !slices.Equal(tr.Stats.Paths(), []transfer.Path{want}) {
 		t.Errorf("%v ran, want %v: the digest must not cost the path", tr.Stats.Paths(), want)
 	}
+}
+
+// How long a slow digest has held up the mover is counted, and a fast one is not blamed.
+func TestDigestWaits(t *testing.T) {
+	src, _ := fileSource(t, bed.Noise(1<<20, 3))
+	r, w := newPipe(t)
+	bed.DrainAll(far(t, r), -1, nil)
+	h := &slow{Hash: sha256.New()}
+	tr := transfer.Transfer{Digest: h}
+	if _, err := tr.Move(bedContext(t), own(t, w), src, -1); err != nil {
+		t.Fatal(err)
+	}
+	if waited := time.Duration(tr.Stats.WaitHash.Load()); waited < h.slept/2 {
+		t.Errorf("waited %v for a digest that has taken %v more", waited, h.slept)
+	}
+	if n := tr.Stats.Digested.Load(); n != 1<<20 {
+		t.Errorf("%d bytes hashed", n)
+	}
+}
+
+// A slow is a hash that takes its time.
+type slow struct {
+	hash.Hash
+	slept time.Duration
+}
+
+func (h *slow) Write(b []byte) (int, error) {
+	began := time.Now()
+	time.Sleep(20 * time.Millisecond)
+	h.slept += time.Since(began)
+	return h.Hash.Write(b)
 }
 
 // What was there before an append is not in the digest of what is read back.

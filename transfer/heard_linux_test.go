@@ -70,9 +70,13 @@ func TestHeardLinger(t *testing.T) {
 		last = now
 		return true, nil
 	}}
-	go func() { p.readAll(); talk(p) }()
+	go talk(p)
+	read := make(chan struct{})
+	go func() { defer close(read); p.readAll() }()
 	how, err := sendAndFinish(t, tr, c, linger)
-	if took := time.Since(last); err != nil || how != transfer.PeerStayedOpen || took < linger || last.Sub(first) < 2*linger {
+	ended := time.Now()
+	<-read
+	if took := ended.Sub(last); err != nil || how != transfer.PeerStayedOpen || took < linger || last.Sub(first) < 2*linger {
 		t.Errorf("%v, %v; ended %v after the last sign of life, which came %v after the first", how, err, took, last.Sub(first))
 	}
 }

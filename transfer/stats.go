@@ -35,6 +35,7 @@ type Stats struct {
 	WaitSrc  atomic.Int64 // nanoseconds spent waiting for the source
 	WaitDst  atomic.Int64 // nanoseconds spent waiting for the destination
 	WaitRate atomic.Int64 // nanoseconds spent waiting for the rate limit
+	WaitHash atomic.Int64 // nanoseconds spent waiting for the digest
 	waiting  atomic.Int64 // Side in the low two bits, start of the wait in nanoseconds since epoch above
 	paths    [numPaths]atomic.Int64
 	calls    [numPaths]atomic.Int64

@@ -19,7 +19,7 @@ import (
 // sheets are the tables of faults, each with its tools.
 func sheets() []sheet {
 	return []sheet{
-		{"A transfer", []string{"zcp", "nc", "ncat", "socat", "mbuffer", "pv"}, slices.Concat(senderFaults(), receiverFaults(), systemFaults(), pipeFaults())},
+		{"A transfer", []string{"zcp", "nc", "ncat", "socat", "mbuffer", "pv"}, slices.Concat(senderFaults(), wireFaults(), receiverFaults(), systemFaults(), pipeFaults())},
 		{"A relay", []string{"zcp", "haproxy", "nginx", "socket-proxyd", "socat"}, relayFaults()},
 	}
 }

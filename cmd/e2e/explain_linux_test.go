@@ -48,6 +48,9 @@ func TestExplain(t *testing.T) {
 	explained(t, program.Zcp(t, "cat", "--explain", "-C", "-o", out, file).Run(0), `plan: source guarded: compared before and after`,
 		`plan: file to file by read and write, as --no-splice asks for`, `ran: read and write: 3.00MiB in \d+ calls, \S+ a call`, waited)
 
+	explained(t, program.Zcp(t, "cat", "--explain", "--hash", "blake3", "-o", out, file).Run(0), waited,
+		`ran: waited \S+ for blake3: what it takes longer than the bytes to move`)
+
 	writer, err := os.OpenFile(file, os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
