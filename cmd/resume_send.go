@@ -112,10 +112,24 @@ func (s *resumedSend) once(ctx context.Context, conn *transfer.Conn) error {
 	if err = j.finish(ctx, conn, s.c.Linger, err); err != nil {
 		return err
 	}
-	if err = j.wholeDigest(ctx, s.size, transfer.Source); err != nil {
+	if s.asked && j.d.how == transfer.PeerClosedEarly { // a receiver that goes on never does
+		return brokenOff("%s: closed before it had everything", j.pair())
+	}
+	return s.proven(ctx, conn)
+}
+
+// proven ends a connection whose receiver has everything.
+func (s *resumedSend) proven(ctx context.Context, conn *transfer.Conn) error {
+	j := s.j
+	if err := j.wholeDigest(ctx, s.size, transfer.Source); err != nil {
 		return err
 	}
-	if err = j.verdict(); err != nil {
+	err := j.verdict()
+	failure, ok := errors.AsType[*exit.Failure](err)
+	if ok && j.heard.receipt == nil && conn.Kind() == transfer.Unix {
+		return brokenError{failure} // a Unix socket has no reset: this is how a receiver that dies looks
+	}
+	if err != nil {
 		return err
 	}
 	return j.closeOrderly()
