@@ -35,6 +35,9 @@ func (j *job) hear(b []byte) (alive bool, err error) {
 		switch l := l.(type) {
 		case proof.Done:
 			alive = true
+			if h.receipt == nil && !h.changed.IsZero() {
+				h.changed = time.Now() // it may come late: the receiver was stopped
+			}
 			h.another = h.another || h.receipt != nil && *h.receipt != l
 			h.receipt = &l
 		case proof.Busy:
