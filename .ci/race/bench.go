@@ -64,8 +64,9 @@ type row struct {
 	relay load   // relays: what goes through them
 	count int    // 0, or pieces of work a round, for work too short to time alone
 	small bool   // send the file "small" instead
-	bytes int64  // 0, or what passes in a round, where that is not the size of the data
-	held  int    // 0, or connections that are held at once, for memory a connection
+	tree  *forest
+	bytes int64 // 0, or what passes in a round, where that is not the size of the data
+	held  int   // 0, or connections that are held at once, for memory a connection
 	tools []tool
 }
 

@@ -15,7 +15,7 @@ import (
 // rows returns the work of the benchmark. What a person would type is what is raced; a
 // peer that has a setting for large blocks is raced with it too.
 func rows() []row {
-	return slices.Concat(networkRows(), manyRows(), proofRows(), pipeRows(), smallRows(), relayRows())
+	return slices.Concat(networkRows(), manyRows(), proofRows(), pipeRows(), treeRows(), smallRows(), relayRows())
 }
 
 func networkRows() []row {

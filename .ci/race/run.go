@@ -52,6 +52,8 @@ func (b *bench) want(r row) payload {
 	switch {
 	case r.in:
 		return payload{b.size, b.blocks}
+	case r.tree != nil:
+		return r.tree.sum
 	case r.small:
 		return b.prefix("small", 4096)
 	}
@@ -100,7 +102,12 @@ func (p *process) wait() (time.Duration, error) {
 // command is the one that waits, until the last of them has ended.
 func (b *bench) runOnce(ctx context.Context, r row, tl tool, verify bool) (res result, err error) {
 	out := filepath.Join(b.work, "copy")
-	defer os.Remove(out)
+	defer os.RemoveAll(out)
+	if r.tree != nil {
+		if err := b.plant(r.tree); err != nil {
+			return res, err
+		}
+	}
 	if strings.Contains(tl.command+tl.receiver, "COPY") {
 		if err := warm(b.size); err != nil {
 			return res, err
@@ -129,7 +136,11 @@ func (b *bench) runOnce(ctx context.Context, r row, tl tool, verify bool) (res r
 	if err = errors.Join(err, endsErr); err != nil {
 		return res, err
 	}
-	if strings.Contains(command+receive, "copy") {
+	if r.tree != nil {
+		if arrived, err = sumTree(out, verify); err != nil {
+			return res, err
+		}
+	} else if strings.Contains(command+receive, "copy") {
 		if arrived, err = sumFile(out, verify); err != nil {
 			return res, err
 		}

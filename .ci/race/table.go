@@ -107,7 +107,7 @@ func (b *bench) perUnit(r row, cpu time.Duration) float64 {
 	if r.count > 0 {
 		return cpu.Seconds() * 1e3 / float64(r.count)
 	}
-	return cpu.Seconds() / (float64(cmp.Or(r.bytes, b.size)) / 1e9)
+	return cpu.Seconds() / (float64(cmp.Or(r.bytes, r.tree.bytes(), b.size)) / 1e9)
 }
 
 // markdown renders the table the way ripgrep's README does.
