@@ -20,6 +20,7 @@ import (
 func sheets() []sheet {
 	return []sheet{
 		{"A transfer", []string{"zcp", "nc", "ncat", "socat", "mbuffer", "pv"}, slices.Concat(senderFaults(), wireFaults(), receiverFaults(), systemFaults(), pipeFaults())},
+		{"A tree", []string{"zcp", "tar and nc", "rsync"}, treeFaults()},
 		{"A relay", []string{"zcp", "haproxy", "nginx", "socket-proxyd", "socat"}, relayFaults()},
 	}
 }

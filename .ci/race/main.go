@@ -57,6 +57,9 @@ func (b binary) command(zcp string) string {
 	if rest, ok := strings.CutPrefix(zcp, "zcp "); ok {
 		return b.link() + " " + rest
 	}
+	if script, ok := strings.CutPrefix(zcp, "zcp\n"); ok {
+		return b.link() + "\n" + strings.ReplaceAll(script, " zcp ", " "+b.link()+" ")
+	}
 	return zcp
 }
 
