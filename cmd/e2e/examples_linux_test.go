@@ -143,7 +143,7 @@ func relayed(b *strings.Builder, target []string, lines []string) {
 		if at, ok := strings.CutPrefix(p[1], "unix:"); ok {
 			fmt.Fprintf(b, "until [[ -S %s ]]; do sleep 0.05; done; [[ $(echo hi | socat -t5 - UNIX:%[1]s) == hi ]]\n", at)
 		} else if _, port, _ := strings.Cut(address("x"+p[1]), ":"); !strings.HasSuffix(p[1], ":9100") {
-			fmt.Fprintf(b, "[[ $(echo hi | socat -t5 - TCP4:localhost:%s,retry=400,interval=0.05) == hi ]]\n", port)
+			fmt.Fprintf(b, "[[ $(echo hi | socat -t5 - TCP4:localhost:%s,retry=400,interval=0.05 | tr -cd a-z) == *hi ]] # a PROXY header may stand in front\n", port)
 		}
 	}
 	for _, line := range lines[1:] {
