@@ -170,10 +170,15 @@ func (s *resumedSend) hear(ctx context.Context, conn *transfer.Conn) (want proof
 	defer cancel()
 	var lines proof.Parser
 	b := make([]byte, 4096)
+	idle := s.j.d.t.Idle
+	s.j.d.t.Idle = 0 // the limit is the one above
+	defer func() { s.j.d.t.Idle = idle }()
 	for !ok {
 		n, err := s.j.d.t.Read(limited, conn.Endpoint, b)
 		switch {
-		case errors.Is(err, errNoWant), errors.Is(err, transfer.ErrIdle), err == nil && n == 0:
+		case err == nil && n == 0 && s.c.RetryFor > 0 && s.j.net.Listen:
+			return want, false, brokenOff("%s: closed without a word", s.j.peerName()) // a port probe, or a receiver that has died
+		case errors.Is(err, errNoWant), err == nil && n == 0:
 			return want, false, nil
 		case err != nil:
 			if side, ok := errors.AsType[*transfer.Error](err); ok {

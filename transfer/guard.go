@@ -21,6 +21,7 @@ type guard struct {
 	taken   int64         // bytes taken from the file, however
 	sum     *maphash.Hash // of the bytes that were copied, in order
 	summed  int64         // bytes in sum
+	back    int64         // bytes taken and put back; they are in sum
 	earlier []stretch     // what was sent before that
 }
 
@@ -31,14 +32,14 @@ type stretch struct {
 }
 
 // now returns the stretch that is being sent.
-func (g *guard) now() stretch { return stretch{g.start, g.taken, g.summed, g.sum} }
+func (g *guard) now() stretch { return stretch{g.start, g.taken + g.back, g.summed, g.sum} }
 
 // moveTo begins a stretch at an offset.
 func (g *guard) moveTo(at int64) {
-	if g.taken > 0 {
+	if g.taken+g.back > 0 {
 		g.earlier = append(g.earlier, g.now())
 	}
-	g.start, g.taken, g.summed = at, 0, 0
+	g.start, g.taken, g.back, g.summed = at, 0, 0, 0
 	if g.sum != nil {
 		again := new(maphash.Hash)
 		again.SetSeed(g.sum.Seed())

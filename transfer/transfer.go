@@ -123,10 +123,12 @@ func (t *Transfer) MoveSegment(ctx context.Context, dst *Endpoint, s Segment) (n
 		if derr := t.endDigest(); err == nil {
 			err = derr
 		}
-		lost := s.From.putBack(t.pump.Stop())
+		dropped := t.pump.Stop()
+		lost := s.From.putBack(dropped)
 		t.Stats.Lost.Add(lost)
 		if g := s.From.guard; g != nil {
 			g.taken += t.pump.Bytes.Load() + lost
+			g.back += dropped - lost
 		}
 	}()
 	lw := newLowWater(dst, s.From)

@@ -410,6 +410,18 @@ func TestHealReplaces(t *testing.T) {
 	program.Holds(t, dst, data)
 }
 
+// A client that connects to a serving sender and says nothing before it goes does not end it.
+func TestHealProbed(t *testing.T) {
+	src, dst, data := resumable(t, 1000, 0)
+	p := program.Zcp(t, "send", "--resume", "--retry-for", "60", src, ":0").Start()
+	c := program.Dial(t, p)
+	check(t, c.CloseWrite())
+	p.Says("closed without a word")
+	program.Zcp(t, "recv", "--resume", "127.0.0.1:"+p.Port(), dst).Run(0)
+	p.Ends(0)
+	program.Holds(t, dst, data)
+}
+
 // Without another connection the status is that of the break, and the part stays.
 func TestHealGivesUp(t *testing.T) {
 	dst := filepath.Join(t.TempDir(), "out")

@@ -259,7 +259,9 @@ func (c *cutRun) run(seed uint64, content []byte, cuts int) {
 			t.Fatalf("seed %d: the next cut was not reached\n%s\n%s", seed, c.s.ErrOut, c.d.ErrOut)
 		}
 	}
-	c.d.Ends(0)
+	if c.d.Ends(0); t.Failed() {
+		t.Logf("seed %d, the sender:\n%s", seed, c.s.ErrOut)
+	}
 	c.s.Ends(0)
 	program.Holds(t, c.dst, content)
 	program.Absent(t, c.dst+".part")
@@ -273,6 +275,10 @@ func (c *cutRun) cut(next cut) {
 		c.x.mu.Unlock()
 	}
 	again := func(p *program.Process, args []string) *program.Process {
+		if c.d.HasEnded() { // the cut was that of a connection which the receiver had left for its last one
+			c.x.goOn <- false
+			return p
+		}
 		p.Kill(unix.SIGKILL)
 		p.End()
 		c.x.goOn <- false
