@@ -8,8 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/zcp-go/zcp/pipepool"
 	"github.com/zcp-go/zcp/transfer/internal/sock"
 	"github.com/zcp-go/zcp/transfer/rate"
@@ -56,35 +54,6 @@ type Transfer struct {
 // The bytes are its own only during the call. With alive the time that Finish waits for the
 // peer's end begins anew; an error ends the transfer, as it is.
 type Heard func(b []byte) (alive bool, err error)
-
-// An EventKind says what an Event is about.
-type EventKind uint8
-
-// The kinds of events.
-const (
-	Planned     EventKind = iota // Path is what will be tried first
-	Guarded                      // Guarding says how the source is protected, Err why no lease was granted
-	Borrowed                     // a pipe of Pipe bytes was borrowed
-	Refused                      // Path was refused with Err by Side
-	LeaseLost                    // a writer wanted the file; the rest is copied
-	ReadingBack                  // everything has moved, and Digest has still to get what was stored
-)
-
-var eventNames = [...]string{"planned", "guarded", "borrowed", "refused", "lease lost"}
-
-func (k EventKind) String() string { return eventNames[k] }
-
-// An Event is what Transfer.Trace is called with.
-type Event struct {
-	Kind     EventKind
-	Path     Path
-	Plan     []Path
-	Side     Side
-	Guarding Guarding
-	Err      error
-	Src, Dst Kind
-	Pipe     int // bytes granted to the user's pipe, or to the borrowed one, where there is one
-}
 
 // A Segment is a stretch of a source: bytes in memory, or a range of what an endpoint holds.
 // A source is a sequence of segments: several files, or the members of an archive.
@@ -135,62 +104,6 @@ func (t *Transfer) MoveSegment(ctx context.Context, dst *Endpoint, s Segment) (n
 	defer lw.restore()
 	err = t.run(ctx, &lw)
 	return t.pump.Bytes.Load(), err
-}
-
-// Write moves bytes from memory to dst: all of them, unless it returns an error. Limits, Idle,
-// the back channel and cancellation are as in Move, and so are the errors.
-func (t *Transfer) Write(ctx context.Context, dst *Endpoint, b []byte) (int64, error) {
-	defer t.wake.on(ctx)()
-	t.start(dst, nil)
-	t.startDigest()
-	t.pump.hold(b)
-	t.pump.digest.memory(b)
-	err := t.run(ctx, &lowWater{fd: -1})
-	if derr := t.endDigest(); err == nil {
-		err = derr
-	}
-	t.Stats.Lost.Add(t.pump.Stop())
-	return t.pump.Bytes.Load(), err
-}
-
-// Read reads from src into b what is there, and waits until something is. It returns 0 and no
-// error at the end of src. The bytes do not count as delivered; cancellation, Idle and errors
-// are as in Move.
-func (t *Transfer) Read(ctx context.Context, src *Endpoint, b []byte) (int, error) {
-	defer t.wake.on(ctx)()
-	t.start(nil, src)
-	for {
-		if ctx.Err() != nil {
-			return 0, context.Cause(ctx)
-		}
-		n, err := 0, error(unix.EAGAIN)
-		if t.pump.srcReady || !src.mayBlock() {
-			t.pump.srcReady = false
-			t.Stats.Calls.Add(1)
-			n, err = src.read(b)
-		}
-		switch {
-		case err == nil:
-			return n, nil
-		case err != unix.EAGAIN:
-			return 0, &Error{"read", Source, err}
-		}
-		if err := t.await(ctx, WantSrc, -1); err != nil {
-			return 0, err
-		}
-	}
-}
-
-// ReadFull is Read until b is full or src ends.
-func (t *Transfer) ReadFull(ctx context.Context, src *Endpoint, b []byte) (n int, err error) {
-	for n < len(b) {
-		m, err := t.Read(ctx, src, b[n:])
-		n += m
-		if err != nil || m == 0 {
-			return n, err
-		}
-	}
-	return n, nil
 }
 
 // start points the pump at a pair of ends, one of which may be memory.
@@ -251,11 +164,6 @@ func (t *Transfer) keepCopies(dst, src *Endpoint) {
 		return
 	}
 	t.choice.refer = t.pump.referable
-}
-
-func (t *Transfer) tracePlan(pipe int) {
-	left := t.choice.left()
-	t.Trace(Event{Kind: Planned, Path: left[0], Plan: left, Src: t.pump.src.kind, Dst: t.pump.dst.kind, Pipe: pipe})
 }
 
 // resetPeer forgets what is known of the last destination's peer if dst is another one.
@@ -353,13 +261,6 @@ func (t *Transfer) awaitBriefly(ctx context.Context, w Want, lw *lowWater) error
 	return err
 }
 
-func (t *Transfer) traceRefusal(f Fallback) {
-	t.Trace(Event{Kind: Refused, Path: f.Path, Side: f.Side, Err: f.Err})
-	if f.Side != Neither {
-		t.tracePlan(0)
-	}
-}
-
 // checkLeases lets writers go on that wait for a file we read; what is left of it is copied.
 func (t *Transfer) checkLeases() {
 	kept := t.leases[:0]
@@ -383,42 +284,6 @@ func (t *Transfer) checkLeases() {
 	}
 	t.leases = kept
 }
-
-// allowance returns how many bytes the next step may move, and waits where the rate
-// limit says that it is none.
-func (t *Transfer) allowance(ctx context.Context) (int64, error) {
-	for {
-		n, wait := int64(Quantum), time.Duration(0)
-		for _, l := range t.Limits {
-			now := time.Now()
-			m, d := l.Quantum(now)
-			n, wait = min(n, m), max(wait, d)
-		}
-		if wait <= 0 {
-			return n, nil
-		}
-		start := time.Now()
-		err := t.pause(ctx, wait)
-		t.Stats.WaitRate.Add(int64(time.Since(start)))
-		if err != nil {
-			return 0, err
-		}
-		t.moved = time.Time{}
-		t.checkLeases()
-	}
-}
-
-func (t *Transfer) spend(n int64) {
-	for _, l := range t.Limits {
-		l.Took(n, time.Now())
-	}
-}
-
-// YieldEvery is how often a goroutine that moves bytes lets go of its processor. After 10 ms on one
-// the runtime's monitor would take it away in each system call that waits, at two futex calls
-// each, and look every 20 us for more (runtime.retake). A Gosched at every turn is worse: it
-// wakes another thread, which takes the goroutine along to another processor.
-const YieldEvery = 5 * time.Millisecond
 
 // Pool returns the process's pool for a size of pipe. All transfers share it, or
 // each would leave its idle pipes open for as long as the pool keeps them.

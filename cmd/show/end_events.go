@@ -1,0 +1,121 @@
+package show
+
+import (
+	"time"
+
+	"github.com/zcp-go/zcp/cmd/text"
+)
+
+// End is the last word on a transfer. Its rate is the mean over all of it.
+type End struct {
+	Head
+	Counts
+	Path      string `json:"path,omitempty"` // the way that ran
+	Calls     int64  `json:"calls"`          // system calls that moved bytes
+	Fallbacks int64  `json:"fallbacks"`      // paths the kernel refused
+	Breaks    int    `json:"breaks,omitempty"`
+	Hash      string `json:"hash,omitempty"`
+	Digest    string `json:"digest,omitempty"`   // of what was moved
+	Verified  bool   `json:"verified,omitempty"` // the receiver has stored what was sent
+	Status    int    `json:"status"`             // the exit status
+	Error     string `json:"error,omitempty"`
+
+	Moved `json:"-"`
+	Note  string        `json:"-"` // "acknowledged; the peer kept its side open"
+	Later time.Duration `json:"-"` // how long after the last byte the sender closed
+	To    Audience      `json:"-"`
+}
+
+// Moved says what was moved and where, for people.
+type Moved struct {
+	Verb  string        // sent, received, copied
+	What  string        // the file, in the user's words; may be empty
+	Where string        // "to host:9000 (10.0.0.2)"; may be empty
+	Took  time.Duration // to the last acknowledged byte, or the last that arrived
+	Bits  bool          // the rate is shown in bits
+}
+
+func (m *Moved) inBits() { m.Bits = true }
+
+// line is the sentence for n bytes, of a tree for so many files.
+func (m Moved) line(n, files int64) string {
+	msg := m.Verb + " "
+	if m.What != "" {
+		msg += m.What + ", "
+	}
+	if files > 0 {
+		msg += text.Counted(files, "file") + ", "
+	}
+	msg += text.Bytes(n)
+	if m.Where != "" {
+		msg += ", " + m.Where
+	} else if m.What != "" {
+		msg += ","
+	}
+	took := text.Duration(m.Took)
+	if m.Took < time.Millisecond {
+		took = "less than 1ms"
+	}
+	msg += " in " + took
+	if rate := meanRate(n, m.Took); rate > 0 {
+		msg += " (" + rateText(rate, m.Bits) + ")"
+	}
+	return msg
+}
+
+// Done makes the end of a transfer whose counters stood at s when it had taken took.
+func Done(verb string, s Snapshot, took time.Duration) *End {
+	return &End{Moved: Moved{Verb: verb, Took: took}, Counts: countsOf(s, took, meanRate(s.Bytes, took))}
+}
+
+func (e *End) stamp(now time.Time) { e.set("end", now) }
+func (e *End) line() (string, Audience) {
+	if e.Error != "" {
+		return "", e.To // the error has its own line
+	}
+	msg := e.Moved.line(e.Bytes, e.Files)
+	if e.Offset > 0 {
+		msg += ", " + text.Size(e.Offset) + " were there before"
+	}
+	if e.Breaks > 0 {
+		msg += ", " + breaks(e.Breaks)
+	}
+	if e.Note != "" {
+		msg += ", " + e.Note
+	}
+	if e.Later >= worthSaying {
+		msg += "; the sender closed " + text.Duration(e.Later) + " later"
+	}
+	return msg, e.To
+}
+
+// worthSaying is how late a sender has to close to be told of it.
+const worthSaying = time.Second
+
+func breaks(n int) string {
+	if n == 1 {
+		return "1 break"
+	}
+	return text.Grouped(int64(n)) + " breaks"
+}
+
+// meanRate is bytes per second, 0 where the time is too short to measure.
+func meanRate(n int64, took time.Duration) float64 {
+	if took < time.Millisecond {
+		return 0
+	}
+	return float64(n) / took.Seconds()
+}
+
+// Digest is what the bytes of one transfer hash to.
+type Digest struct {
+	Head
+	Hash   string `json:"hash"`   // the algorithm
+	Digest string `json:"digest"` // in hex
+	Name   string `json:"name"`   // of the file; - where there is not exactly one
+
+	Check string `json:"-"` // both as sha256sum -c reads them
+}
+
+func (e *Digest) stamp(now time.Time)      { e.set("digest", now) }
+func (e *Digest) line() (string, Audience) { return e.Hash + " " + e.Check, ForEveryone }
