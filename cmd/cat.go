@@ -17,28 +17,9 @@ func runCat(ctx context.Context, out *show.Printer, c *conf.Cat) error {
 	if c.Dest.Dir {
 		return runCatInto(ctx, out, c)
 	}
-	j := newJob(out, copying, c.Transfer, c.Length, 0)
-	sources := fileNames(c.Sources)
-	j.named(c.Sources, c.Dest)
-	j.stdout = isStdout(c.Dest)
-	j.shared = isShared(c.Sources)
-	j.prove(c.Proof, c.Sources, c.IsTree(c.Sources))
-	if size := rest(files.TotalSize(sources), c.Skip); !c.IsTree(c.Sources) && (j.total.Load() < 0 || c.Estimate && size >= 0) {
-		j.total.Store(size)
-	}
+	j := newCatJob(out, c)
 	j.watch(onTerminal(c.Dest))
-	plan, err := files.Look(fileName(c.Dest), files.Options(c.Output), true)
-	if err == nil {
-		err = plan.RefuseSources(sources)
-	}
-	if err == nil && c.IsTree(c.Sources) {
-		err = checkSources(c.Sources, c.Tree)
-	}
-	var dst *files.Output
-	if err == nil {
-		j.d.enter(show.Opening)
-		dst, err = plan.Open(ctx, files.Idle)
-	}
+	dst, err := j.openOutput(ctx, c)
 	if err != nil {
 		return j.refused(err)
 	}
@@ -48,7 +29,7 @@ func runCat(ctx context.Context, out *show.Printer, c *conf.Cat) error {
 	if c.IsTree(c.Sources) {
 		failed, err = j.catTree(ctx, dst, c)
 	} else {
-		failed, err = j.catAll(ctx, dst, sources)
+		failed, err = j.catAll(ctx, dst, fileNames(c.Sources))
 	}
 	if err == nil && failed == nil {
 		err = j.complete(j.from)
@@ -74,6 +55,34 @@ func runCat(ctx context.Context, out *show.Printer, c *conf.Cat) error {
 	}
 	j.end("copied", "", "", to, failed)
 	return failed
+}
+
+func newCatJob(out *show.Printer, c *conf.Cat) *job {
+	j := newJob(out, copying, c.Transfer, c.Length, 0)
+	j.named(c.Sources, c.Dest)
+	j.stdout = isStdout(c.Dest)
+	j.shared = isShared(c.Sources)
+	j.prove(c.Proof, c.Sources, c.IsTree(c.Sources))
+	if size := rest(files.TotalSize(fileNames(c.Sources)), c.Skip); !c.IsTree(c.Sources) && (j.total.Load() < 0 || c.Estimate && size >= 0) {
+		j.total.Store(size)
+	}
+	return j
+}
+
+// openOutput opens what cat writes to, unless it is one of the sources.
+func (j *job) openOutput(ctx context.Context, c *conf.Cat) (*files.Output, error) {
+	plan, err := files.Look(fileName(c.Dest), files.Options(c.Output), true)
+	if err == nil {
+		err = plan.RefuseSources(fileNames(c.Sources))
+	}
+	if err == nil && c.IsTree(c.Sources) {
+		err = checkSources(c.Sources, c.Tree)
+	}
+	if err != nil {
+		return nil, err
+	}
+	j.d.enter(show.Opening)
+	return plan.Open(ctx, files.Idle)
 }
 
 // catAll moves every source. failed is the first error that concerned one source

@@ -46,11 +46,7 @@ func runChain(ctx context.Context, out *show.Printer, c *conf.Recv) error {
 	if err != nil {
 		return j.refused(err)
 	}
-	conn, err := j.connect(ctx, c.Network)
-	if err != nil {
-		return err
-	}
-	return j.recv(ctx, conn, plan, c.Sync)
+	return j.over(ctx, c.Network, func(conn *transfer.Conn) error { return j.recv(ctx, conn, plan, c.Sync) })
 }
 
 // newChain makes the job of a receiver that has nexts, and shows it.

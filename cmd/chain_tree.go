@@ -31,11 +31,7 @@ func runTreeChain(ctx context.Context, out *show.Printer, c *conf.Recv) error {
 	if err != nil {
 		return j.refused(err)
 	}
-	conn, err := j.connect(ctx, c.Network)
-	if err != nil {
-		return err
-	}
-	return j.recvTree(ctx, conn, target, c)
+	return j.over(ctx, c.Network, func(conn *transfer.Conn) error { return j.recvTree(ctx, conn, target, c) })
 }
 
 // startTree begins to duplicate the stream. It returns what the unpacker reads, and the context that ends

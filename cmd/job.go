@@ -107,6 +107,15 @@ func (j *job) connect(ctx context.Context, n conf.Network) (*transfer.Conn, erro
 	return conn, nil
 }
 
+// over makes the connection of a job and delivers over it. Its error is the job's end, which was said.
+func (j *job) over(ctx context.Context, n conf.Network, deliver func(*transfer.Conn) error) error {
+	conn, err := j.connect(ctx, n)
+	if err != nil {
+		return err
+	}
+	return deliver(conn)
+}
+
 // attach gives the job its connection, lets hello run, and begins. After an error the job is
 // over and the connection reset.
 func (j *job) attach(ctx context.Context, conn *transfer.Conn) error {

@@ -33,11 +33,7 @@ func runRecv(ctx context.Context, out *show.Printer, c *conf.Recv) error {
 	if c.Resume {
 		return runRecvResumed(ctx, j, c, plan)
 	}
-	conn, err := j.connect(ctx, c.Network)
-	if err != nil {
-		return err
-	}
-	return j.recv(ctx, conn, plan, c.Sync)
+	return j.over(ctx, c.Network, func(conn *transfer.Conn) error { return j.recv(ctx, conn, plan, c.Sync) })
 }
 
 func newRecvJob(out *show.Printer, c *conf.Recv, dst files.Name) *job {
@@ -87,12 +83,7 @@ func (j *job) recv(ctx context.Context, conn *transfer.Conn, plan *files.Plan, s
 	}
 	j.next.end(err)
 	if err == nil {
-		if sync {
-			j.d.enter(show.Storing)
-		}
-		if err = j.d.t.Threads.Do(dst.Commit); err != nil {
-			err = &transfer.Error{Op: "close", Side: transfer.Destination, Err: err}
-		}
+		err = j.commit(dst, sync)
 	}
 	j.tellOf(dst)
 	if err != nil {
@@ -111,6 +102,17 @@ func (j *job) recv(ctx context.Context, conn *transfer.Conn, plan *files.Plan, s
 	}
 	j.end("received", "from "+j.peerName(), j.next.noteWith(j.stored.note), show.ForMost, err)
 	return err
+}
+
+// commit makes what was written last under the name of DST.
+func (j *job) commit(dst *files.Output, sync bool) error {
+	if sync {
+		j.d.enter(show.Storing)
+	}
+	if err := j.d.t.Threads.Do(dst.Commit); err != nil {
+		return &transfer.Error{Op: "close", Side: transfer.Destination, Err: err}
+	}
+	return nil
 }
 
 // tellOf takes over the name of DST, which may be a later number than planned, and says with

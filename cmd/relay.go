@@ -31,10 +31,8 @@ func runRelay(ctx context.Context, out *show.Printer, c *conf.Relay) error {
 	if err := refuseItself(c); err != nil {
 		return err
 	}
-	if c.AsClient {
-		if err := relay.CheckAsClient(); err != nil {
-			return fmt.Errorf("--as-client: needs CAP_NET_ADMIN or CAP_NET_RAW: %w", exit.Cause(err))
-		}
+	if err := checkAsClient(c); err != nil {
+		return err
 	}
 	taken, err := takeOver(out, c.Takeover)
 	if err != nil {
@@ -56,20 +54,8 @@ func runRelay(ctx context.Context, out *show.Printer, c *conf.Relay) error {
 		return err
 	}
 	log := newRelayLog(out, c)
-	r := &relay.Relay{
-		Routes: routes, Spread: c.Spread, SendProxy: c.SendProxy, AcceptProxy: c.From.Networks, AcceptProxyUnix: c.From.Unix,
-		AsClient: c.AsClient,
-		Dialer:   transfer.Dialer{Bind: bindText(c.Network), Wait: c.Wait, RetryFor: c.RetryFor, Congestion: c.Congestion, DSCP: c.DSCP},
-		Gate:     transfer.Gate{Allow: c.Allow, Deny: c.Deny}, MaxConns: c.MaxConns,
-		Idle: c.Idle, HalfClose: c.HalfClose, ExitIdle: c.ExitIdle,
-		PipeSize: c.BufferSize, NoSplice: c.NoSplice, OnEvent: log.add, Brief: !c.Verbose && !c.JSON,
-	}
-	if c.RateLimit > 0 {
-		r.Limit = func() *rate.Limiter { return &rate.Limiter{Rate: c.RateLimit} }
-	}
-	if c.RateTotal > 0 {
-		r.Total = &rate.Limiter{Rate: c.RateTotal}
-	}
+	r := newRelay(c, routes)
+	r.OnEvent = log.add
 	stats, err := serveStats(ctx, out, c, r, taken)
 	if err != nil {
 		closeAll(lns)
@@ -85,6 +71,36 @@ func runRelay(ctx context.Context, out *show.Printer, c *conf.Relay) error {
 	log.watch(r)
 	defer log.close()
 	return relayEnd(out, c, serveUntilSignal(ctx, r, c, stats, taken, lns))
+}
+
+// checkAsClient says at once that the process may not do what --as-client needs.
+func checkAsClient(c *conf.Relay) error {
+	if !c.AsClient {
+		return nil
+	}
+	if err := relay.CheckAsClient(); err != nil {
+		return fmt.Errorf("--as-client: needs CAP_NET_ADMIN or CAP_NET_RAW: %w", exit.Cause(err))
+	}
+	return nil
+}
+
+// newRelay makes the relay that was asked for.
+func newRelay(c *conf.Relay, routes [][]relay.Target) *relay.Relay {
+	r := &relay.Relay{
+		Routes: routes, Spread: c.Spread, SendProxy: c.SendProxy, AcceptProxy: c.From.Networks, AcceptProxyUnix: c.From.Unix,
+		AsClient: c.AsClient,
+		Dialer:   transfer.Dialer{Bind: bindText(c.Network), Wait: c.Wait, RetryFor: c.RetryFor, Congestion: c.Congestion, DSCP: c.DSCP},
+		Gate:     transfer.Gate{Allow: c.Allow, Deny: c.Deny}, MaxConns: c.MaxConns,
+		Idle: c.Idle, HalfClose: c.HalfClose, ExitIdle: c.ExitIdle,
+		PipeSize: c.BufferSize, NoSplice: c.NoSplice, Brief: !c.Verbose && !c.JSON,
+	}
+	if c.RateLimit > 0 {
+		r.Limit = func() *rate.Limiter { return &rate.Limiter{Rate: c.RateLimit} }
+	}
+	if c.RateTotal > 0 {
+		r.Total = &rate.Limiter{Rate: c.RateTotal}
+	}
+	return r
 }
 
 func addresses(lns []*transfer.Listener) (as []net.Addr) {

@@ -34,11 +34,7 @@ func runSend(ctx context.Context, out *show.Printer, c *conf.Send) error {
 	if c.Resume {
 		return runSendResumed(ctx, j, c)
 	}
-	conn, err := j.connect(ctx, c.Network)
-	if err != nil {
-		return err
-	}
-	return j.send(ctx, conn, c)
+	return j.over(ctx, c.Network, func(conn *transfer.Conn) error { return j.send(ctx, conn, c) })
 }
 
 func newSendJob(out *show.Printer, c *conf.Send) *job {

@@ -25,11 +25,7 @@ func runRecvTree(ctx context.Context, out *show.Printer, c *conf.Recv) error {
 	if err != nil {
 		return j.refused(err)
 	}
-	conn, err := j.connect(ctx, c.Network)
-	if err != nil {
-		return err
-	}
-	return j.recvTree(ctx, conn, target, c)
+	return j.over(ctx, c.Network, func(conn *transfer.Conn) error { return j.recvTree(ctx, conn, target, c) })
 }
 
 // recvTree is recv for a directory. Where members were refused the rest is in DST under its

@@ -19,7 +19,7 @@ func (pl *Pool) wish() int {
 }
 
 // openEnds opens a pipe and asks for want bytes only where the kernel's own choice differs: 64 KiB as a rule, 8 KiB
-// where the user's pipes exceed /proc/sys/fs/pipe-user-pages-soft. A smaller pipe is no error.
+// where the user's pipes exceed /proc/sys/fs/pipe-user-pages-soft. A smaller pipe is not an error.
 func openEnds(want int) (ends, error) {
 	var fds [2]int
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {

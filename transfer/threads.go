@@ -10,7 +10,7 @@ import (
 
 // Threads bounds how many threads of the system the transfers that share it block at once, in polls and in
 // the calls that move bytes. A goroutine in a system call holds a thread, and the runtime dies where it gets
-// no more of them (RLIMIT_NPROC, pids.max). nil is no bound: a transfer alone waits in a poll of its own, which costs the least.
+// no more of them (RLIMIT_NPROC, pids.max). nil means no bound: a transfer alone waits in a poll of its own, which costs the least.
 type Threads struct{ free chan struct{} }
 
 // NewThreads returns a bound of n threads.

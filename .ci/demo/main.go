@@ -63,7 +63,7 @@ type frame struct {
 	lines []string
 }
 
-// pace is the shortest time between two frames; nobody sees more.
+// pace is the shortest time between two frames; more cannot be seen.
 const pace = 60 * time.Millisecond
 
 // rest is how long the last frame stays before the film begins again.
@@ -76,7 +76,7 @@ func (c cast) frames(cols, rows int) []frame {
 	for i, ch := range c {
 		scr.write(ch.text)
 		if i+1 < len(c) && c[i+1].at-ch.at < pace && (len(film) == 0 || ch.at-film[len(film)-1].at < pace) {
-			continue // the next one comes before anybody could look
+			continue // the next one comes before this one could be seen
 		}
 		lines := scr.lines()
 		if len(film) > 0 && strings.Join(lines, "\n") == strings.Join(film[len(film)-1].lines, "\n") {

@@ -25,65 +25,82 @@ func many(conns int, each int64) load {
 		if share == 0 {
 			share = b.size / int64(conns)
 		}
-		var good atomic.Int64
-		want := b.prefix("data", share)
-		start := make(chan struct{})
 		l, err := run.back.net()
 		if err != nil {
 			run.ends.work(func() (payload, error) { return payload{}, err })
 			return func() error { return nil }
 		}
-		broken := func() { // what did not come will not
-			l.Close()
-			run.ends.failed()
-		}
-		run.ends.work(func() (payload, error) {
-			defer l.Close()
-			return payload{}, together(conns, broken, func() error {
-				c, err := l.Accept()
-				if err != nil {
-					return err
-				}
-				defer c.Close()
-				got, err := take(c, run.verify)
-				if err == nil && got.bytes == want.bytes && (!run.verify || got.sum == want.sum) {
-					good.Add(1)
-				}
-				return err
-			})
-		})
-		run.ends.work(func() (payload, error) {
-			file, err := os.Open(filepath.Join(b.work, "data"))
-			if err != nil {
-				broken()
-				return payload{}, err
-			}
-			defer file.Close()
-			var standing atomic.Int64
-			return payload{}, together(conns, broken, func() error {
-				c, err := dialPort(run.port)
-				if err != nil {
-					return err
-				}
-				defer c.Close()
-				if standing.Add(1) == int64(conns) {
-					close(start)
-				}
-				select {
-				case <-start:
-				case <-run.ended:
-					return fmt.Errorf("%d of %d connections came to stand", standing.Load(), conns)
-				}
-				return give(c.(*net.TCPConn), file, share)
-			})
-		})
+		c := &crowd{run: run, l: l, conns: conns, share: share, want: b.prefix("data", share), start: make(chan struct{})}
+		run.ends.work(c.takeAll)
+		run.ends.work(func() (payload, error) { return c.giveAll(filepath.Join(b.work, "data")) })
 		return func() error {
-			if good.Load() != int64(conns) {
-				return fmt.Errorf("%d of %d connections brought everything", good.Load(), conns)
+			if c.good.Load() != int64(conns) {
+				return fmt.Errorf("%d of %d connections brought everything", c.good.Load(), conns)
 			}
 			return nil
 		}
 	}
+}
+
+// A crowd is the connections of one run of many.
+type crowd struct {
+	run   relayRun
+	l     net.Listener // where the relay connects to
+	conns int
+	share int64         // bytes of each
+	want  payload       // what each brings
+	good  atomic.Int64  // connections that brought it
+	start chan struct{} // closed when all stand
+}
+
+// broken gives up: what did not come will not.
+func (c *crowd) broken() {
+	c.l.Close()
+	c.run.ends.failed()
+}
+
+// takeAll is the far end.
+func (c *crowd) takeAll() (payload, error) {
+	defer c.l.Close()
+	return payload{}, together(c.conns, c.broken, func() error {
+		conn, err := c.l.Accept()
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		got, err := take(conn, c.run.verify)
+		if err == nil && got.bytes == c.want.bytes && (!c.run.verify || got.sum == c.want.sum) {
+			c.good.Add(1)
+		}
+		return err
+	})
+}
+
+// giveAll is the clients, each of which sends its share of a file.
+func (c *crowd) giveAll(path string) (payload, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		c.broken()
+		return payload{}, err
+	}
+	defer file.Close()
+	var standing atomic.Int64
+	return payload{}, together(c.conns, c.broken, func() error {
+		conn, err := dialPort(c.run.port)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		if standing.Add(1) == int64(c.conns) {
+			close(c.start)
+		}
+		select {
+		case <-c.start:
+		case <-c.run.ended:
+			return fmt.Errorf("%d of %d connections came to stand", standing.Load(), c.conns)
+		}
+		return give(conn.(*net.TCPConn), file, c.share)
+	})
 }
 
 // together does something n times at once and returns the first error, after which it calls broken.

@@ -18,33 +18,28 @@ func rows() []row {
 	return slices.Concat(networkRows(), manyRows(), proofRows(), pipeRows(), treeRows(), smallRows(), relayRows())
 }
 
+// sendTools send a file to whatever reads it.
+func sendTools() []tool {
+	return []tool{
+		{name: "zcp", command: "zcp send -q data 127.0.0.1:PORT"},
+		{name: "nc.openbsd", command: "nc.openbsd -N 127.0.0.1 PORT < data"},
+		{name: "ncat", command: "ncat --send-only 127.0.0.1 PORT < data"},
+		{name: "socat", command: "socat -u OPEN:data TCP:127.0.0.1:PORT"},
+		{name: "socat -b1M", command: "socat -u -b1048576 OPEN:data TCP:127.0.0.1:PORT"},
+		{name: "pv and nc", command: "pv -q data | nc.openbsd -N 127.0.0.1 PORT", needs: []string{"nc.openbsd"}},
+		{name: "mbuffer", command: "mbuffer -q -i data -O 127.0.0.1:PORT"},
+		{name: "kernel: sendfile", command: "lim sendfile data PORT"},
+		{name: "kernel: splice", command: "lim splice data PORT 1048576"},
+	}
+}
+
 func networkRows() []row {
 	return []row{{
 		name: "file to TCP", about: "the far end discards (recv with MSG_TRUNC)", net: netSink,
-		tools: []tool{
-			{name: "zcp", command: "zcp send -q data 127.0.0.1:PORT"},
-			{name: "nc.openbsd", command: "nc.openbsd -N 127.0.0.1 PORT < data"},
-			{name: "ncat", command: "ncat --send-only 127.0.0.1 PORT < data"},
-			{name: "socat", command: "socat -u OPEN:data TCP:127.0.0.1:PORT"},
-			{name: "socat -b1M", command: "socat -u -b1048576 OPEN:data TCP:127.0.0.1:PORT"},
-			{name: "pv and nc", command: "pv -q data | nc.openbsd -N 127.0.0.1 PORT", needs: []string{"nc.openbsd"}},
-			{name: "mbuffer", command: "mbuffer -q -i data -O 127.0.0.1:PORT"},
-			{name: "kernel: sendfile", command: "lim sendfile data PORT"},
-			{name: "kernel: splice", command: "lim splice data PORT 1048576"},
-		},
+		tools: sendTools(),
 	}, {
 		name: "file to TCP, the far end never sleeps", about: "it reads every byte, and spins", net: netSpin,
-		tools: []tool{
-			{name: "zcp", command: "zcp send -q data 127.0.0.1:PORT"},
-			{name: "nc.openbsd", command: "nc.openbsd -N 127.0.0.1 PORT < data"},
-			{name: "ncat", command: "ncat --send-only 127.0.0.1 PORT < data"},
-			{name: "socat", command: "socat -u OPEN:data TCP:127.0.0.1:PORT"},
-			{name: "socat -b1M", command: "socat -u -b1048576 OPEN:data TCP:127.0.0.1:PORT"},
-			{name: "pv and nc", command: "pv -q data | nc.openbsd -N 127.0.0.1 PORT", needs: []string{"nc.openbsd"}},
-			{name: "mbuffer", command: "mbuffer -q -i data -O 127.0.0.1:PORT"},
-			{name: "kernel: sendfile", command: "lim sendfile data PORT"},
-			{name: "kernel: splice", command: "lim splice data PORT 1048576"},
-		},
+		tools: sendTools(),
 	}, {
 		name: "TCP to /dev/null", about: "the far end sends by sendfile", net: netSource,
 		tools: []tool{

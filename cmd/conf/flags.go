@@ -66,11 +66,11 @@ var (
 )
 
 func newTable(v *values) table {
-	return slices.Concat(transferOptions(v), proofOptions(v), networkOptions(v))
+	return slices.Concat(displayOptions(v), transferOptions(v), fileOptions(v), proofOptions(v), networkOptions(v), relayOptions(v), timeOptions(v))
 }
 
-// transferOptions are about what is moved, how, and what is shown of it.
-func transferOptions(v *values) table {
+// displayOptions are about what is shown of what is moved.
+func displayOptions(v *values) table {
 	return table{
 		{name: "quiet", letter: "q", in: all, group: groupDisplay, usage: "errors only",
 			to: &v.Quiet},
@@ -98,7 +98,12 @@ func transferOptions(v *values) table {
 			where: map[command]string{relay: "stands in messages and in events", probe: "stands in messages and in events"}, set: setName},
 		{name: "bits", in: every, group: groupDisplay, usage: "show rates in bits per second", to: &v.Bits},
 		{name: "log-time", in: all, group: groupDisplay, usage: "the time before every line of text", to: &v.LogTime},
+	}
+}
 
+// transferOptions are about how much is moved, and how fast.
+func transferOptions(v *values) table {
+	return table{
 		{name: "size", letter: "s", arg: "SIZE", in: oneWay, group: groupTransfer,
 			usage: "the size to expect, @FILE for that of FILE: gives percent and ETA; fewer bytes are exit 3; ~SIZE is an estimate, and never an error",
 			set:   setSize},
@@ -114,7 +119,12 @@ func transferOptions(v *values) table {
 			usage: "pipe size, as far as the kernel grants it", def: "1M", set: setBufferSize},
 		{name: "no-splice", letter: "C", in: every, group: groupTransfer, usage: "read and write through memory",
 			to: &v.NoSplice},
+	}
+}
 
+// fileOptions are about files and trees at either end.
+func fileOptions(v *values) table {
+	return table{
 		{name: "output", letter: "o", arg: "FILE", in: cat, group: groupFiles, usage: "write to FILE instead of stdout", set: setOutput},
 		{name: "append", letter: "a", in: recv | cat, group: groupFiles, usage: "append to the file",
 			to: &v.Append},
@@ -153,6 +163,7 @@ func proofOptions(v *values) table {
 	}
 }
 
+// networkOptions are about the connection.
 func networkOptions(v *values) table {
 	return table{
 		{name: "listen", letter: "l", in: send | recv, group: groupNetwork,
@@ -183,6 +194,12 @@ func networkOptions(v *values) table {
 			set: setIPv6},
 		{name: "N", letter: "N", in: send | recv, group: groupNetwork,
 			usage: "accepted for compatibility with nc: closing at the end is the default"},
+	}
+}
+
+// relayOptions are about the network ends of a relay alone.
+func relayOptions(v *values) table {
+	return table{
 		{name: "send-proxy", arg: "v1|v2", in: relay, group: groupNetwork,
 			usage: "send targets a PROXY header with the client's address", set: setSendProxy},
 		{name: "accept-proxy", arg: "CIDR,...|unix", in: relay, group: groupNetwork, list: true,
@@ -195,7 +212,12 @@ func networkOptions(v *values) table {
 			usage: "let several targets (a:80,b:80) take turns", to: &v.Spread},
 		{name: "stats", arg: "unix:PATH|[HOST]:PORT", in: relay, group: groupNetwork,
 			usage: "serve totals and connections as JSON (/) and for Prometheus (/metrics)", set: setStats},
+	}
+}
 
+// timeOptions are limits of time.
+func timeOptions(v *values) table {
+	return table{
 		{name: "wait", letter: "w", arg: "DUR", in: network | probe, group: groupTimes,
 			usage: "limit for connecting (default: 10s), or for the receiver to connect (default: for ever)", to: &v.Wait,
 			where: map[command]string{

@@ -136,7 +136,7 @@ func TestUsualWords(t *testing.T) {
 	}
 	for _, line := range []string{"-q", "-vq", "version x"} {
 		if r := run(line, nil); r.err == nil {
-			t.Errorf("zcp %s is no mistake: %q", line, r.stdout)
+			t.Errorf("zcp %s is not a mistake: %q", line, r.stdout)
 		}
 	}
 }

@@ -60,7 +60,7 @@ func AsksJSON(argv []string, lookupEnv func(name string) (string, bool)) bool {
 	return on && err == nil
 }
 
-// UnknownVariables says of each variable that begins with ZCP_ and is no option's what it may have meant.
+// UnknownVariables says of each variable that begins with ZCP_ and is not an option's what it may have meant.
 func UnknownVariables(environ []string) (lines []string) {
 	options := newTable(new(values))
 	for _, entry := range environ {

@@ -142,7 +142,7 @@ func TestEveryFlag(t *testing.T) {
 	}
 	r = run("relay --half-close 0 --drain 0 --exit-idle 1h --rate-total 1G --stats :9100 --bind ::1 sd:web unix:x", nil)
 	if r.err == nil {
-		t.Error("--bind with a Unix target is no error")
+		t.Error("--bind with a Unix target is not an error")
 	}
 	r = run("relay --half-close 0 --drain 0 --exit-idle 1h --rate-total 1G --stats :9100 --bind 127.0.0.2 sd:web a:1", nil)
 	if c, ok := r.config.(*Relay); !ok || c.HalfClose != 0 || c.Drain != 0 || c.ExitIdle != time.Hour || c.RateTotal != 1<<30 ||

@@ -113,7 +113,7 @@ func seriesOf(t testing.TB, text string) map[string]float64 {
 		}
 		s := metricSample.FindStringSubmatch(line)
 		if s == nil || s[1] != metric || next != "HELP" {
-			t.Errorf("%q is no sample of %s", line, metric)
+			t.Errorf("%q is not a sample of %s", line, metric)
 			continue
 		}
 		value, err := strconv.ParseFloat(s[3], 64)

@@ -120,7 +120,7 @@ func notFound(err error) error {
 	return errors.New("no such host")
 }
 
-// unknownService tells a port that is no number and that the system has no name for: a mistake on the command
+// unknownService tells a port that is not a number and that the system has no name for: a mistake on the command
 // line that is seen when the name is looked up.
 func unknownService(err error) bool {
 	dns, ok := errors.AsType[*net.DNSError](err)

@@ -376,6 +376,6 @@ func TestNameSequence(t *testing.T) {
 	}
 	s.Pattern.Path = filepath.Join(dir, "nowhere", "%d")
 	if _, _, err := s.Next(Options{}); err == nil {
-		t.Error("a folder that is not there is no error")
+		t.Error("a folder that is not there is not an error")
 	}
 }

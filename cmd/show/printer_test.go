@@ -151,7 +151,7 @@ func TestJSONEscapes(t *testing.T) {
 		}
 	}
 	if c := countsOf(Snapshot{Bytes: 1, Acked: 1}, time.Second, math.NaN()); c.Rate != 0 {
-		t.Errorf("a rate that is no number: %v", c)
+		t.Errorf("a rate that is not a number: %v", c)
 	}
 	if c := countsOf(Snapshot{Bytes: 1, Acked: 1}, 0, math.Inf(1)); c.Rate != 0 {
 		t.Errorf("an infinite rate: %v", c)

@@ -60,7 +60,7 @@ func (d *dirs) leave(name string) {
 }
 
 // enter returns the open directory of that name; those that are missing are made. os.Root
-// resolves the name, and no symbolic link leads it out of dst, whoever changes it meanwhile.
+// resolves the name, and no symbolic link leads it out of dst, even if it is changed meanwhile.
 func (d *dirs) enter(name string) (*level, error) {
 	d.leave(name)
 	at := "."

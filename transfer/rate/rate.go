@@ -191,7 +191,7 @@ func (l *Limiter) slot() time.Duration {
 // longest is how long a round lasts at the most, if a flow of it does not come for its share: a slot,
 // but time for a byte of each. At 20 bytes a second the turn of the last of 30 comes after 1.5 s.
 func (l *Limiter) longest() time.Duration {
-	each := min(l.cost(1), time.Hour) // times a number of flows that is no overflow
+	each := min(l.cost(1), time.Hour) // multiplied by the number of flows it does not overflow
 	return max(l.slot(), time.Duration(l.active)*each)
 }
 

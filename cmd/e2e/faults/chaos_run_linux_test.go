@@ -219,7 +219,7 @@ func (x *chaos) judgeSend(t *testing.T, status int, said string) {
 		t.Errorf("%v\n%s; it read %d, end %v, %v; send ended with %d: %s", x, fmt.Sprintf(format, args...), len(x.got), x.eof, x.err, status, said)
 	}
 	if !bytes.HasPrefix(x.content, x.got) {
-		fail("what arrived is no beginning of what was sent")
+		fail("what arrived is not a beginning of what was sent")
 	}
 	switch {
 	case status == 0 && !whole && !early:
@@ -293,7 +293,7 @@ func (x *chaos) judgeRecv(t *testing.T, status int, said string, got []byte, pro
 	broken := x.end == resetAt || x.end == resetAtEnd
 	short := promised > len(x.content)
 	if !bytes.HasPrefix(x.content, got) {
-		fail("what is stored is no beginning of what was sent")
+		fail("what is stored is not a beginning of what was sent")
 	}
 	switch {
 	case status == 0 && len(got) != len(x.content):

@@ -33,7 +33,7 @@ func OpenDescriptors(t testing.TB) int {
 	return len(Must(os.ReadDir("/proc/self/fd"))(t))
 }
 
-// Urge sends one urgent byte. Its reader gets it out of band, so that it is no part of the stream.
+// Urge sends one urgent byte. Its reader gets it out of band, so that it is not part of the stream.
 func Urge(t testing.TB, w syscall.Conn) {
 	t.Helper()
 	rc := Must(w.SyscallConn())(t)
