@@ -30,13 +30,13 @@ func TestDialBind(t *testing.T) {
 		}
 		c.Close()
 	}
-	d := transfer.Dialer{Bind: "192.0.2.1"} // nobody's (RFC 5737)
+	d := transfer.Dialer{Bind: "192.0.2.1"} // not in use (RFC 5737)
 	if _, err := d.Dial(bedContext(t), "tcp", ln.Addr().String()); !errors.Is(err, unix.EADDRNOTAVAIL) {
 		t.Error("bound to a foreign address:", err)
 	}
 }
 
-// reserved returns an address on which nobody listens yet, and what makes somebody listen.
+// reserved returns an address without a listener, and what opens one there.
 func reserved(t testing.TB) (address string, listen func() error) {
 	t.Helper()
 	fd := bed.Must(unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0))(t)
@@ -46,12 +46,12 @@ func reserved(t testing.TB) (address string, listen func() error) {
 	return (&net.TCPAddr{IP: sa.Addr[:], Port: sa.Port}).String(), func() error { return unix.Listen(fd, 5) }
 }
 
-// TestDialRetries keeps trying where somebody may come yet, and only there.
+// TestDialRetries keeps trying where a listener may come yet, and only there.
 func TestDialRetries(t *testing.T) {
 	var once transfer.Dialer
 	address, listen := reserved(t)
 	if _, err := once.Dial(bedContext(t), "tcp", address); !errors.Is(err, unix.ECONNREFUSED) {
-		t.Error("nobody listens:", err)
+		t.Error("without a listener:", err)
 	}
 	short := transfer.Dialer{RetryFor: 80 * time.Millisecond}
 	began := time.Now()

@@ -129,7 +129,7 @@ func breakOff(t testing.TB, tr *transfer.Transfer, from *transfer.Endpoint, w *o
 			})
 			return acked
 		})
-	case transfer.Unix: // whoever closes with bytes unread breaks off
+	case transfer.Unix: // a peer that closes with bytes unread breaks off
 		if _, err := unix.Write(from.FD(), []byte{1}); err != nil {
 			t.Fatal(err)
 		}

@@ -15,7 +15,7 @@ import (
 	"github.com/zcp-go/zcp/transfer/internal/bed"
 )
 
-// A source opens something to take data from. Where somebody has to write the data
+// A source opens something to take data from. Where a writer has to write the data
 // meanwhile, w is that neighbour's end.
 type source struct {
 	name  string
@@ -27,7 +27,7 @@ type source struct {
 	open  func(t testing.TB, data []byte) (e *transfer.Endpoint, w *os.File)
 }
 
-// A sink opens something to give data to. Where somebody has to read it meanwhile, r is
+// A sink opens something to give data to. Where a reader has to read it meanwhile, r is
 // that neighbour's end; otherwise stored returns what came.
 type sink struct {
 	name    string
@@ -207,7 +207,7 @@ func newLoopDevice() (string, error) {
 	if err := unix.Ftruncate(back, loopSize); err != nil {
 		return "", err
 	}
-	for range 20 { // somebody else may take the number that we were told is free
+	for range 20 { // another process may take the number that we were told is free
 		var n, dev int
 		if n, err = unix.IoctlRetInt(ctl, unix.LOOP_CTL_GET_FREE); err != nil {
 			return "", err

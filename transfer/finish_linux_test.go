@@ -15,7 +15,7 @@ import (
 	"github.com/zcp-go/zcp/transfer/internal/bed"
 )
 
-// A peer is somebody else's program at the other end of a connection.
+// A peer is another program at the other end of a connection.
 type peer struct {
 	net.Conn
 	t   testing.TB
@@ -136,7 +136,7 @@ func TestFinish(t *testing.T) {
 	}
 }
 
-// talk sends until nobody hears it.
+// talk sends until the connection breaks.
 func talk(p *peer) {
 	b := make([]byte, 1<<16)
 	for {
@@ -158,8 +158,8 @@ func sendAndFinish(t testing.TB, tr *transfer.Transfer, c *transfer.Conn, linger
 	return tr.Finish(ctx, c, linger)
 }
 
-// TestNeverAccepted sends to somebody who dies with the connection in its backlog:
-// the kernel has acknowledged every byte, and nobody has read one.
+// TestNeverAccepted sends to a process that dies with the connection in its backlog:
+// the kernel has acknowledged every byte, and no process has read one.
 func TestNeverAccepted(t *testing.T) {
 	ln := bed.Must(net.Listen("tcp", "127.0.0.1:0"))(t)
 	c := dial(t, "tcp", ln.Addr().String())

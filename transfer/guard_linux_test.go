@@ -56,7 +56,7 @@ func TestNothingOfTheFileStaysInThePipe(t *testing.T) {
 		name   string
 		size   int
 		kernel bool // some of it goes by reference
-		writer bool // somebody has the file open for writing
+		writer bool // another descriptor has the file open for writing
 		owned  bool
 	}{
 		{"lease", 4*pipeSize + 11, true, false, true},
@@ -126,7 +126,7 @@ func TestReaderGrowsThePipe(t *testing.T) {
 	}
 }
 
-// TestSealed sends memory that nobody can change by reference to the last byte, and memory
+// TestSealed sends memory that cannot be changed by reference to the last byte, and memory
 // that its maker can still write to as a copy, whatever description of it we were given.
 func TestSealed(t *testing.T) {
 	for _, c := range []struct {
@@ -173,7 +173,7 @@ func TestSealed(t *testing.T) {
 	}
 }
 
-// TestNotTheOwner sends a file of somebody else's: no lease is granted, so it goes to a
+// TestNotTheOwner sends a file of another user: no lease is granted, so it goes to a
 // socket by reference and is compared, and to a pipe as a copy.
 func TestNotTheOwner(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "theirs")

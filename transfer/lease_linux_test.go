@@ -218,7 +218,7 @@ func TestInheritedLeaseIsGivenBack(t *testing.T) {
 	}
 }
 
-// TestVerify changes a source that nobody can be kept from changing, while it is sent.
+// TestVerify changes a source that cannot be kept from changing, while it is sent.
 func TestVerify(t *testing.T) {
 	inPlace := func(t testing.TB, path string) { overwrite(t, path) }
 	add := func(t testing.TB, path string) {

@@ -122,7 +122,7 @@ func TestAcceptIsCancelled(t *testing.T) {
 	}
 }
 
-// TestStaleSocket replaces a socket file only where nobody answers on it.
+// TestStaleSocket replaces a socket file only where no process answers on it.
 func TestStaleSocket(t *testing.T) {
 	leave := func(t *testing.T, path string, typ int) {
 		fd := bed.Must(unix.Socket(unix.AF_UNIX, typ|unix.SOCK_CLOEXEC, 0))(t)
@@ -168,7 +168,7 @@ func TestStaleSocket(t *testing.T) {
 	}
 }
 
-// TestLivingListenerIsLeftAlone tries to listen where somebody does, who must not notice.
+// TestLivingListenerIsLeftAlone tries to listen where another listener does, which must not notice.
 func TestLivingListenerIsLeftAlone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	l := bed.Must(transfer.Listen(bedContext(t), "unix", path))(t)

@@ -15,7 +15,7 @@ import (
 )
 
 // pipeSize is what the tests let transfers ask for. It is small, so that a file of a
-// few hundred KiB is larger than the pipe and nobody's budget is used up.
+// few hundred KiB is larger than the pipe and no user's budget is used up.
 const pipeSize = 128 << 10
 
 // ways returns the paths that the plan promises for a pair, in the order in which they
@@ -31,9 +31,9 @@ func ways(src source, dst sink, n int) []transfer.Path {
 	var all []transfer.Path
 	switch c := (cell{src.kind, dst.kind}); {
 	case c.src == transfer.Terminal, c.dst == transfer.Terminal, c.src == transfer.Pseudo:
-	case src.name == "memfd": // somebody has it open for writing
+	case src.name == "memfd": // another descriptor has it open for writing
 	case c.src == transfer.File && c.dst == transfer.Pipe:
-		// By reference only where more is left than the pipe holds, and nobody can write to the file.
+		// By reference only where more is left than the pipe holds, and the file cannot be written to.
 		if n > refusing.pipeSize()+4096 {
 			all = []transfer.Path{sp}
 		}
@@ -151,7 +151,7 @@ func movePair(t *testing.T, src source, dst sink, n int) {
 		t.Errorf("%d bytes arrived that are not the %d sent", len(got), len(data))
 	}
 	if s := from.Verify(); s == transfer.Changed || s == transfer.MetadataChanged || s == transfer.Grew {
-		t.Errorf("the source that nobody changed is called %v", s)
+		t.Errorf("the source that was not changed is called %v", s)
 	}
 	lookAtPaths(t, &tr, ways(src, dst, len(data)), int64(len(data)))
 }

@@ -127,7 +127,7 @@ func oddStalls(t testing.TB) (all []stalled) {
 	return all
 }
 
-// finishing are connections on which everything was sent and somebody waits for the peer.
+// finishing are connections on which everything was sent and the sender waits for the peer.
 func finishing(t testing.TB) (all []stalled) {
 	for _, c := range []struct {
 		name        string

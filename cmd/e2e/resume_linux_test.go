@@ -31,7 +31,7 @@ func resumable(t *testing.T, size, part int) (src, dst string, data []byte) {
 	return src, dst, data
 }
 
-// Only what is not there moves, whoever listens, over TCP and Unix sockets, from and to every size of a part.
+// Only what is not there moves, whichever end listens, over TCP and Unix sockets, from and to every size of a part.
 func TestResume(t *testing.T) {
 	const size = 3*megabyte + 12345
 	for _, part := range []int{0, 1, megabyte - 1, megabyte, megabyte + 1, size - 1, size} {

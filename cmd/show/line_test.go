@@ -12,7 +12,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// frames are the looks of a transfer that somebody may see.
+// frames are the looks of a transfer that a user may see.
 var frames = []struct {
 	name string
 	f    Frame

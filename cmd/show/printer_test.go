@@ -30,7 +30,7 @@ func (w *writes) Write(p []byte) (int, error) {
 
 func (w *writes) String() string { return strings.Join(w.list, "") }
 
-// paper is a screen that anybody may draw on.
+// paper is a screen on which any goroutine may draw.
 type paper struct {
 	width         int
 	erasing, gone bool

@@ -84,7 +84,7 @@ func TestProgressStatus(t *testing.T) {
 	}
 }
 
-// TestProgressQuiet: with -q nobody looks before somebody asks, and then the present is known.
+// TestProgressQuiet: with -q the counters are not read before SIGUSR1 asks, and then the present is known.
 func TestProgressQuiet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(showNothing, Options{Quiet: true}, Snapshot{Total: 2000, Waiting: Destination})
@@ -151,7 +151,7 @@ func TestChoose(t *testing.T) {
 }
 
 // BenchmarkTick is one tick with everything: counters, line, write to a real
-// terminal nobody reads slowly.
+// terminal that is not read slowly.
 func BenchmarkTick(b *testing.B) {
 	_, tty := openPty(b)
 	p := &Progress{Printer: &Printer{W: tty}, LookupEnv: func(string) (string, bool) { return "xterm", true },

@@ -130,7 +130,7 @@ func TestProgressStall(t *testing.T) {
 	})
 }
 
-// TestProgressBackground: while somebody else has the terminal nothing is drawn,
+// TestProgressBackground: while another process group has the terminal nothing is drawn,
 // and what was drawn is left alone.
 func TestProgressBackground(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -168,7 +168,7 @@ func (s awayPaper) columns() int   { return 60 }
 func (s awayPaper) drawable() bool { return !s.away.Load() }
 func (s awayPaper) erases() bool   { return true }
 
-// TestProgressConnecting: until somebody is there nothing is drawn, the clock
+// TestProgressConnecting: until a peer is there nothing is drawn, the clock
 // does not run, and SIGUSR1 says what is waited for.
 func TestProgressConnecting(t *testing.T) {
 	for _, m := range []mode{showNothing, showLine, showNumbers, showEvents} {
@@ -199,7 +199,7 @@ func TestProgressConnecting(t *testing.T) {
 	}
 }
 
-// TestProgressNeverConnected: with -n nobody who never came is counted.
+// TestProgressNeverConnected: with -n a peer that never came is not counted.
 func TestProgressNeverConnected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(showNumbers, Options{Numeric: true}, Snapshot{Total: 5, Phase: Connecting})
@@ -254,7 +254,7 @@ func TestProgressStopped(t *testing.T) {
 	}
 }
 
-// TestProgressContinued: SIGCONT alone, which anybody may send to a process that runs,
+// TestProgressContinued: SIGCONT alone, which any process may send to a process that runs,
 // takes nothing off the clock; whatever is shown and however seldom.
 func TestProgressContinued(t *testing.T) {
 	for _, m := range []mode{showNothing, showLine, showNumbers} {
@@ -277,7 +277,7 @@ func TestProgressContinued(t *testing.T) {
 	}
 }
 
-// TestProgressClock: the clock starts when somebody is there and not with the tick after
+// TestProgressClock: the clock starts when a peer is there and not with the tick after
 // it, however long that takes.
 func TestProgressClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 func playJob() {
 	var n atomic.Int64
 	p := &Progress{Printer: &Printer{W: os.Stderr, Options: Options{Interval: 10 * time.Millisecond}}, Read: func() Snapshot {
-		// whoever reads the dots may be gone before we are
+		// the reader of the dots may be gone before we are
 		_, _ = os.Stdout.WriteString(".")
 		return Snapshot{Bytes: n.Add(1 << 20), Acked: n.Load(), Total: 1 << 40}
 	}}
@@ -192,7 +192,7 @@ func watchPty(t *testing.T, c *exec.Cmd, columns uint16, look func(f *os.File, r
 		if look != nil {
 			look(f, string(buf[:n]))
 		}
-		if err != nil { // EIO: nobody has the terminal open any more
+		if err != nil { // EIO: no process has the terminal open any more
 			break
 		}
 	}

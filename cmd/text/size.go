@@ -191,34 +191,33 @@ func Rate(perSecond float64) string { return formatSize(perSecond) + "/s" }
 
 // BitRate writes bytes per second in bits, by powers of 1000 as networks count: 320Mbit/s.
 func BitRate(perSecond float64) string {
-	v := 8 * perSecond
-	if v < 0 || v != v {
-		v = 0
-	}
-	if v < 999.5 {
-		return strconv.FormatInt(int64(v+0.5), 10) + "bit/s"
-	}
-	unit := -1
-	for v >= 999.5 && unit < len(unitLetters)-1 {
-		v /= 1000
-		unit++
-	}
-	return threeDigits(v) + strings.Replace(unitLetters[unit:unit+1], "K", "k", 1) + "bit/s"
+	number, letter := scaled(8*perSecond, 1000)
+	return number + strings.Replace(letter, "K", "k", 1) + "bit/s"
 }
 
 func formatSize(v float64) string {
+	number, letter := scaled(v, 1024)
+	if letter == "" {
+		return number + "B"
+	}
+	return number + letter + "iB"
+}
+
+// scaled writes a number in the largest unit, a power of base, of which it has one, and the letter of that
+// unit; "" for the number itself, which is rounded.
+func scaled(v, base float64) (number, letter string) {
 	if v < 0 || v != v {
 		v = 0
 	}
-	if v < 1023.5 {
-		return strconv.FormatInt(int64(v+0.5), 10) + "B"
+	if v < base-0.5 {
+		return strconv.FormatInt(int64(v+0.5), 10), ""
 	}
 	unit := -1
-	for v >= 1023.5 && unit < len(unitLetters)-1 {
-		v /= 1024
+	for v >= base-0.5 && unit < len(unitLetters)-1 {
+		v /= base
 		unit++
 	}
-	return threeDigits(v) + unitLetters[unit:unit+1] + "iB"
+	return threeDigits(v), unitLetters[unit : unit+1]
 }
 
 // threeDigits writes a number with three significant digits, or all before the point.

@@ -237,7 +237,7 @@ func (s side) reset() {
 	s.Close()
 }
 
-// fill writes until nobody takes any more: every buffer on the way to the far end is full.
+// fill writes until the far end takes no more: every buffer on the way to the far end is full.
 func (s side) fill(quiet time.Duration) (n int) {
 	s.t.Helper()
 	b := bed.Noise(256<<10, 3)

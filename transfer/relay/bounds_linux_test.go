@@ -45,7 +45,7 @@ func TestRelayHalfCloseLimit(t *testing.T) {
 		const limit = 500 * time.Millisecond
 		b := newRelay(t, from, to, poller, func(r *relay.Relay) { r.HalfClose = limit })
 		client, target := b.connect(t)
-		time.Sleep(2 * limit) // nobody has ended: there is no limit
+		time.Sleep(2 * limit) // neither side has ended: there is no limit
 		client.closeWrite()
 		target.readsEnd(nil)
 		began := time.Now()
@@ -233,12 +233,12 @@ func TestRelayStopped(t *testing.T) {
 	c.breaks()
 }
 
-// TestRelayExitIdle ends by itself when nobody came for a while, but not while somebody is there.
+// TestRelayExitIdle ends by itself when no client came for a while, but not while one is there.
 func TestRelayExitIdle(t *testing.T) {
 	const limit = 50 * time.Millisecond
 	b := newRelay(t, "tcp", "tcp", func(r *relay.Relay) { r.ExitIdle = limit })
 	client, target := b.connect(t)
-	time.Sleep(3 * limit) // nothing moves, but somebody is there
+	time.Sleep(3 * limit) // nothing moves, but a client is there
 	select {
 	case err := <-b.served:
 		t.Fatal("ended with a connection open", err)
@@ -252,7 +252,7 @@ func TestRelayExitIdle(t *testing.T) {
 	b.served <- nil
 }
 
-// TestRelayInherited serves on a listener that somebody else made, who gets it back as it was.
+// TestRelayInherited serves on a listener that another process made, which gets it back as it was.
 func TestRelayInherited(t *testing.T) {
 	for _, network := range networks {
 		t.Run(network, func(t *testing.T) {
@@ -294,7 +294,7 @@ func TestRelayInherited(t *testing.T) {
 	}
 }
 
-// TestRelayListenerBreaks ends with an error when somebody else who holds its listener ends that.
+// TestRelayListenerBreaks ends with an error when another process that holds its listener ends that.
 func TestRelayListenerBreaks(t *testing.T) {
 	for name, poller := range relay.Pollers {
 		t.Run(name, func(t *testing.T) {

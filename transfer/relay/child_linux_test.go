@@ -169,7 +169,7 @@ func talkTo(t testing.TB, addr string, data []byte) {
 
 // TestRelayFewDescriptors serves many more clients than there are descriptors for, whether
 // the relay knows how many it can serve, was asked to serve more, or runs out of them because
-// its limit was lowered meanwhile: they wait, and nobody is refused. The time that they wait costs nothing.
+// its limit was lowered meanwhile: they wait, and none is refused. The time that they wait costs nothing.
 func TestRelayFewDescriptors(t *testing.T) {
 	const files, clients = 40, 100
 	data := bed.Noise(200000+2*clients, 1)

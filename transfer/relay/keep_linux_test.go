@@ -57,7 +57,7 @@ func TestRelayFlushes(t *testing.T) {
 	}
 }
 
-// TestRelayUnixHangsUp closes a Unix peer altogether: nobody is there for the other
+// TestRelayUnixHangsUp closes a Unix peer altogether: no peer is there for the other
 // direction any more, so the other end is closed as well, behind the last byte.
 func TestRelayUnixHangsUp(t *testing.T) {
 	for name, poller := range relay.Pollers {

@@ -93,13 +93,13 @@ func (s script) run(c net.Conn) (r ran) {
 	return r
 }
 
-// broken tells whether err is how the end of a connection looks that somebody broke off.
+// broken tells whether err is how the end of a connection looks that a peer broke off.
 func broken(err error) bool {
 	return errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE) || errors.Is(err, net.ErrClosed) || errors.Is(err, unix.ENOTCONN)
 }
 
-// TestRelayRandom has many connections at once that do what chance tells them. Where nobody
-// breaks off, everything arrives in both directions, and then the end; where somebody does,
+// TestRelayRandom has many connections at once that do what chance tells them. Where no peer
+// breaks off, everything arrives in both directions, and then the end; where one does,
 // what arrived is the beginning of what was sent, and both sides come to an end.
 func TestRelayRandom(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())

@@ -11,7 +11,7 @@ import (
 	"github.com/zcp-go/zcp/transfer/relay"
 )
 
-// quietFor is how long nobody takes a byte until everything on the way counts as full.
+// quietFor is how long no byte is taken until everything on the way counts as full.
 const quietFor = 100 * time.Millisecond
 
 // TestRelayReset breaks off each end in turn, in every state that a connection can be in.
