@@ -7,6 +7,7 @@ import (
 	"math"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/zcp-go/zcp/cmd/conf"
@@ -28,6 +29,7 @@ type chain struct {
 	linger   time.Duration   // how long a next that has everything may be silent
 	digested chan struct{}   // closed when the digest is known
 	stream   *treeStream     // nil where a file is stored
+	size     atomic.Int64    // of the file, for a next that asks where to begin; -1: not known
 	complete bool            // everything is stored; under fanout.mu
 }
 
@@ -45,6 +47,9 @@ func runChain(ctx context.Context, out *show.Printer, c *conf.Recv) error {
 	}
 	if err != nil {
 		return j.refused(err)
+	}
+	if c.Resume {
+		return runRecvResumed(ctx, j, c, plan)
 	}
 	return j.over(ctx, c.Network, func(conn *transfer.Conn) error { return j.recv(ctx, conn, plan, c.Sync) })
 }
@@ -78,6 +83,21 @@ func (n *chain) start(dst *files.Output) error {
 	if n == nil {
 		return nil
 	}
+	readers, err := n.readers(dst)
+	if err != nil {
+		return err
+	}
+	n.all = n.fanout.start(n.ctx, func(ctx context.Context, t *target, conn *transfer.Conn) error {
+		return n.passOn(ctx, t, conn, func(ctx context.Context) error {
+			_, err := t.d.t.MoveGrowing(ctx, conn.Endpoint, readers[t], &n.stored, 0)
+			return err
+		})
+	})
+	return nil
+}
+
+// readers opens DST once for each next.
+func (n *chain) readers(dst *files.Output) (map[*target]*transfer.Endpoint, error) {
 	readers := map[*target]*transfer.Endpoint{}
 	for _, t := range n.targets {
 		e, err := dst.Reader()
@@ -85,18 +105,12 @@ func (n *chain) start(dst *files.Output) error {
 			for _, open := range readers {
 				open.Close()
 			}
-			return err
+			return nil, err
 		}
 		readers[t] = e
 		t.leave = func() { e.Close() }
 	}
-	n.all = n.fanout.start(n.ctx, func(ctx context.Context, t *target, conn *transfer.Conn) error {
-		return n.passOn(ctx, t, conn, func(ctx context.Context) error {
-			_, err := t.d.t.MoveGrowing(ctx, conn.Endpoint, readers[t], &n.stored)
-			return err
-		})
-	})
-	return nil
+	return readers, nil
 }
 
 // passOn gives one next everything that move moves, and waits until it has closed.
@@ -114,8 +128,8 @@ func (n *chain) passOn(ctx context.Context, t *target, conn *transfer.Conn, move
 		t.proof.digest = n.proof.digest
 		err = t.job.verdict()
 	}
-	if err == nil && t.d.how == transfer.PeerStayedOpen {
-		err = &exit.Failure{Status: exit.TimedOut, Err: fmt.Errorf("%s: has everything, and has not closed for --idle", t.label)}
+	if err == nil {
+		err = t.stayedOpen()
 	}
 	if err != nil {
 		return t.breakOff(err)
@@ -123,6 +137,14 @@ func (n *chain) passOn(ctx context.Context, t *target, conn *transfer.Conn, move
 	err = t.closeOrderly()
 	t.endSend("to "+t.peerName(), err)
 	return err
+}
+
+// stayedOpen is an error for a next that has everything and has not closed.
+func (t *target) stayedOpen() error {
+	if t.d.how != transfer.PeerStayedOpen {
+		return nil
+	}
+	return &exit.Failure{Status: exit.TimedOut, Err: fmt.Errorf("%s: has everything, and has not closed for --idle", t.label)}
 }
 
 // errIncomplete ends the deliveries of what was not received, or is not what was expected.
@@ -151,7 +173,7 @@ func (n *chain) end(err error) {
 }
 
 // await waits until all nexts have closed, and tells the sender meanwhile that there is life. The error is that
-// not all have it.
+// not all have it, or the cause of ctx.
 func (n *chain) await(ctx context.Context) error {
 	if n == nil {
 		return nil
@@ -160,12 +182,24 @@ func (n *chain) await(ctx context.Context) error {
 	line := func() proof.Busy { return proof.Busy{What: proof.PassedOn, N: n.passed()} }
 	_ = n.d.conn.Say([]byte(line().String() + "\n")) // a sender that has gone needs no sign
 	n.job.stored.busy = sayBusy(n.d.conn, busyEvery, line)
-	n.all.Wait()
-	for _, t := range n.targets {
-		t.explainRan()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		n.all.Wait()
+	}()
+	select {
+	case <-ended:
+	case <-ctx.Done(): // of the job, which ends all deliveries, or of this connection alone
+		if n.ctx.Err() != nil {
+			<-ended
+		}
 	}
 	if ctx.Err() != nil {
+		n.job.stored.busy.stop()
 		return context.Cause(ctx)
+	}
+	for _, t := range n.targets {
+		t.explainRan()
 	}
 	err := n.verdict("have", "has")
 	if err == nil {
@@ -231,7 +265,7 @@ func (n *chain) snapshot() show.Snapshot {
 	complete := n.complete
 	n.mu.Unlock()
 	s := own
-	if complete || next.Waiting == show.Destination && next.Acked < own.Acked && own.Phase == show.Moving {
+	if complete || next.Waiting == show.Destination && next.Offset+next.Acked < own.Offset+own.Acked && own.Phase == show.Moving {
 		s = next
 	}
 	s.Total, s.About = own.Total, own.About

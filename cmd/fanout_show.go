@@ -49,7 +49,7 @@ func (f *fanout) snapshot() show.Snapshot {
 			r = 1
 		}
 		s.To = t.label
-		if r > rank || r == rank && s.Acked < best.Acked {
+		if r > rank || r == rank && s.Offset+s.Acked < best.Offset+best.Acked {
 			best, rank = s, r
 		}
 	}

@@ -59,6 +59,11 @@ func (h *healer) run(ctx context.Context, once func(context.Context, *transfer.C
 	if err != nil {
 		return err
 	}
+	return h.runFrom(ctx, conn, once)
+}
+
+// runFrom is run where the first connection stands.
+func (h *healer) runFrom(ctx context.Context, conn *transfer.Conn, once func(context.Context, *transfer.Conn) error) error {
 	defer func() {
 		if h.next != nil {
 			h.next.Close()

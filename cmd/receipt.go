@@ -28,6 +28,11 @@ type hearing struct {
 	changed time.Time     // when busy last changed, or the wait began; zero: bytes still move
 }
 
+// again forgets what was heard on another connection. How far the next ones are it keeps: they are still there.
+func (h *hearing) again() {
+	h.lines, h.receipt, h.another, h.busy, h.changed = proof.Parser{}, nil, false, proof.Busy{}, time.Time{}
+}
+
 // hear takes what the receiver sends back. Its lines are signs of life, for as long as they tell of something new.
 func (j *job) hear(b []byte) (alive bool, err error) {
 	h := &j.heard

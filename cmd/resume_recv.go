@@ -24,6 +24,9 @@ type resumedRecv struct {
 	dst  *files.Output // open and locked from the first connection on
 	size int64         // of the sender's file; -1: it has not said
 	from string        // the sender of the last connection
+
+	answers bool // it was asked where to begin, and said so
+	stored  bool // everything has its name; only the nexts may not be done
 }
 
 // runRecvResumed is runRecv with --resume.
@@ -46,19 +49,23 @@ func runRecvResumed(ctx context.Context, j *job, c *conf.Recv, plan *files.Plan)
 	if err != nil {
 		j.stored.busy.stop()
 		j.unfollow() // it reads what is closed next
-		if r.dst != nil {
+		j.next.end(err)
+		if r.dst != nil && !r.stored {
 			j.kept = r.dst.Abandon()
 		}
 		return j.breakOff(err)
 	}
 	j.sayDigest()
-	j.end("received", "from "+r.from, j.stored.note, show.ForMost, nil)
+	j.end("received", "from "+r.from, j.next.noteWith(j.stored.note), show.ForMost, nil)
 	return nil
 }
 
 // once receives on one connection. When everything is stored under its name it ends the connection.
 func (r *resumedRecv) once(ctx context.Context, conn *transfer.Conn) error {
 	j := r.j
+	if r.stored {
+		return r.again(ctx, conn)
+	}
 	if err := r.open(ctx); err != nil {
 		return err
 	}
@@ -75,14 +82,15 @@ func (r *resumedRecv) once(ctx context.Context, conn *transfer.Conn) error {
 	if err := r.prove(ctx); err != nil {
 		return err
 	}
+	j.next.end(nil)
 	if r.c.Sync {
 		j.d.enter(show.Storing)
 	}
 	if err := r.dst.Commit(); err != nil {
 		return &transfer.Error{Op: "close", Side: transfer.Destination, Err: err}
 	}
-	j.sendReceipt()
-	return j.closeOrderly()
+	r.stored = true
+	return r.close(ctx)
 }
 
 // prove takes the digest of the whole file, with --verify and --sync that of what the device gives back. The
@@ -165,6 +173,10 @@ func (r *resumedRecv) receive(ctx context.Context, conn *transfer.Conn, there in
 		r.j.out.Say("%s holds %s of %s, going on from there", r.dst.PartName(), text.Size(there), text.Size(at.Size))
 	}
 	if held, err = r.compare(ctx, conn, held, at, there); err != nil {
+		return err
+	}
+	r.answers = true
+	if err := r.passOn(r.size, there); err != nil {
 		return err
 	}
 	return r.rest(ctx, conn, held, there)
@@ -273,6 +285,13 @@ func (r *resumedRecv) long() error {
 
 // plain stores the stream of a sender that is not asked where to begin, and whose first bytes are held.
 func (r *resumedRecv) plain(ctx context.Context, conn *transfer.Conn, held []byte) error {
+	size := int64(-1)
+	if !r.j.length.Estimate {
+		size = r.j.length.Size
+	}
+	if err := r.passOn(size, 0); err != nil {
+		return err
+	}
 	if _, err := r.j.d.t.Write(ctx, r.dst.End, held); err != nil {
 		return err
 	}

@@ -89,7 +89,7 @@ func (s *resumedSend) close() {
 func (s *resumedSend) once(ctx context.Context, conn *transfer.Conn) error {
 	j := s.j
 	s.where = "to " + j.peerName()
-	j.heard = hearing{limit: j.heard.limit} // what another connection has said is not this one's
+	j.heard.again()
 	if err := s.open(ctx); err != nil {
 		return err
 	}

@@ -23,6 +23,16 @@ func (g *Growing) Grow(n int64) {
 	g.tell()
 }
 
+// Reach counts bytes that were there before: n at least are written.
+func (g *Growing) Reach(n int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if n > g.size {
+		g.size = n
+		g.tell()
+	}
+}
+
 // End says that all bytes are there.
 func (g *Growing) End() {
 	g.mu.Lock()
@@ -51,13 +61,14 @@ func (g *Growing) state(sent int64) (more int64, ended bool, changed <-chan stru
 	return 0, false, g.changed
 }
 
-// MoveGrowing moves a file from where src stands, as far as g says that it was written, until g ends. It returns and
-// fails as Move does. The caller opened src for this alone.
-func (t *Transfer) MoveGrowing(ctx context.Context, dst, src *Endpoint, g *Growing) (sent int64, err error) {
+// MoveGrowing moves a file from where src stands, as far as g says that it was written, until g ends. skip is how many
+// of the bytes that g counts are before that; it may be more than there are yet. It returns and fails as Move does. The
+// caller opened src for this alone.
+func (t *Transfer) MoveGrowing(ctx context.Context, dst, src *Endpoint, g *Growing, skip int64) (sent int64, err error) {
 	defer func(trace func(Event)) { t.Trace = trace }(t.Trace)
 	src.guard = &guard{fixed: true, settled: true, fd: -1}
 	for {
-		more, ended, changed := g.state(sent)
+		more, ended, changed := g.state(skip + sent)
 		switch {
 		case more > 0:
 			n, err := t.Move(ctx, dst, src, more)

@@ -81,7 +81,6 @@ func (s *settings) checkResume(sources []Operand) error {
 func (s *settings) checkTakeUp(dest Operand) error {
 	return firstError(
 		s.require("resume", dest.Kind == File && !dest.Dir, "needs the name of a file to write"),
-		s.require("resume", len(s.To) == 0, "and --to cannot be used together"),
 		s.require("resume", !s.Append, "and --append cannot be used together"),
 		s.require("resume", !s.KeepOpen, "and --keep-open cannot be used together"),
 		s.require("resume", !s.StopAtSize, "and --stop-at-size cannot be used together"))

@@ -26,7 +26,8 @@ func TestTo(t *testing.T) {
 	}
 	for line, want := range map[string]string{
 		"recv -k :1 f%d --to b:2":                      "--to and --keep-open cannot be used together",
-		"recv --resume :1 f --to b:2":                  "--resume and --to cannot be used together",
+		"send --resume f a:1 --to b:2":                 "--resume and --to cannot be used together",
+		"recv --resume :1 d/ --to b:2":                 "--resume needs the name of a file to write",
 		"recv :1 --to b:2":                             "--to needs the name of a file or directory to store in",
 		"send f a:1 --to :2":                           "--to: :2 listens, and a further end is connected to: HOST:2",
 		"send f a:1 --to -":                            "--to: - is stdin or stdout",
