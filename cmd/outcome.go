@@ -23,7 +23,10 @@ func (j *job) complete(from string) error {
 
 // closeOrderly ends a connection on which everything was said.
 func (j *job) closeOrderly() error {
-	if err := j.d.conn.CloseGracefully(); err != nil {
+	j.d.mu.Lock() // a status line of several deliveries may still ask it
+	err := j.d.conn.CloseGracefully()
+	j.d.mu.Unlock()
+	if err != nil {
 		return fmt.Errorf("%s: everything was moved, but the connection cannot be closed: %w", j.pair(), exit.Cause(err))
 	}
 	return nil
@@ -126,7 +129,9 @@ func (j *job) fail(err error) error {
 func (j *job) breakOff(err error) error {
 	err = j.fail(err)
 	if j.d.conn != nil { // not where it has broken already, and no other came
+		j.d.mu.Lock()
 		j.d.conn.Close()
+		j.d.mu.Unlock()
 	}
 	return err
 }
