@@ -238,8 +238,9 @@ func TestFanoutBadSource(t *testing.T) {
 			r.Close()
 			program.Write(t, w, []byte("part"))
 			program.AwaitSize(t, files[0]+".part", 4)
-			if name == "signal" {
+			if name == "signal" { // its input has no end before it has ended
 				p.Signal(unix.SIGTERM)
+				p.Ends(tc.status)
 			}
 			w.Close()
 			if p.Ends(tc.status); !strings.Contains(p.ErrOut.String(), tc.says) {

@@ -112,7 +112,7 @@ func TestCutCable(t *testing.T) {
 			s.Ends(5)
 			r.Ends(5)
 			program.Absent(t, out)
-			s.Says(`zero: to ` + hostB + `\S+: (no byte in either direction for the time allowed|no route to host|network is unreachable|connection timed out) after \S+ acknowledged`)
+			s.Says(`"zero:" to ` + hostB + `\S+: (no byte in either direction for the time allowed|no route to host|network is unreachable|connection timed out) after \S+ acknowledged`)
 
 			c.ip("-n", c.b, "link", "set", "wire", "up")
 			name := filepath.Join(t.TempDir(), "in")
