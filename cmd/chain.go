@@ -87,6 +87,7 @@ func (n *chain) start(dst *files.Output) error {
 	if err != nil {
 		return err
 	}
+	n.sayPassed()
 	n.all = n.fanout.start(n.ctx, func(ctx context.Context, t *target, conn *transfer.Conn) error {
 		return n.passOn(ctx, t, conn, func(ctx context.Context) error {
 			_, err := t.d.t.MoveGrowing(ctx, conn.Endpoint, readers[t], &n.stored, 0)
@@ -172,6 +173,15 @@ func (n *chain) end(err error) {
 	n.stream.end()
 }
 
+// line is what the sender is told of the nexts.
+func (n *chain) line() proof.Busy { return proof.Busy{What: proof.PassedOn, N: n.passed()} }
+
+// sayPassed tells the sender how far the nexts are. It does so before the first byte as well: a sender that has
+// heard of them waits for the next line after its end, however short its --linger is.
+func (n *chain) sayPassed() {
+	_ = n.d.conn.Say([]byte(n.line().String() + "\n")) // a sender that has gone needs no sign
+}
+
 // await waits until all nexts have closed, and tells the sender meanwhile that there is life. The error is that
 // not all have it, or the cause of ctx.
 func (n *chain) await(ctx context.Context) error {
@@ -179,9 +189,8 @@ func (n *chain) await(ctx context.Context) error {
 		return nil
 	}
 	n.job.stored.busy.stop()
-	line := func() proof.Busy { return proof.Busy{What: proof.PassedOn, N: n.passed()} }
-	_ = n.d.conn.Say([]byte(line().String() + "\n")) // a sender that has gone needs no sign
-	n.job.stored.busy = sayBusy(n.d.conn, busyEvery, line)
+	n.sayPassed()
+	n.job.stored.busy = sayBusy(n.d.conn, busyEvery, n.line)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

@@ -24,6 +24,7 @@ type resumedNext struct {
 func (n *chain) startResumed(dst *files.Output, size, there int64) error {
 	n.size.Store(size)
 	n.stored.Reach(there)
+	n.sayPassed()
 	if n.all != nil {
 		return nil
 	}

@@ -63,10 +63,13 @@ func (j *job) hear(b []byte) (alive bool, err error) {
 
 func (j *job) hearBusy(l proof.Busy) {
 	h := &j.heard
-	if l == h.busy || h.changed.IsZero() {
+	if l == h.busy {
 		return
 	}
-	h.busy, h.changed = l, time.Now()
+	if h.busy = l; h.changed.IsZero() {
+		return // the bytes themselves are the sign
+	}
+	h.changed = time.Now()
 	h.passed.Store(l.N + l.Bytes)
 	if l.What == proof.VerifyDone {
 		j.d.enter(show.Verifying)
