@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -54,7 +55,7 @@ func (b *bench) copyTree(command string, files int) (cell, error) {
 	tree, arrived := filepath.Join(b.work, "tree"), filepath.Join(b.work, "copy")
 	defer os.RemoveAll(tree)
 	defer os.RemoveAll(arrived)
-	if err := os.Mkdir(tree, 0o755); err != nil {
+	if err := errors.Join(os.RemoveAll(arrived), os.RemoveAll(arrived+".part"), os.Mkdir(tree, 0o755)); err != nil { // other rows leave files
 		return cell{}, err
 	}
 	for _, f := range []struct {

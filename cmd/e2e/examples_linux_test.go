@@ -83,7 +83,11 @@ func (ex example) script() string {
 		fmt.Fprintf(&b, "%swait $other\n", sides(ex.here))
 		return b.String()
 	case strings.Contains(first, "relay - "):
-		fmt.Fprintf(&b, "echoes %s\n%s </dev/null | cat\n", address(target[2]), strings.Join(ex.here, "\n"))
+		input := " </dev/null"
+		if strings.Contains(first, "|") { // it brings its own, and a writer without a reader would fail
+			input = ""
+		}
+		fmt.Fprintf(&b, "echoes %s\n%s%s | cat\n", address(target[2]), strings.Join(ex.here, "\n"), input)
 	case target != nil:
 		relayed(&b, target, ex.here)
 	case strings.Contains(first, "zcp probe"):
