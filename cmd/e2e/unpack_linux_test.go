@@ -158,6 +158,17 @@ func TestUnpackTwice(t *testing.T) {
 	program.Holds(t, filepath.Join(dst, "b"), []byte("new"))
 }
 
+// A file where DST.part has to be is in the way, which is known before anything is listened for.
+func TestUnpackPartInTheWay(t *testing.T) {
+	dst := filepath.Join(t.TempDir(), "dst")
+	program.WriteFile(t, dst+".part", []byte("mine"), 0o600)
+	p := program.Zcp(t, "recv", "127.0.0.1:0", "-l", dst+"/").Start()
+	if p.Ends(1).Says("dst.part exists and is not a directory"); strings.Contains(p.ErrOut.String(), "listening") {
+		t.Errorf("said %q", p.ErrOut)
+	}
+	program.Holds(t, dst+".part", []byte("mine"))
+}
+
 // A user without rights unpacks directories that not even he may write to.
 func TestUnpackReadOnlyDirs(t *testing.T) {
 	program.NeedTool(t, "tar")

@@ -34,7 +34,9 @@ func Look(path, word string, noClobber bool) (*Target, error) {
 		if _, err := os.Lstat(t.path); err == nil {
 			return nil, t.problem(errors.New("a symbolic link to nothing"))
 		}
-		err = unix.Faccessat(unix.AT_FDCWD, filepath.Dir(t.path), unix.W_OK|unix.X_OK, unix.AT_EACCESS)
+		if err = unix.Faccessat(unix.AT_FDCWD, filepath.Dir(t.path), unix.W_OK|unix.X_OK, unix.AT_EACCESS); err == nil {
+			err = t.checkPart(os.Lstat(filepath.Join(filepath.Dir(t.path), t.part())))
+		}
 	case err == nil && !fi.IsDir():
 		err = unix.ENOTDIR
 	case err == nil && noClobber:
@@ -75,6 +77,14 @@ func (t *Target) Open() (*os.Root, error) {
 
 func (t *Target) part() string { return filepath.Base(t.path) + ".part" }
 
+// checkPart refuses what is in the way of DST.part and is not what an earlier transfer left.
+func (t *Target) checkPart(fi fs.FileInfo, err error) error {
+	if err != nil || fi.IsDir() || fi.Mode().Type() == fs.ModeSymlink {
+		return nil
+	}
+	return fmt.Errorf("%s exists and is not a directory", text.Quote(t.part()))
+}
+
 // openPart replaces what an earlier transfer left, unless another process is writing it. A link
 // of that name is removed, never followed.
 func (t *Target) openPart() error {
@@ -89,8 +99,10 @@ func (t *Target) openPart() error {
 		if unix.Flock(int(old.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
 			return errors.New("another zcp is receiving into it")
 		}
-	case err == nil && fi.Mode().Type() != fs.ModeSymlink:
-		return fmt.Errorf("%s exists and is not a directory", text.Quote(t.part()))
+	default:
+		if err := t.checkPart(fi, err); err != nil {
+			return err
+		}
 	}
 	if err := t.parent.RemoveAll(t.part()); err != nil {
 		return err
