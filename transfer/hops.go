@@ -29,6 +29,8 @@ func (p *Pump) oneHop(path Path, n int64) (Want, error) {
 		return p.confirm(path)
 	case err == unix.EAGAIN && !(p.src.kind.alwaysReady() && p.spuriously(p.dstReady)):
 		return p.whoWaits(path)
+	case err == unix.EPIPE && p.dst.kind == Pipe:
+		return p.readerLeft(path)
 	}
 	side := Source
 	if path == Sendfile || err == unix.EPIPE || err == unix.EAGAIN || p.dst.kind.Socket() {
@@ -43,6 +45,15 @@ func (p *Pump) oneHop(path Path, n int64) (Want, error) {
 	}
 	p.refused(path, err, side)
 	return WantMore, nil
+}
+
+// readerLeft finds out whether there is anything that a pipe's reader will miss. splice(2) looks at the pipe before
+// it looks at the source, so EPIPE comes at the end of the source as well: tar(1) leaves after the last record.
+func (p *Pump) readerLeft(path Path) (Want, error) {
+	if p.src.mayBlock() && !p.srcReady {
+		return WantSrc, nil
+	}
+	return p.confirm(path)
 }
 
 // referable returns how many bytes may still be spliced to a user's pipe by reference: all

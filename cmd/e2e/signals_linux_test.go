@@ -146,6 +146,36 @@ func TestReaderGone(t *testing.T) {
 	}
 }
 
+// A reader that leaves when it has everything, as tar(1) does, missed nothing: there is only the end to come.
+func TestReaderLeavesAtTheEnd(t *testing.T) {
+	r, w := program.Pipe(t)
+	p := program.Zcp(t, "recv", ":0")
+	p.Stdout = w
+	p.Start()
+	w.Close()
+	c := program.Dial(t, p)
+	program.Write(t, c, []byte("everything"))
+	program.ReadN(t, r, len("everything"))
+	r.Close()
+	if err := c.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	p.Ends(0)
+
+	r, w = program.Pipe(t)
+	in, out := program.Pipe(t)
+	p = program.Zcp(t, "cat").From(in)
+	p.Stdout = w
+	p.Start()
+	w.Close()
+	in.Close()
+	program.Write(t, out, []byte("everything"))
+	program.ReadN(t, r, len("everything"))
+	r.Close()
+	out.Close()
+	p.Ends(0)
+}
+
 // The reader of stderr may go away: the bytes are what matters. The reader of help may, too.
 func TestNoReader(t *testing.T) {
 	r, w := program.Pipe(t)

@@ -34,7 +34,6 @@ for tool in zstd jq curl; do
     esac
 done
 PATH=$PWD/bin:$PATH
-export TAR_OPTIONS=--read-full-records # as CAVEATS in the manual says
 
 for side in here there; do
     for file in f big.iso disk.img backup.tar log part1 part2; do head -c 300000 /dev/urandom >$side/$file; done
