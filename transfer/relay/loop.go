@@ -15,6 +15,8 @@ type loop struct {
 	poll     poller
 	pipes    loopPipes
 	now      int64      // nanoseconds since r.base, read once each turn
+	long     int64      // now in the last turn that took longer than longTurn
+	longEnd  int64      // and when that turn ended
 	links    []*link    // by slot
 	free     []int32    // slots
 	spare    []*link    // links that ended, to be used again
@@ -85,6 +87,7 @@ func (l *loop) run() error {
 
 func (l *loop) turns() error {
 	for !l.leaving || len(l.links) > len(l.free) {
+		l.noteLongTurn()
 		n, err := l.poll.wait(l.untilNext())
 		if err != nil {
 			return err
@@ -106,6 +109,25 @@ func (l *loop) turns() error {
 		}
 	}
 	return nil
+}
+
+// longTurn is how long a turn may take, in nanoseconds, before what it says of time is doubted.
+const longTurn = int64(10 * time.Millisecond)
+
+// noteLongTurn remembers the last turn that took long, as one does in which the process was stopped: what moved in
+// it bears the time of its beginning, and may have moved at its end.
+func (l *loop) noteLongTurn() {
+	if end := int64(time.Since(l.r.base)); end-l.now > longTurn {
+		l.long, l.longEnd = l.now, end
+	}
+}
+
+// movedBy returns when at the latest what bears a time has moved.
+func (l *loop) movedBy(t int64) int64 {
+	if t == l.long {
+		return l.longEnd
+	}
+	return t
 }
 
 // dispatch handles one event; one for a link that has ended meanwhile is dropped.

@@ -57,7 +57,7 @@ func (k *link) tooLong() (next int64) {
 	if k.atOwnLimit() {
 		k.quiet = l.now
 	}
-	since := max(k.moved, k.quiet)
+	since := max(l.movedBy(k.moved), k.quiet)
 	switch {
 	case l.now < since+d/4:
 		return since + d/4
