@@ -13,7 +13,7 @@ const (
 	ReadingBack                  // everything has moved, and Digest has still to get what was stored
 )
 
-var eventNames = [...]string{"planned", "guarded", "borrowed", "refused", "lease lost"}
+var eventNames = [...]string{"planned", "guarded", "borrowed", "refused", "lease lost", "reading back"}
 
 func (k EventKind) String() string { return eventNames[k] }
 
