@@ -87,8 +87,9 @@ func (l *loop) run() error {
 
 func (l *loop) turns() error {
 	for !l.leaving || len(l.links) > len(l.free) {
-		l.noteLongTurn()
-		n, err := l.poll.wait(l.untilNext())
+		end := int64(time.Since(l.r.base))
+		l.noteLongTurn(end)
+		n, err := l.poll.wait(l.untilNext(end))
 		if err != nil {
 			return err
 		}
@@ -116,8 +117,8 @@ const longTurn = int64(10 * time.Millisecond)
 
 // noteLongTurn remembers the last turn that took long, as one does in which the process was stopped: what moved in
 // it bears the time of its beginning, and may have moved at its end.
-func (l *loop) noteLongTurn() {
-	if end := int64(time.Since(l.r.base)); end-l.now > longTurn {
+func (l *loop) noteLongTurn(end int64) {
+	if end-l.now > longTurn {
 		l.long, l.longEnd = l.now, end
 	}
 }
@@ -143,8 +144,8 @@ func (l *loop) dispatch(events uint32, who token) {
 	}
 }
 
-// untilNext returns how long the loop may sleep, below 0 for as long as it takes.
-func (l *loop) untilNext() time.Duration {
+// untilNext returns how long the loop may sleep from a time on, below 0 for as long as it takes.
+func (l *loop) untilNext(from int64) time.Duration {
 	next := sooner(l.timers.next(), l.resumeAt)
 	if l.pipes.Idle() > 0 {
 		next = sooner(next, l.trimAt)
@@ -157,7 +158,7 @@ func (l *loop) untilNext() time.Duration {
 	case next == 0:
 		return -1
 	}
-	return time.Duration(max(0, next-int64(time.Since(l.r.base))))
+	return time.Duration(max(0, next-from))
 }
 
 // sooner returns the earlier of two times; 0 is none.

@@ -74,16 +74,24 @@ func (u *queues) leave(p *place) {
 	p.left = true
 }
 
-// first takes the first place of a queue out, nil if there is none. u.mu is held.
+// first returns the first place of a queue where a link still waits, nil if there is none. The mutex of queues is held.
 func (q *queue) first() *place {
-	for len(q.places) > 0 {
-		p := q.places[0]
+	for len(q.places) > 0 && q.places[0].left {
 		q.places = q.places[1:]
-		if !p.left {
-			return p
-		}
 	}
-	return nil
+	if len(q.places) == 0 {
+		return nil
+	}
+	return q.places[0]
+}
+
+// take is first, and takes the place out.
+func (q *queue) take() *place {
+	p := q.first()
+	if p != nil {
+		q.places = q.places[1:]
+	}
+	return p
 }
 
 // serve connects for the links of a queue until none waits.
@@ -103,8 +111,7 @@ func (u *queues) serve(q *queue) {
 func (u *queues) wanted(q *queue) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if p := q.first(); p != nil && !u.closed {
-		q.places = append([]*place{p}, q.places...)
+	if q.first() != nil && !u.closed {
 		return true
 	}
 	delete(u.byPath, q.path)
@@ -115,7 +122,7 @@ func (u *queues) wanted(q *queue) bool {
 func (u *queues) hand(q *queue, fd int) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	p := q.first()
+	p := q.take()
 	if p == nil || u.closed {
 		unix.Close(fd)
 		return
@@ -145,7 +152,7 @@ func (u *queues) arrived(p *place) {
 func (u *queues) fail(q *queue, err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	for p := q.first(); p != nil; p = q.first() {
+	for p := q.take(); p != nil; p = q.take() {
 		p.loop.post(func(*loop) {
 			if p.link.waitsAt(p) {
 				p.link.queueFailed(err)

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -81,20 +82,11 @@ func (p *route) order(now int64, spread bool, ts []*target) ([]*target, int) {
 		ts = append(ts[:0], ts[first:]...)
 	}
 	for _, t := range p.targets {
-		if !holds(ts[:good], t) {
+		if !slices.Contains(ts[:good], t) {
 			ts = append(ts, t)
 		}
 	}
 	return ts, good
-}
-
-func holds(ts []*target, t *target) bool {
-	for _, x := range ts {
-		if x == t {
-			return true
-		}
-	}
-	return false
 }
 
 // mayTry tells whether a target is not passed over. When the time to pass it over has ended it tells one
