@@ -85,7 +85,7 @@ func NewFanout(n, size int, noSplice bool) (*Fanout, error) {
 			}
 			unix.Close(w)
 		}
-		f.close()
+		f.Close()
 		f.In.Close()
 		for _, b := range f.branches {
 			b.out.Close()
@@ -181,9 +181,7 @@ func (f *Fanout) Run(ctx context.Context) error {
 func (f *Fanout) EndBranch(i int) { f.branches[i].end() }
 
 // Close ends all branches: their readers see the end of the stream.
-func (f *Fanout) Close() { f.close() }
-
-func (f *Fanout) close() {
+func (f *Fanout) Close() {
 	for _, b := range f.branches {
 		b.end()
 	}

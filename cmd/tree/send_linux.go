@@ -86,7 +86,7 @@ func (s *Sender) Send(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	s.buf = append(s.buf, make([]byte, 2*blockSize)...) // the end mark
+	s.buf = append(s.buf, zeroBlock[:2*blockSize]...) // the end mark
 	s.Count.settled.Store(s.written())
 	return s.flush(ctx)
 }
@@ -171,7 +171,7 @@ func (s *Sender) flush(ctx context.Context) error {
 
 func (s *Sender) member(ctx context.Context, m member) error {
 	s.buf = append(append(s.buf, m.header...), m.body...)
-	s.buf = append(s.buf, make([]byte, padding(int64(len(m.body))))...)
+	s.buf = append(s.buf, zeroBlock[:padding(int64(len(m.body)))]...)
 	if m.fd < 0 {
 		if len(s.buf) < gathered {
 			return nil
