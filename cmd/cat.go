@@ -45,8 +45,13 @@ func runCat(ctx context.Context, out *show.Printer, c *conf.Cat) error {
 	if err := dst.Commit(); err != nil {
 		return j.fail(&transfer.Error{Side: transfer.Destination, Err: err})
 	}
-	j.stop(failed == nil)
-	if failed == nil {
+	j.endCopied(c, failed)
+	return failed
+}
+
+// endCopied prints the last lines. Who saw no progress is told of the end with -v alone.
+func (j *job) endCopied(c *conf.Cat, failed error) {
+	if j.stop(failed == nil); failed == nil {
 		j.sayDigest()
 	}
 	to := show.ForVerbose
@@ -54,7 +59,6 @@ func runCat(ctx context.Context, out *show.Printer, c *conf.Cat) error {
 		to = show.ForMost
 	}
 	j.end("copied", "", "", to, failed)
-	return failed
 }
 
 func newCatJob(out *show.Printer, c *conf.Cat) *job {

@@ -116,28 +116,14 @@ func (n *chain) readers(dst *files.Output) (map[*target]*transfer.Endpoint, erro
 
 // passOn gives one next everything that move moves, and waits until it has closed.
 func (n *chain) passOn(ctx context.Context, t *target, conn *transfer.Conn, move func(context.Context) error) error {
-	sayCongestion(t.out, conn, t.label)
-	if err := t.attach(ctx, conn); err != nil {
-		return err
-	}
-	err := move(ctx)
-	if err == nil && ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
-	if err = t.finish(ctx, conn, n.linger, err); err == nil {
+	return t.deliver(ctx, conn, n.linger, move, func() error {
 		<-n.digested
 		t.proof.digest = n.proof.digest
-		err = t.job.verdict()
-	}
-	if err == nil {
-		err = t.stayedOpen()
-	}
-	if err != nil {
-		return t.breakOff(err)
-	}
-	err = t.closeOrderly()
-	t.endSend("to "+t.peerName(), err)
-	return err
+		if err := t.job.verdict(); err != nil {
+			return err
+		}
+		return t.stayedOpen()
+	})
 }
 
 // stayedOpen is an error for a next that has everything and has not closed.
@@ -179,7 +165,7 @@ func (n *chain) line() proof.Busy { return proof.Busy{What: proof.PassedOn, N: n
 // sayPassed tells the sender how far the nexts are. It does so before the first byte as well: a sender that has
 // heard of them waits for the next line after its end, however short its --linger is.
 func (n *chain) sayPassed() {
-	_ = n.d.conn.Say([]byte(n.line().String() + "\n")) // a sender that has gone needs no sign
+	_ = say(n.d.conn, n.line()) // a sender that has gone needs no sign
 }
 
 // await waits until all nexts have closed, and tells the sender meanwhile that there is life. The error is that

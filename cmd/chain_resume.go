@@ -132,7 +132,7 @@ func (r *resumedRecv) again(ctx context.Context, conn *transfer.Conn) error {
 	r.j.meet(conn)
 	r.from = r.j.peerName()
 	want := proof.Want{From: r.j.d.position(), Key: rand.Uint64()}
-	if err := conn.Say([]byte(want.String() + "\n")); err != nil {
+	if err := say(conn, want); err != nil {
 		return &transfer.Error{Op: "write", Side: transfer.Source, Err: err}
 	}
 	at, held, answered, err := r.answer(ctx, conn)

@@ -151,3 +151,25 @@ func (f *fanout) begin() {
 		f.progress.Begin() // it may ask for a snapshot at once
 	})
 }
+
+// deliver gives one target everything that move moves, waits until it has closed, and has check weigh what
+// it said.
+func (t *target) deliver(ctx context.Context, conn *transfer.Conn, linger time.Duration, move func(context.Context) error, check func() error) error {
+	sayCongestion(t.out, conn, t.label)
+	if err := t.attach(ctx, conn); err != nil {
+		return err
+	}
+	err := move(ctx)
+	if err == nil && ctx.Err() != nil { // the end was seen because what is moved was given up
+		err = context.Cause(ctx)
+	}
+	if err = t.finish(ctx, conn, linger, err); err == nil {
+		err = check()
+	}
+	if err != nil {
+		return t.breakOff(err)
+	}
+	err = t.closeOrderly()
+	t.endSend("to "+t.peerName(), err)
+	return err
+}

@@ -57,7 +57,14 @@ func (f *fanout) sendStream(ctx context.Context, c *conf.Send) error {
 	}
 	hashed := make(chan struct{})
 	all := f.start(sound, func(ctx context.Context, t *target, conn *transfer.Conn) error {
-		return t.sendBranch(ctx, conn, branches[t], c, func() { <-hashed; t.proof.digest = f.proof.digest })
+		return t.deliver(ctx, conn, c.Linger, func(ctx context.Context) error {
+			_, err := t.d.t.Move(ctx, conn.Endpoint, branches[t], -1)
+			return err
+		}, func() error {
+			<-hashed // where the end has been sent, all was read
+			t.proof.digest = f.proof.digest
+			return t.verdict()
+		})
 	})
 	f.dialing.Wait()
 	moving, stopMoving := context.WithCancelCause(sound)
@@ -144,29 +151,6 @@ func (f *fanout) closeSources(sources []*transfer.Endpoint, c *conf.Send, err er
 			err = changed
 		}
 	}
-	return err
-}
-
-// sendBranch sends what a stage gives to one target. hashed waits for the digest of what was read: where
-// the end has been sent, all was.
-func (t *target) sendBranch(ctx context.Context, conn *transfer.Conn, src *transfer.Endpoint, c *conf.Send, hashed func()) error {
-	sayCongestion(t.out, conn, t.label)
-	if err := t.attach(ctx, conn); err != nil {
-		return err
-	}
-	_, err := t.d.t.Move(ctx, conn.Endpoint, src, -1)
-	if err == nil && ctx.Err() != nil { // the end was seen because the stage was given up
-		err = context.Cause(ctx)
-	}
-	if err = t.finish(ctx, conn, c.Linger, err); err == nil {
-		hashed()
-		err = t.verdict()
-	}
-	if err != nil {
-		return t.breakOff(err)
-	}
-	err = t.closeOrderly()
-	t.endSend("to "+t.peerName(), err)
 	return err
 }
 

@@ -112,25 +112,15 @@ func (r *resumedRecv) prove(ctx context.Context) (err error) {
 			j.unfollow() // the file is closed next
 		}
 	} else {
-		err = r.readDevice(ctx)
+		j.stored.device = proof.New(j.proof.alg)
+		j.stored.done.Store(0)
+		err = j.readDevice(ctx, r.dst, 0, j.d.position())
+		j.proof.digest = proof.Hex(j.stored.device)
 	}
 	if err != nil {
 		return err
 	}
 	return j.checkDigest()
-}
-
-// readDevice reads the whole file back from the device.
-func (r *resumedRecv) readDevice(ctx context.Context) error {
-	j := r.j
-	j.stored.device = proof.New(j.proof.alg)
-	j.stored.done.Store(0)
-	err := r.dst.ReadStored(ctx, 0, j.d.position(), j.stored.device, &j.stored.done)
-	if err != nil && ctx.Err() == nil {
-		err = &transfer.Error{Op: "read", Side: transfer.Destination, Err: exit.Cause(err)}
-	}
-	j.proof.digest = proof.Hex(j.stored.device)
-	return err
 }
 
 // open takes up the .part at the first connection, or makes it.
@@ -154,7 +144,7 @@ func (r *resumedRecv) open(ctx context.Context) (err error) {
 // receive asks for what is not there, and stores what comes.
 func (r *resumedRecv) receive(ctx context.Context, conn *transfer.Conn, there int64) error {
 	want := proof.Want{From: there, Key: rand.Uint64()}
-	if err := conn.Say([]byte(want.String() + "\n")); err != nil {
+	if err := say(conn, want); err != nil {
 		return &transfer.Error{Op: "write", Side: transfer.Source, Err: err}
 	}
 	at, held, answered, err := r.answer(ctx, conn)

@@ -149,7 +149,7 @@ func (s *resumedSend) begin(ctx context.Context, conn *transfer.Conn) (at int64,
 	}
 	s.asked = true
 	answer := want.Answer(s.size)
-	if err := conn.Say([]byte(answer.String() + "\n")); err != nil {
+	if err := say(conn, answer); err != nil {
 		return 0, &transfer.Error{Op: "write", Side: transfer.Destination, Err: err}
 	}
 	if want.From > s.size {

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"fmt"
 	"hash"
 	"sync"
 	"sync/atomic"
@@ -47,11 +48,17 @@ func (j *job) readStored(ctx context.Context, dst *files.Output) error {
 		return nil
 	}
 	j.readingBack()
-	err := dst.ReadStored(ctx, j.stored.from, j.d.bytes(), j.stored.device, &j.stored.done)
+	err := j.readDevice(ctx, dst, j.stored.from, j.d.bytes())
+	j.d.t.Digest = j.stored.device
+	return err
+}
+
+// readDevice has n bytes of DST from an offset on hashed as the device gives them back.
+func (j *job) readDevice(ctx context.Context, dst *files.Output, from, n int64) error {
+	err := dst.ReadStored(ctx, from, n, j.stored.device, &j.stored.done)
 	if err != nil && ctx.Err() == nil {
 		err = &transfer.Error{Op: "read", Side: transfer.Destination, Err: exit.Cause(err)}
 	}
-	j.d.t.Digest = j.stored.device
 	return err
 }
 
@@ -93,10 +100,13 @@ func (j *job) sendReceipt() {
 	}
 	done := proof.Done{Bytes: n, Alg: j.proof.alg, Digest: j.proof.digest, Hops: j.next.hops()}
 	j.stored.note = "receipt sent"
-	if err := j.d.conn.Say([]byte(done.String() + "\n")); err != nil {
+	if err := say(j.d.conn, done); err != nil {
 		j.stored.note = "the receipt could not be sent: " + exit.Cause(err).Error()
 	}
 }
+
+// say tells the other zcp a line.
+func say(conn *transfer.Conn, line fmt.Stringer) error { return conn.Say([]byte(line.String() + "\n")) }
 
 // busyLines are said beside the work, again and again. A nil one says nothing.
 type busyLines struct {
@@ -115,7 +125,7 @@ func sayBusy(conn *transfer.Conn, every time.Duration, now func() proof.Busy) *b
 			case <-ctx.Done():
 				return
 			case <-tick.C:
-				_ = conn.Say([]byte(now().String() + "\n")) // a sender that has gone is noticed at the receipt
+				_ = say(conn, now()) // a sender that has gone is noticed at the receipt
 			}
 		}
 	})

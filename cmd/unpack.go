@@ -137,13 +137,6 @@ func runCatInto(ctx context.Context, out *show.Printer, c *conf.Cat) error {
 		j.out.Error(changed)
 		failed = tree.Worse(failed, exit.Reported(changed))
 	}
-	if j.stop(failed == nil); failed == nil {
-		j.sayDigest()
-	}
-	to := show.ForVerbose
-	if c.Force || j.progress.ShowsLine() {
-		to = show.ForMost
-	}
-	j.end("copied", "", "", to, failed)
+	j.endCopied(c, failed)
 	return failed
 }
