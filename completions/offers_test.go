@@ -108,20 +108,7 @@ func TestTabInBash(t *testing.T) {
 	cmd := exec.Command("bash", "--norc", "--noprofile", "-i")
 	cmd.Dir = at.dir
 	cmd.Env = append(os.Environ(), "HOME="+at.home, "INPUTRC="+inputrc, "PS1=ready>", "TERM=dumb", "HISTFILE=")
-	terminal, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 200})
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Only against a bash that waits for ever: reading ends when no process has the terminal.
-	late := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
-	defer func() {
-		late.Stop()
-		_ = cmd.Process.Kill() // it may have ended already
-		_ = cmd.Wait()
-		terminal.Close()
-	}()
-	screen := &expecter{terminal: terminal}
-	screen.expect(t, "ready>")
+	screen := startShell(t, cmd)
 	// The mark is not in what is typed, only in what it prints.
 	screen.write(t, "source "+bashCompletion()+" && source "+completionDir(t)+"/zcp.bash && echo load''ed\r")
 	screen.expect(t, "loaded")
@@ -140,6 +127,26 @@ func TestTabInBash(t *testing.T) {
 		screen.write(t, "\x15\r") // clear the line, and a new prompt
 		screen.expect(t, "ready>")
 	}
+}
+
+// startShell starts a shell on a terminal of its own, and waits until it is ready.
+func startShell(t *testing.T, cmd *exec.Cmd) *expecter {
+	t.Helper()
+	terminal, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 200})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Only against a shell that waits for ever: reading ends when no process has the terminal.
+	late := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+	t.Cleanup(func() {
+		late.Stop()
+		_ = cmd.Process.Kill() // it may have ended already
+		_ = cmd.Wait()
+		terminal.Close()
+	})
+	screen := &expecter{terminal: terminal}
+	screen.expect(t, "ready>")
+	return screen
 }
 
 // TestTabAddress: an address of IPv6 is offered as zcp takes it. (zsh's own list of hosts has no addresses.)
@@ -170,19 +177,7 @@ func TestTabInZsh(t *testing.T) {
 	cmd := exec.Command("zsh", "-f", "-i")
 	cmd.Dir = at.dir
 	cmd.Env = append(os.Environ(), "HOME="+at.home, "PS1=ready>", "TERM=dumb", "HISTFILE=")
-	terminal, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 200})
-	if err != nil {
-		t.Fatal(err)
-	}
-	late := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
-	defer func() {
-		late.Stop()
-		_ = cmd.Process.Kill() // it may have ended already
-		_ = cmd.Wait()
-		terminal.Close()
-	}()
-	screen := &expecter{terminal: terminal}
-	screen.expect(t, "ready>")
+	screen := startShell(t, cmd)
 	screen.write(t, "source "+setup+" && echo load''ed\r")
 	screen.expect(t, "loaded")
 	// What the line holds is printed by a widget: what the terminal shows of editing depends on its type.

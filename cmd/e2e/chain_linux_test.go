@@ -241,7 +241,7 @@ func TestChainAppend(t *testing.T) {
 	}
 }
 
-// A tree is unpacked, and its stream passed on as it came. A broken sender is no end for the next.
+// A tree is unpacked, and its stream passed on as it came. To the next a broken sender does not look like an end.
 func TestChainTree(t *testing.T) {
 	dir := t.TempDir()
 	body := program.Noise(2<<20, 57)

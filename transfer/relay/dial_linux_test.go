@@ -23,8 +23,8 @@ func relayTo(t testing.TB, from, network, address string, options ...func(*relay
 	return b
 }
 
-// nobody returns an address of this host on which nobody listens, and nobody else can.
-func nobody(t testing.TB, network string) string {
+// refusing returns an address of this host on which nobody listens, and nobody else can.
+func refusing(t testing.TB, network string) string {
 	if network == "unix" {
 		return freshAddr(t, network)
 	}
@@ -103,7 +103,7 @@ func TestRelayUnreachable(t *testing.T) {
 // TestRelayTriesAll connects to a name of which only one address answers: others refuse,
 // or do not answer at all.
 func TestRelayTriesAll(t *testing.T) {
-	hole, refuses := netip.MustParseAddrPort(blackHole(t, "tcp")), netip.MustParseAddrPort(nobody(t, "tcp"))
+	hole, refuses := netip.MustParseAddrPort(blackHole(t, "tcp")), netip.MustParseAddrPort(refusing(t, "tcp"))
 	answers := listenOn(t, "tcp")
 	good := netip.MustParseAddrPort(answers.Addr().String())
 	for _, addrs := range [][]netip.AddrPort{{good}, {good, refuses}, {refuses, refuses, good}, {hole, good}} {
@@ -123,7 +123,7 @@ func TestRelayTriesAll(t *testing.T) {
 // TestRelayRetries waits for a target that is not up yet, while the client is patient.
 func TestRelayRetries(t *testing.T) {
 	for _, network := range networks {
-		b := relayTo(t, "tcp", network, nobody(t, network), func(r *relay.Relay) { r.Dialer.RetryFor = bed.Patience })
+		b := relayTo(t, "tcp", network, refusing(t, network), func(r *relay.Relay) { r.Dialer.RetryFor = bed.Patience })
 		client := b.dial(t)
 		client.write([]byte("early"))
 		gone := b.dial(t)

@@ -53,7 +53,7 @@ func TestRouteSpare(t *testing.T) {
 	defer func(d time.Duration) { *relay.PassOver = d }(*relay.PassOver)
 	*relay.PassOver = 300 * time.Millisecond // set before there are loops
 	const wait = 900 * time.Millisecond
-	for name, dead := range map[string]string{"refuses": nobody(t, "tcp"), "is silent": blackHole(t, "tcp")} {
+	for name, dead := range map[string]string{"refuses": refusing(t, "tcp"), "is silent": blackHole(t, "tcp")} {
 		b := relayRoute(t, []relay.Target{{Network: "tcp", Address: dead}, named(t, "b"), named(t, "c")},
 			func(r *relay.Relay) { r.Dialer.Wait = wait })
 		began := time.Now()
@@ -105,7 +105,7 @@ func TestRouteComesBack(t *testing.T) {
 
 // TestRouteAllDead tries all targets where all of them are passed over, and resets the client.
 func TestRouteAllDead(t *testing.T) {
-	b := relayRoute(t, []relay.Target{{Network: "tcp", Address: nobody(t, "tcp")}, {Network: "unix", Address: nobody(t, "unix")}})
+	b := relayRoute(t, []relay.Target{{Network: "tcp", Address: refusing(t, "tcp")}, {Network: "unix", Address: refusing(t, "unix")}})
 	for range 3 {
 		b.isRefused(t)
 	}
@@ -126,7 +126,7 @@ func TestRouteSpread(t *testing.T) {
 	for _, dead := range []bool{false, true} {
 		route := []relay.Target{named(t, "a"), named(t, "b"), named(t, "c")}
 		if dead {
-			route[0].Address = nobody(t, "tcp")
+			route[0].Address = refusing(t, "tcp")
 		}
 		b := relayRoute(t, route, func(r *relay.Relay) { r.Spread = true })
 		if dead { // until it is known to be, others take what is meant for it
