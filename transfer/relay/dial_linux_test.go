@@ -23,7 +23,7 @@ func relayTo(t testing.TB, from, network, address string, options ...func(*relay
 	return b
 }
 
-// refusing returns an address of this host on which nobody listens, and nobody else can.
+// refusing returns an address of this host on which there is no listener and can be no other.
 func refusing(t testing.TB, network string) string {
 	if network == "unix" {
 		return freshAddr(t, network)
@@ -74,8 +74,8 @@ func TestRelayUnreachable(t *testing.T) {
 		address       func(testing.TB, string) string
 		want          error
 	}{
-		{"refuses", "tcp", nobody, unix.ECONNREFUSED},
-		{"refuses", "unix", nobody, unix.ENOENT},
+		{"refuses", "tcp", refusing, unix.ECONNREFUSED},
+		{"refuses", "unix", refusing, unix.ENOENT},
 		{"is a black hole", "tcp", blackHole, unix.ETIMEDOUT},
 		{"is a black hole", "unix", blackHole, unix.EAGAIN},
 		{"has no such name", "tcp", func(testing.TB, string) string { return "no-such-name.invalid:1" }, nil},
@@ -194,7 +194,7 @@ func TestRelayBinds(t *testing.T) {
 	}
 }
 
-// TestRelayNotToItself does not connect a socket to itself where nobody listens on a
+// TestRelayNotToItself does not connect a socket to itself where there is no listener on a
 // port of those that the kernel gives out.
 func TestRelayNotToItself(t *testing.T) {
 	ln := bed.Must(net.Listen("tcp", "127.0.0.1:0"))(t)
