@@ -33,7 +33,8 @@ type takeover struct {
 	got    []passedSocket
 	next   int // index in got where the search for the next one begins
 	served sync.Once
-	passed atomic.Bool // the next one has taken over
+	begun  sync.WaitGroup // until the old one knows that this one serves
+	passed atomic.Bool    // the next one has taken over
 }
 
 // takeOver asks the relay that serves PATH, if there is one, for its listeners.
@@ -136,8 +137,11 @@ func (t *takeover) serving(r *relay.Relay, stats *statsServer, drain time.Durati
 		return
 	}
 	t.served.Do(func() {
+		t.begun.Add(1)
 		go func() {
-			if err := t.ready(); err != nil {
+			err := t.ready()
+			t.begun.Done()
+			if err != nil {
 				t.out.Emit(&show.Trouble{Error: fmt.Sprintf("%s: %v", t.op, exit.Cause(err)), Status: exit.Failed})
 				return
 			}
@@ -272,6 +276,7 @@ func (t *takeover) close() {
 	if t == nil {
 		return
 	}
+	t.begun.Wait()
 	t.drop()
 	if t.conn != nil {
 		t.conn.Close()
