@@ -5,7 +5,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -36,7 +35,7 @@ func Parse(argv []string, lookupEnv func(name string) (string, bool)) (any, erro
 	case len(words) > 2 && words[2] == "--help":
 		return Print{commandHelp(p.name)}, nil
 	}
-	if err := p.cli().Run(words); err != nil {
+	if err := p.run(words[2:]); err != nil {
 		return nil, err
 	}
 	return p.asked, nil
@@ -87,36 +86,35 @@ type parser struct {
 	bad       error // the first mistake in a flag, before package flag flattened it to text
 }
 
-// cli describes the program to the library. All of its own messages are
-// switched off: they would go to stdout.
-func (p *parser) cli() *cli.App {
-	return &cli.App{
-		Name: "zcp", HideHelpCommand: true, HideVersion: true,
-		Compiled: time.Unix(0, 0), // or the library asks for the date of the file argv[0], at each start
-		Writer:   io.Discard, ErrWriter: io.Discard,
-		ExitErrHandler: func(*cli.Context, error) {}, // only main ends the process
-		OnUsageError:   p.usageError,
-		Commands:       []*cli.Command{p.command()},
-	}
-}
-
-// command describes the one command that is asked for.
-func (p *parser) command() *cli.Command {
-	c := &cli.Command{
-		Name:            p.name,
-		HideHelpCommand: true, // or a file called help could not be sent
-		OnUsageError:    p.usageError,
-		Action: func(c *cli.Context) (err error) {
-			p.asked, err = p.build(c.Args().Slice())
+// run reads the flags and operands of the command that is asked for. The flags are the
+// library's, its App is not: App.Run leads to a help that is written with text/template, which
+// calls methods by name, and so the linker keeps every exported method that there is. That
+// was 1.17 MB of 7.05 (go1.26.8, cli v2.27.7). It would also print its messages to stdout.
+func (p *parser) run(words []string) error {
+	set := flag.NewFlagSet(p.name, flag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	set.Usage = func() {}
+	for _, f := range p.flags() {
+		if err := f.Apply(set); err != nil {
 			return err
-		},
-	}
-	for i := range p.options {
-		if o := &p.options[i]; o.in&commandOf(p.name) != 0 {
-			c.Flags = append(c.Flags, &cliFlag{option: o, parser: p})
 		}
 	}
-	return c
+	if err := set.Parse(words); err != nil {
+		return p.usageError(err)
+	}
+	var err error
+	p.asked, err = p.build(set.Args())
+	return err
+}
+
+// flags are those of the command that is asked for.
+func (p *parser) flags() (flags []cli.Flag) {
+	for i := range p.options {
+		if o := &p.options[i]; o.in&commandOf(p.name) != 0 {
+			flags = append(flags, &cliFlag{option: o, parser: p})
+		}
+	}
+	return flags
 }
 
 // build weighs flags and operands against each other.
@@ -148,8 +146,8 @@ func completion(words []string) (any, error) {
 	return Print{file}, nil
 }
 
-// usageError turns the library's complaint into ours.
-func (p *parser) usageError(_ *cli.Context, err error, _ bool) error {
+// usageError turns package flag's complaint into ours.
+func (p *parser) usageError(err error) error {
 	if p.bad != nil {
 		return p.bad
 	}
