@@ -84,7 +84,7 @@ func (c *connector) prepare(ctx context.Context) error {
 	}
 	c.ln.Gate = transfer.Gate{Allow: c.net.Allow, Deny: c.net.Deny}
 	c.ln.Congestion = c.net.Congestion
-	c.ln.Refused = func(peer string) { c.out.Detail("denied %s (reset)", peer) }
+	c.ln.Refused = func(peer string) { c.out.Emit(&show.Denied{Peer: peer}) }
 	c.announce(c.ln.Addr())
 	return nil
 }

@@ -1,8 +1,10 @@
 package cmd
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,10 +27,7 @@ func (j *job) trace(e transfer.Event) {
 		if e.Guarding == transfer.NoGuard {
 			return
 		}
-		msg = "source guarded: " + e.Guarding.String()
-		if e.Guarding == transfer.ComparedOnly && e.Err != nil {
-			msg += " (no lease: " + leaseRefusal(e.Err) + ")"
-		}
+		msg = protection(e)
 	case transfer.Planned:
 		j.announce(e.Path)
 		msg = fmt.Sprintf("%s to %s by %s", e.Src, e.Dst, e.Path)
@@ -64,6 +63,21 @@ func sayPlan(out *show.Printer, label, msg string) {
 		return
 	}
 	out.Detail("%s", msg)
+}
+
+// protection says what is done about a program that writes to the file while it is read.
+func protection(e transfer.Event) string {
+	switch {
+	case e.Guarding == transfer.Lease:
+		return "the file is protected: a writer would be noticed (read lease)"
+	case e.Guarding == transfer.Fixed:
+		return "the file is protected: it cannot change"
+	case e.Guarding == transfer.ComparedOnly && e.Err != nil:
+		return "the file is compared before and after (no lease: " + leaseRefusal(e.Err) + ")"
+	case e.Guarding == transfer.ComparedOnly:
+		return "the file is compared before and after"
+	}
+	return "the file: " + e.Guarding.String()
 }
 
 func leaseRefusal(err error) string {
@@ -105,6 +119,10 @@ func (j *job) explainRan() {
 		}
 		j.out.Explain("ran", format, args...)
 	}
+	waits := j.waits()
+	if v := verdict(waits, j.took()); v != "" {
+		say("%s", v)
+	}
 	for _, p := range st.Paths() {
 		n, calls := st.Path(p)
 		say("%s: %s in %s calls, %s a call", p, text.Size(n), text.Grouped(calls), text.Size(n/max(calls, 1)))
@@ -115,11 +133,8 @@ func (j *job) explainRan() {
 	if size := st.PipeSize.Load(); size > 0 {
 		say("pipe of %s", text.Size(size))
 	}
-	d := func(ns int64) string { return text.Duration(time.Duration(ns)) }
-	say("waited %s for the source, %s for the destination, %s for the rate limit",
-		d(st.WaitSrc.Load()), d(st.WaitDst.Load()), d(st.WaitRate.Load()))
-	if j.proof.alg != "" {
-		say("waited %s for %s: what it takes longer than the bytes to move", d(st.WaitHash.Load()), j.proof.alg)
+	if msg := waited(waits); msg != "" {
+		say("%s", msg)
 	}
 	if j.d.role == sending && j.d.conn != nil && j.d.conn.Kind() == transfer.TCP {
 		say("%s", limitedBy(j.d.tcp))
@@ -139,4 +154,61 @@ func limitedBy(i transfer.TCPInfo) string {
 		msg = fmt.Sprintf("limited by: receiver window %d %%, send buffer %d %%, network and sender %d %%", rwnd, snd, max(0, 100-rwnd-snd))
 	}
 	return msg + fmt.Sprintf("; %s retransmits, RTT %s", text.Grouped(int64(i.Retransmits)), i.RTT)
+}
+
+// A wait is what a transfer may have waited for, and how long it did.
+type wait struct {
+	name string
+	long time.Duration
+	more string // what else is to be said of it
+}
+
+// waits are those of a job that has ended.
+func (j *job) waits() []wait {
+	st := &j.d.t.Stats
+	dst := time.Duration(st.WaitDst.Load())
+	if last, acked := st.LastByte.Load(), st.AllAcked.Load(); j.d.role == sending && last > 0 && acked > last {
+		dst += time.Duration(acked - last) // for the acknowledgements, which is no wait of the engine's
+	}
+	m := j.sides()
+	waits := []wait{{name: m.From, long: time.Duration(st.WaitSrc.Load())}, {name: m.To, long: dst},
+		{name: "the rate limit", long: time.Duration(st.WaitRate.Load())}}
+	if j.proof.alg != "" {
+		waits = append(waits, wait{j.proof.alg, time.Duration(st.WaitHash.Load()), ", which takes longer than the bytes to move"})
+	}
+	// The receiver's window tells it from the way there.
+	if i := j.d.tcp; j.d.role == sending && i.Busy > 0 && 2*i.RwndLimited < i.Busy {
+		waits[1].name = "the network or the receiver"
+	}
+	return waits
+}
+
+// verdict names what a transfer was waiting for during most of its time. A shorter one than a tick of the
+// kernel's clock has none.
+func verdict(waits []wait, took time.Duration) string {
+	longest, all := slices.MaxFunc(waits, func(a, b wait) int { return cmp.Compare(a.long, b.long) }), time.Duration(0)
+	for _, w := range waits {
+		all += w.long
+	}
+	switch {
+	case took < time.Millisecond:
+		return ""
+	case 2*longest.long < took:
+		return fmt.Sprintf("nothing was the brake for long: %s of %s were spent waiting, the rest copying", text.Duration(min(all, took)), text.Duration(took))
+	}
+	return fmt.Sprintf("%s was the brake: zcp waited for it %s of %s", longest.name, text.Duration(min(longest.long, took)), text.Duration(took))
+}
+
+// waited lists what took at least a millisecond.
+func waited(waits []wait) string {
+	var parts []string
+	for _, w := range waits {
+		if w.long >= time.Millisecond {
+			parts = append(parts, fmt.Sprintf("%s for %s%s", text.Duration(w.long), w.name, w.more))
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "waited " + strings.Join(parts, ", ")
 }

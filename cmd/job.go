@@ -62,6 +62,13 @@ func newJob(out *show.Printer, r role, tr conf.Transfer, l conf.Length, idle tim
 // watch answers SIGUSR1 from now on, and shows progress from begin on. onTerminal says
 // that the bytes themselves go to a terminal.
 func (j *job) watch(onTerminal bool) {
+	j.d.enter(show.Connecting)
+	j.progress = &show.Progress{Printer: j.out, Read: j.snapshot, Meter: j.sides(), DataOnTerminal: onTerminal, Attempt: j.attempted}
+	j.progress.Start()
+}
+
+// sides are what the ends of a job are called where they are waited for.
+func (j *job) sides() show.Meter {
 	m := show.Meter{From: "the source", To: "the reader", FromNet: j.d.role == receiving}
 	switch j.d.role {
 	case receiving:
@@ -69,9 +76,7 @@ func (j *job) watch(onTerminal bool) {
 	case sending:
 		m.To = "the receiver"
 	}
-	j.d.enter(show.Connecting)
-	j.progress = &show.Progress{Printer: j.out, Read: j.snapshot, Meter: m, DataOnTerminal: onTerminal, Attempt: j.attempted}
-	j.progress.Start()
+	return m
 }
 
 // snapshot is the delivery's, with what the job expects.

@@ -146,7 +146,7 @@ func (l *relayLog) print(r *relay.Relay, e relay.Event) {
 		u.Text = fmt.Sprintf("%s: cannot reach %s: %s", e.Conn.Peer, text.Quote(u.Target), exit.Reason(e.Err, exit.Connecting))
 		l.out.Emit(u)
 	case relay.Denied:
-		l.out.Detail("denied %s (reset)", e.Conn.Peer)
+		l.out.Emit(&show.Denied{Peer: e.Conn.Peer})
 	case relay.AcceptPaused:
 		l.out.Emit(&show.Trouble{Error: fmt.Sprintf("%s: not accepting for now: %s (%s open)", l.c.Where(), exit.Reason(e.Err, exit.Listening), text.Counted(int64(e.Open), "connection")), Status: exit.Failed})
 	case relay.Draining:
@@ -169,7 +169,7 @@ func (l *relayLog) closed(e relay.Event) *show.Close {
 		target = l.target(e.Conn)
 	}
 	return &show.Close{ID: e.Conn.ID, Peer: e.Conn.Peer, Target: target, UpBytes: e.Conn.Up, DownBytes: e.Conn.Down,
-		Seconds: e.Conn.Age.Seconds(), Reason: ending(e)}
+		Seconds: e.Conn.Age.Seconds(), Reason: ending(e), Ending: endings[e.Reason]}
 }
 
 // target names the targets of a client that has reached none.
@@ -183,6 +183,12 @@ func (l *relayLog) target(c relay.ConnInfo) string {
 	}
 	return strings.Join(c.Targets, ",")
 }
+
+// endings are why a connection ended, each in the word that programs read (zcp(1), JSON EVENTS).
+var endings = [...]string{relay.Ended: show.EndedWell, relay.ClientReset: "client_reset", relay.TargetReset: "target_reset",
+	relay.ClientFailed: "client_failed", relay.TargetFailed: "target_failed", relay.TargetUnreachable: "target_unreachable",
+	relay.IdleTooLong: "idle", relay.HalfClosedTooLong: "half_close", relay.Stopped: "stopped", relay.Failed: show.Failed,
+	relay.NoHeader: "no_header", relay.NotAdmitted: "denied"}
 
 // ending says why a connection ended, in words that need no table.
 func ending(e relay.Event) string {

@@ -62,7 +62,7 @@ func relayStdio(ctx context.Context, out *show.Printer, c *conf.Relay) error {
 		reason = err.Error()
 	}
 	out.Emit(&show.Close{ID: 1, Peer: "-", Target: conn.String(), UpBytes: w.Up.Stats.Bytes.Load(), DownBytes: w.Down.Stats.Bytes.Load(),
-		Seconds: time.Since(began).Seconds(), Reason: reason})
+		Seconds: time.Since(began).Seconds(), Reason: reason, Ending: show.EndingOf(err)})
 	if err != nil {
 		conn.Close()
 		return err

@@ -146,7 +146,7 @@ func (s *server) serveOne(ctx context.Context, conn *transfer.Conn, k *served) {
 		reason = err.Error()
 	}
 	e := &show.Served{Moved: j.moved, Fine: err == nil, Note: j.note}
-	e.Close = show.Close{ID: k.id, Peer: k.peer, Target: k.target(), Seconds: time.Since(k.since).Seconds(), Reason: reason}
+	e.Close = show.Close{ID: k.id, Peer: k.peer, Target: k.target(), Seconds: time.Since(k.since).Seconds(), Reason: reason, Ending: show.EndingOf(err)}
 	e.UpBytes, e.DownBytes = k.bytes()
 	s.out.Emit(e)
 	if err != nil && ctx.Err() == nil && !s.out.JSON {

@@ -217,8 +217,14 @@ func eventsOfStall(t *testing.T) *program.Process {
 }
 
 func eventsOfRelay(t *testing.T) *program.Process {
-	p := program.Zcp(t, "relay", "--json", "--name", "front", "--explain", "127.0.0.1:0", program.Target(t, "tcp", func(c net.Conn) { _, _ = io.Copy(c, c); c.Close() })).Start()
-	c, err := net.Dial("tcp", "127.0.0.1:"+p.Says(`"event":"listening".*"port":(\d+)`)[1])
+	p := program.Zcp(t, "relay", "--json", "--name", "front", "--explain", "--deny", "127.0.0.2", "127.0.0.1:0", program.Target(t, "tcp", func(c net.Conn) { _, _ = io.Copy(c, c); c.Close() })).Start()
+	port := p.Says(`"event":"listening".*"port":(\d+)`)[1]
+	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+	if c, err := from.Dial("tcp", "127.0.0.1:"+port); err == nil {
+		defer c.Close()
+	}
+	p.Says(`"event":"denied".*"peer":"127.0.0.2:\d+"`)
+	c, err := net.Dial("tcp", "127.0.0.1:"+port)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,6 +45,7 @@ type Endpoint struct {
 	kind     Kind
 	nonblock bool // O_NONBLOCK is set: no call on it waits
 	owned    bool // opened here, so closed here
+	waits    bool // a write on it cannot be asked not to wait
 	raw      bool // a socket of ours that never waits: read and write as rawcall_linux.go says
 	dev, ino uint64
 	rdev     uint64

@@ -33,6 +33,13 @@ func (e *Endpoint) write(b []byte) (int, error) {
 		return rawWrite(e.fd, b)
 	}
 	if !e.kind.Socket() && e.mayBlock() {
+		if e.kind == Pipe && !e.waits {
+			n, err := writeNow(e.fd, b)
+			if err != unix.EOPNOTSUPP {
+				return n, err
+			}
+			e.waits = true
+		}
 		b = b[:min(len(b), pageSize)]
 	}
 	n, err := sock.RetryN(func() (int, error) {

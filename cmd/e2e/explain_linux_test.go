@@ -31,25 +31,25 @@ func TestExplain(t *testing.T) {
 	dir := t.TempDir()
 	file, out := filepath.Join(dir, "f"), filepath.Join(dir, "out")
 	program.WriteFile(t, file, program.Noise(3<<20, 1), 0o644)
-	const waited = `ran: waited \S+ for the source, \S+ for the destination, \S+ for the rate limit`
+	const brake = `ran: (the \w+( or the receiver)?|nothing) was the brake.* \S+ of \S+.*`
 
 	r := program.Zcp(t, "recv", "--explain", "127.0.0.1:0", "-l", out).Start()
 	s := program.Zcp(t, "send", "--explain", file, "127.0.0.1:"+r.Port()).Run(0)
 	r.Ends(0)
-	explained(t, s, `plan: source guarded: read lease`,
+	explained(t, s, `plan: the file is protected: a writer would be noticed \(read lease\)`,
 		`plan: file to TCP by sendfile, else splice through a pipe, else read and write`,
 		`sent \S+, 3,145,728 bytes \(3.00MiB\), to .*`,
-		`ran: sendfile: 3.00MiB in \d+ calls, \S+ a call`, waited,
+		brake, `ran: sendfile: 3.00MiB in \d+ calls, \S+ a call`,
 		`ran: limited by: (receiver window \d+ %, send buffer \d+ %, network and sender \d+ %|nothing .*); \d+ retransmits, RTT \S+`)
 	explained(t, r, `plan: TCP to file by splice through a pipe, else read and write`, `plan: borrowed a pipe of \S+`,
 		`received \S+, 3,145,728 bytes \(3.00MiB\), from .*`,
-		`ran: splice through a pipe: 3.00MiB in \d+ calls, \S+ a call`, `ran: pipe of \S+`, waited)
+		brake, `ran: splice through a pipe: 3.00MiB in \d+ calls, \S+ a call`, `ran: pipe of \S+`)
 
-	explained(t, program.Zcp(t, "cat", "--explain", "-C", "-o", out, file).Run(0), `plan: source guarded: compared before and after`,
-		`plan: file to file by read and write, as --no-splice asks for`, `ran: read and write: 3.00MiB in \d+ calls, \S+ a call`, waited)
+	explained(t, program.Zcp(t, "cat", "--explain", "-C", "-o", out, file).Run(0), `plan: the file is compared before and after`,
+		`plan: file to file by read and write, as --no-splice asks for`, `ran: read and write: 3.00MiB in \d+ calls, \S+ a call`)
 
-	explained(t, program.Zcp(t, "cat", "--explain", "--hash", "blake3", "-o", out, file).Run(0), waited,
-		`ran: waited \S+ for blake3: what it takes longer than the bytes to move`)
+	explained(t, program.Zcp(t, "cat", "--explain", "--hash", "blake3", "-o", out, file).Run(0),
+		`plan: .*`, `ran: .* 3.00MiB in \d+ calls, \S+ a call`)
 
 	writer, err := os.OpenFile(file, os.O_WRONLY, 0)
 	if err != nil {
@@ -57,8 +57,8 @@ func TestExplain(t *testing.T) {
 	}
 	defer writer.Close()
 	explained(t, program.Zcp(t, "cat", "--explain", "-o", out, file).Run(0),
-		`plan: source guarded: compared before and after \(no lease: another process has it open for writing\)`,
-		`plan: file to file by read and write`, `ran: read and write: 3.00MiB .*`, waited)
+		`plan: the file is compared before and after \(no lease: another process has it open for writing\)`,
+		`plan: file to file by read and write`, `ran: read and write: 3.00MiB .*`)
 }
 
 // A receiver that does not read is what a sender is limited by.
@@ -91,4 +91,19 @@ func TestExplainRefusal(t *testing.T) {
 	explained(t, p, `plan: file to file by copy_file_range, else .*`, `plan: copy_file_range refused by the \w+: invalid cross-device link`,
 		`plan: file to file by splice through a pipe, .*`, `ran: splice through a pipe: 3.00MiB .*`,
 		`ran: copy_file_range refused by the \w+ after 0 bytes: invalid cross-device link`)
+}
+
+// The verdict comes first of what ran, and waits for nothing are left out.
+func TestExplainVerdict(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "f")
+	program.WriteFile(t, file, program.Noise(300<<10, 1), 0o644)
+	p := program.Zcp(t, "cat", "--explain", "-L", "1M", "-o", "null:", file).Run(0)
+	explained(t, p, `ran: the rate limit was the brake: zcp waited for it 0\.\d+s of 0\.\d+s`, `ran: .* 300KiB in \d+ calls, .*`,
+		`ran: waited 0\.\d+s for the rate limit`)
+
+	r := program.Zcp(t, "recv", "--explain", "127.0.0.1:0", "-l", "null:").Start()
+	s := program.Zcp(t, "send", "-L", "1M", file, "127.0.0.1:"+r.Port()).Run(0)
+	s.Ends(0)
+	r.Ends(0)
+	explained(t, r, `received .*`, `ran: the sender was the brake: zcp waited for it \S+ of \S+`, `ran: .*300KiB in .*`, `ran: waited \S+ for the sender`)
 }

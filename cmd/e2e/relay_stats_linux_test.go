@@ -75,7 +75,7 @@ func TestRelayStatistics(t *testing.T) {
 	p.Says(`"event":"totals".*"open":1`)
 	p.Says(`"event":"connection".*"up_bytes":5,"down_bytes":5`)
 	c.Close()
-	p.Says(`"event":"close".*"up_bytes":5,"down_bytes":5.*"reason":"ended"`)
+	p.Says(`"event":"close".*"up_bytes":5,"down_bytes":5.*"reason":"ended","ending":"ended"`)
 	p.Signal(unix.SIGTERM)
 	p.Ends(0)
 	for _, line := range strings.Split(strings.TrimSpace(p.ErrOut.String()), "\n") {

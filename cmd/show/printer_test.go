@@ -53,7 +53,7 @@ func samples() []Event {
 		&Note{Message: "a note"},
 		&Note{Message: "a detail", To: ForVerbose},
 		&Open{ID: 1, Peer: "10.0.0.1:5", Target: "db:5432"},
-		&Close{ID: 1, Peer: "10.0.0.1:5", Target: "db:5432", UpBytes: 1024, DownBytes: 2048, Seconds: 1.5, Reason: "both ended"},
+		&Close{ID: 1, Peer: "10.0.0.1:5", Target: "db:5432", UpBytes: 1024, DownBytes: 2048, Seconds: 1.5, Reason: "both ended", Ending: EndedWell},
 		&Explained{When: "plan", Text: "file to socket: sendfile"},
 		&Trouble{Error: "a\x1b[2J to host:9000: connection reset by peer after 1.20GiB", Hint: "try again", Status: 3},
 	}
@@ -104,7 +104,7 @@ func TestPrinterJSON(t *testing.T) {
 		`{"event":"end","time":"2026-11-22T11:00:00.123456Z","bytes":4316398879,"acked":4316398879,"seconds":8.8,"rate":490499873,"calls":0,"fallbacks":0,"status":0}`,
 		`{"event":"note","time":"2026-11-22T11:00:00.123456Z","message":"a note"}`,
 		`{"event":"open","time":"2026-11-22T11:00:00.123456Z","id":1,"peer":"10.0.0.1:5","target":"db:5432"}`,
-		`{"event":"close","time":"2026-11-22T11:00:00.123456Z","id":1,"peer":"10.0.0.1:5","target":"db:5432","up_bytes":1024,"down_bytes":2048,"seconds":1.5,"reason":"both ended"}`,
+		`{"event":"close","time":"2026-11-22T11:00:00.123456Z","id":1,"peer":"10.0.0.1:5","target":"db:5432","up_bytes":1024,"down_bytes":2048,"seconds":1.5,"reason":"both ended","ending":"ended"}`,
 		`{"event":"explain","time":"2026-11-22T11:00:00.123456Z","when":"plan","text":"file to socket: sendfile"}`,
 		`{"event":"error","time":"2026-11-22T11:00:00.123456Z","error":"a\u001b[2J to host:9000: connection reset by peer after 1.20GiB","hint":"try again","status":3}`,
 	}

@@ -7,6 +7,29 @@ import (
 	"github.com/zcp-go/zcp/cmd/text"
 )
 
+// Denied says that a client was reset because of --allow or --deny.
+type Denied struct {
+	Head
+	Peer string `json:"peer"`
+}
+
+func (e *Denied) stamp(now time.Time)      { e.set("denied", now) }
+func (e *Denied) line() (string, Audience) { return "denied " + e.Peer + " (reset)", ForVerbose }
+
+// The endings of connections that are not a relay's. A relay has more.
+const (
+	EndedWell = "ended"
+	Failed    = "failed"
+)
+
+// EndingOf is that of a connection that has ended with err.
+func EndingOf(err error) string {
+	if err != nil {
+		return Failed
+	}
+	return EndedWell
+}
+
 // Open says that a relay has a new connection.
 type Open struct {
 	Head
@@ -30,6 +53,7 @@ type Close struct {
 	DownBytes int64   `json:"down_bytes"` // from the target to the peer
 	Seconds   float64 `json:"seconds"`
 	Reason    string  `json:"reason"`
+	Ending    string  `json:"ending"` // the same in a word, for programs
 }
 
 func (e *Close) stamp(now time.Time) { e.set("close", now) }
