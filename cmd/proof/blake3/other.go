@@ -1,0 +1,7 @@
+//go:build !amd64
+
+package blake3
+
+import "hash"
+
+func newWide() hash.Hash { return nil }
