@@ -46,6 +46,8 @@ type cutter struct {
 	furthest int64            // of the file, that has passed
 	atLeast  int64            // what the receiver had stored at the last cut
 	asked    map[string]int64 // where the receiver was, by the key of its want
+	senders  int              // that were killed
+	orphaned bool             // the receiver got the whole file and its end from a sender that was dead by then
 }
 
 func (x *cutter) serve() {
@@ -74,7 +76,14 @@ func (x *cutter) pass(c net.Conn) {
 	x.mu.Unlock()
 	both := func() { breakOff(c); breakOff(d) }
 	go x.back(from, to, both)
-	x.forth(from, to, both)
+	x.forth(from, to, x.generation(), both)
+}
+
+// generation returns how many senders were killed so far.
+func (x *cutter) generation() int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.senders
 }
 
 // breakOff closes a connection so that its peer gets a reset, over a Unix socket an end.
@@ -123,7 +132,7 @@ func (x *cutter) back(from, to net.Conn, both func()) {
 }
 
 // forth passes the file on, up to where the next cut is.
-func (x *cutter) forth(from, to net.Conn, both func()) {
+func (x *cutter) forth(from, to net.Conn, sender int, both func()) {
 	r := bufio.NewReaderSize(from, 64<<10)
 	line, err := r.ReadString('\n')
 	if err != nil {
@@ -187,6 +196,9 @@ func (x *cutter) forth(from, to net.Conn, both func()) {
 		}
 		switch {
 		case err == io.EOF:
+			x.mu.Lock()
+			x.orphaned = x.orphaned || at == size && sender != x.senders
+			x.mu.Unlock()
 			closeWrite(to)
 		case err != nil:
 			both()
@@ -262,7 +274,12 @@ func (c *cutRun) run(seed uint64, content []byte, cuts int) {
 	if c.d.Ends(0); t.Failed() {
 		t.Logf("seed %d, the sender:\n%s", seed, c.s.ErrOut)
 	}
-	c.s.Ends(0)
+	if c.x.orphaned { // the sender that was started again waits for a receiver that has everything
+		c.s.Kill(unix.SIGKILL)
+		c.s.End()
+	} else {
+		c.s.Ends(0)
+	}
 	program.Holds(t, c.dst, content)
 	program.Absent(t, c.dst+".part")
 }
@@ -281,6 +298,11 @@ func (c *cutRun) cut(next cut) {
 		}
 		p.Kill(unix.SIGKILL)
 		p.End()
+		if p == c.s {
+			c.x.mu.Lock()
+			c.x.senders++
+			c.x.mu.Unlock()
+		}
 		c.x.goOn <- false
 		return program.Zcp(c.t, args...).Start()
 	}
