@@ -33,6 +33,7 @@ type connector struct {
 	tried   tries
 
 	stays bool // the listener outlives its first connection
+	taken bool // a driver takes the listener: it need not accept
 }
 
 // tries are the attempts to connect that have failed and were made again.
@@ -94,16 +95,20 @@ func (c *connector) listen(ctx context.Context) (*transfer.Listener, error) {
 	if c.net.SocketMode != 0 && c.op.Kind == conf.Unix && !c.op.Abstract() {
 		return transfer.ListenUnix(ctx, c.op.Path, c.net.SocketMode)
 	}
+	open := transfer.Listen
+	if c.taken {
+		open = transfer.ListenUnpolled
+	}
 	if c.net.Wait > 0 {
 		limited, cancel := context.WithTimeout(ctx, c.net.Wait)
 		defer cancel()
-		ln, err := transfer.Listen(limited, family(c.op, c.net), address(c.op))
+		ln, err := open(limited, family(c.op, c.net), address(c.op))
 		if err != nil && ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
 		return ln, err
 	}
-	return transfer.Listen(ctx, family(c.op, c.net), address(c.op))
+	return open(ctx, family(c.op, c.net), address(c.op))
 }
 
 // adopt takes an inherited socket that listens; one that is connected is taken later.

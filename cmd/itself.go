@@ -19,7 +19,7 @@ func refuseItself(c *conf.Relay, lns ...net.Addr) error {
 	hosts := make(map[string][]string) // by port
 	var paths []string
 	for _, pair := range c.Pairs {
-		for _, p := range pair.Each() {
+		for p := range pair.Each() {
 			switch p.Listen.Kind {
 			case conf.TCP:
 				hosts[p.Listen.Port] = append(hosts[p.Listen.Port], p.Listen.Host)
@@ -37,7 +37,7 @@ func refuseItself(c *conf.Relay, lns ...net.Addr) error {
 		}
 	}
 	for _, pair := range c.Pairs {
-		for _, p := range pair.Each() {
+		for p := range pair.Each() {
 			for _, t := range p.Targets {
 				if isOneOf(t, hosts[t.Port], paths) {
 					return exit.Usagef("%s to %s: the relay would connect to itself", p.Listen, t)

@@ -120,7 +120,7 @@ func closeAll(lns []*transfer.Listener) {
 // targets of each.
 func relayListeners(ctx context.Context, out *show.Printer, c *conf.Relay, taken *takeover) (lns []*transfer.Listener, routes [][]relay.Target, err error) {
 	for _, p := range c.Pairs {
-		m := &connector{op: p.Listen, net: c.Network, out: out}
+		m := &connector{op: p.Listen, net: c.Network, out: out, taken: true}
 		some, err := pairListeners(ctx, m, p, taken)
 		lns = append(lns, some...)
 		if err == nil {
@@ -176,7 +176,7 @@ func pairListeners(ctx context.Context, m *connector, p conf.Pair, taken *takeov
 	for first := range min(n, openers) { // thousands of ports: their system calls are most of the start
 		group.Go(func() {
 			for i := first; i < n; i += openers {
-				one := &connector{op: p.Listen.Nth(i), net: m.net, out: m.out}
+				one := &connector{op: p.Listen.Nth(i), net: m.net, out: m.out, taken: true}
 				if all[i], errs[i] = one.listener(ctx); errs[i] != nil {
 					return
 				}
@@ -201,7 +201,7 @@ const openers = 4 // goroutines that open the listeners of a range
 // taken, others are opened.
 func takenListeners(ctx context.Context, m *connector, p conf.Pair, taken *takeover) (lns []*transfer.Listener, err error) {
 	for i := range max(1, p.Listen.Ports) {
-		one := &connector{op: p.Listen.Nth(i), net: m.net, out: m.out}
+		one := &connector{op: p.Listen.Nth(i), net: m.net, out: m.out, taken: true}
 		var ln *transfer.Listener
 		if s, ok := taken.take("listen", keysOf(ctx, one.op, one.net)...); ok {
 			ln, err = transfer.AdoptListener(s.fd, s.Inherited)

@@ -232,6 +232,9 @@ func Listening(fd int) bool { return sock.Listening(fd) }
 // each client beside the driver's own. inherited tells a socket that the process was born with;
 // restore is to be called when it is closed. The Listener is closed.
 func (l *Listener) Take() (fd int, inherited bool, restore func(), err error) {
+	if u, ok := l.ln.(*unpolled); ok {
+		return u.give(), false, l.restore, nil
+	}
 	rc, err := l.raw()
 	if err == nil {
 		fd, err = sock.Dup(rc)

@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"iter"
 	"net/netip"
 	"os"
 	"strings"
@@ -180,20 +181,20 @@ type Pair struct {
 	Targets []Operand // at least one
 }
 
-// Each returns a pair for each port of a range.
-func (p Pair) Each() []Pair {
-	if p.Listen.Ports < 2 {
-		return []Pair{p}
-	}
-	all := make([]Pair, 0, p.Listen.Ports)
-	for i := range p.Listen.Ports {
-		one := Pair{Listen: p.Listen.Nth(i)}
-		for _, t := range p.Targets {
-			one.Targets = append(one.Targets, t.Nth(i))
+// Each goes through the pairs for each port of a range, whose targets hold until the next.
+func (p Pair) Each() iter.Seq[Pair] {
+	return func(yield func(Pair) bool) {
+		one := Pair{Targets: make([]Operand, len(p.Targets))}
+		for i := range max(1, p.Listen.Ports) {
+			one.Listen = p.Listen.Nth(i)
+			for j, t := range p.Targets {
+				one.Targets[j] = t.Nth(i)
+			}
+			if !yield(one) {
+				return
+			}
 		}
-		all = append(all, one)
 	}
-	return all
 }
 
 // String is a pair in the user's words.

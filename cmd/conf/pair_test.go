@@ -29,7 +29,7 @@ func TestPairs(t *testing.T) {
 		}
 		var got []string
 		for _, pair := range c.Pairs {
-			for _, p := range pair.Each() {
+			for p := range pair.Each() {
 				var to []string
 				for _, o := range p.Targets {
 					to = append(to, o.Text)

@@ -42,30 +42,11 @@ func readAll(t testing.TB, addr string) string {
 	return string(b)
 }
 
-// freeRange returns the first of n ports in a row that are free on an address that no other test has.
-func freeRange(t testing.TB, host string, n int) int {
-	t.Helper()
-next:
-	for range 100 {
-		first := program.FreePort() / 2 // below those that others take
-		for port := first; port < first+n; port++ {
-			ln, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
-			if err != nil {
-				continue next
-			}
-			ln.Close()
-		}
-		return first
-	}
-	t.Fatal("no range of ports is free")
-	return 0
-}
-
 // TestRelayPairs serves two pairs and a range, and tells figures of each listener and target.
 func TestRelayPairs(t *testing.T) {
 	const host = "127.31.7.1"
 	a, b, c := saysName(t, "a"), saysName(t, "b"), saysName(t, "c")
-	first := freeRange(t, host, 3)
+	first := program.FreeRange(t, host, 3)
 	dir := t.TempDir()
 	p := program.Zcp(t, "relay", "-v", "--stats", "unix:"+dir+"/stats", fmt.Sprintf("%s:%d-%d", host, first, first+2), a,
 		"unix:"+dir+"/s", "127.0.0.1:1,"+b, "127.0.0.1:0", c).Start()
@@ -225,7 +206,7 @@ func startRange(t testing.TB) (p *program.Process, took time.Duration) {
 		t.Skipf("NOT TESTED: %d descriptors are allowed", lim.Max)
 	}
 	const host = "127.31.7.2"
-	first := freeRange(t, host, ports)
+	first := program.FreeRange(t, host, ports)
 	began := time.Now()
 	p = program.Zcp(t, "relay", "-v", "--explain", fmt.Sprintf("%s:%d-%d", host, first, first+ports-1), program.Target(t, "tcp", late)).Start()
 	p.Says("each direction through memory") // it serves, and accepts

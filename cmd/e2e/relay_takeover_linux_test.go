@@ -193,7 +193,7 @@ func errorOf(answer string) bool {
 // TestTakeoverRange passes more listeners than fit into one message.
 func TestTakeoverRange(t *testing.T) {
 	const n, host = 600, "127.31.7.3"
-	first := freeRange(t, host, n)
+	first := program.FreeRange(t, host, n)
 	args := []string{"relay", "-v", "--takeover", "unix:" + t.TempDir() + "/next", fmt.Sprintf("%s:%d-%d", host, first, first+n-1), program.Target(t, "tcp", late)}
 	old := program.Zcp(t, args...).Start()
 	program.WaitFor(t, "it to serve", func() bool { return askOnce("tcp", fmt.Sprintf("%s:%d", host, first)) == nil })

@@ -232,7 +232,7 @@ func (l *loop) admit(s *listenSocket, fd int, peer netip.AddrPort) {
 	s.figures.total.Add(1)
 	k.id, k.began, k.moved, k.peer = l.r.ids.Add(1), l.now, l.now, peer
 	k.ends[clientEnd].Endpoint = transfer.Socket(fd, kind)
-	k.ends[clientEnd].kept, k.ends[clientEnd].prompt = s.ours, true
+	k.ends[clientEnd].prompt = true
 	k.ends[targetEnd].Endpoint = transfer.Socket(-1, transfer.TCP)
 	if greets {
 		k.greet()

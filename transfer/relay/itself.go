@@ -6,7 +6,7 @@ import (
 	"net/netip"
 	"os"
 
-	"golang.org/x/sys/unix"
+	"github.com/zcp-go/zcp/transfer"
 )
 
 // ErrItself is the error of a connection whose target is the relay itself: it would be accepted,
@@ -30,8 +30,8 @@ func ownAddrs(socks []*listenSocket) map[uint16][]ownAddr {
 			own[0] = append(own[0], ownAddr{unix: s.addr, file: s.file})
 			continue
 		}
-		only, err := unix.GetsockoptInt(s.fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY)
-		own[a.Port()] = append(own[a.Port()], ownAddr{AddrPort: netip.AddrPortFrom(a.Addr().Unmap(), a.Port()), both: err == nil && only == 0})
+		both := a.Addr() == netip.IPv6Unspecified() && transfer.BothVersions(s.fd)
+		own[a.Port()] = append(own[a.Port()], ownAddr{AddrPort: netip.AddrPortFrom(a.Addr().Unmap(), a.Port()), both: both})
 	}
 	return own
 }

@@ -1,14 +1,20 @@
 package faults
 
 import (
+	"cmp"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/zcp-go/zcp/cmd/e2e/program"
 )
@@ -54,6 +60,49 @@ func TestRelayCallsOfShortConnections(t *testing.T) {
 		}
 	}
 }
+
+// TestRangeCalls counts the system calls with which a relay of two loops opens each listener of a range: there may be
+// thousands, and each call of theirs is one of the start. "go test -v -run TestRangeCalls ./cmd/e2e/faults" shows them.
+func TestRangeCalls(t *testing.T) {
+	program.NeedTool(t, "strace")
+	const ports = 1000
+	for host, most := range map[string]map[string]float64{
+		"127.31.7.3": {"socket": 1, "setsockopt": 3, "bind": 1, "listen": 1, "epoll_ctl": 2},
+		"":           {"socket": 1, "setsockopt": 4, "getsockopt": 1, "bind": 1, "listen": 1, "epoll_ctl": 2}, // IPV6_V6ONLY
+	} {
+		t.Run(cmp.Or(host, "all addresses"), func(t *testing.T) {
+			first := program.FreeRange(t, host, ports)
+			trace := filepath.Join(t.TempDir(), "trace")
+			p := program.Zcp(t, "relay", "-v", fmt.Sprintf("%s:%d-%d", host, first, first+ports-1), "127.0.0.1:1").With("GOMAXPROCS=2")
+			p.Args = append([]string{"strace", "-f", "-qq", "-o", trace, "-e", "signal=none", p.Path}, p.Args[1:]...)
+			p.Path, _ = exec.LookPath("strace") // NeedTool has found it
+			p.Start()
+			last := net.JoinHostPort(cmp.Or(host, "127.0.0.1"), strconv.Itoa(first+ports-1))
+			c, err := net.Dial("tcp", last)
+			for errors.Is(err, unix.ECONNREFUSED) && !p.HasEnded() {
+				c, err = net.Dial("tcp", last)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			p.Says("cannot reach") // it accepts
+			program.WaitFor(t, "both loops to have all listeners", func() bool { return calls(t, trace)["epoll_ctl"] >= 2*ports })
+			for name, n := range calls(t, trace) {
+				each := float64(n) / ports
+				if t.Logf("%-12s %.2f", name, each); waiting[name] {
+					continue
+				}
+				if each > most[name]+0.2 {
+					t.Errorf("%s: %.2f for each listener, not %.0f", name, each, most[name])
+				}
+			}
+		})
+	}
+}
+
+// waiting are the calls of the runtime, which are as many as the time is long.
+var waiting = map[string]bool{"futex": true, "nanosleep": true, "epoll_pwait": true, "epoll_pwait2": true, "rt_sigreturn": true, "tgkill": true, "getpid": true, "sched_yield": true}
 
 var callLine = regexp.MustCompile(`(?m)^\d+ +(\w+)\((.*)$`)
 

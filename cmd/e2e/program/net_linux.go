@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -31,6 +32,25 @@ func FreePort() int {
 			return port
 		}
 	}
+	return 0
+}
+
+// FreeRange returns the first of n ports in a row that are free on an address, best one that no other test has.
+func FreeRange(t testing.TB, host string, n int) int {
+	t.Helper()
+next:
+	for range 100 {
+		first := 5_000 + rand.IntN(10_000) // below those of FreePort, for the most part
+		for port := first; port < first+n; port++ {
+			ln, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+			if err != nil {
+				continue next
+			}
+			ln.Close()
+		}
+		return first
+	}
+	t.Fatal("no range of ports is free")
 	return 0
 }
 
