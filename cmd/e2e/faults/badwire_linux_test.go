@@ -79,23 +79,43 @@ func tunIn(t testing.TB, ns string) *os.File {
 	return os.NewFile(uintptr(fd), "tun") // non-blocking, so that Close ends a Read
 }
 
-// openTun makes the device, for which a thread has to be in its namespace. The thread is not
+// openTun makes the device.
+func openTun(t testing.TB, ns string) (fd int, err error) {
+	err = inside(t, ns, func() error {
+		var err error
+		if fd, err = unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0); err != nil {
+			return err
+		}
+		wire, err := unix.NewIfreq("wire")
+		if err == nil {
+			wire.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
+			err = unix.IoctlIfreq(fd, unix.TUNSETIFF, wire)
+		}
+		if err != nil {
+			unix.Close(fd)
+		}
+		return err
+	})
+	return fd, err
+}
+
+// inside calls f on a thread that is in a network namespace: what it opens stays there. The thread is not
 // thrown away afterwards: what it has started before would die with it (Pdeathsig).
-func openTun(t testing.TB, ns string) (int, error) {
+func inside(t testing.TB, ns string, f func() error) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	home, err := os.Open("/proc/thread-self/ns/net")
 	if err != nil {
-		return -1, err
+		return err
 	}
 	defer home.Close()
 	away, err := os.Open("/run/netns/" + ns)
 	if err != nil {
-		return -1, err
+		return err
 	}
 	defer away.Close()
 	if err := unix.Setns(int(away.Fd()), unix.CLONE_NEWNET); err != nil {
-		return -1, err
+		return err
 	}
 	defer func() {
 		if err := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); err != nil {
@@ -103,18 +123,5 @@ func openTun(t testing.TB, ns string) (int, error) {
 			t.Error(err)
 		}
 	}()
-	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return -1, err
-	}
-	wire, err := unix.NewIfreq("wire")
-	if err == nil {
-		wire.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
-		err = unix.IoctlIfreq(fd, unix.TUNSETIFF, wire)
-	}
-	if err != nil {
-		unix.Close(fd)
-		return -1, err
-	}
-	return fd, nil
+	return f()
 }
