@@ -1,13 +1,17 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -133,6 +137,17 @@ func TestProxyNeighbours(t *testing.T) {
 	t.Run("nginx in front, v1", inFront(func(t *testing.T, relay string) int {
 		return nginx(t, "", "proxy_pass "+relay+"; proxy_protocol on;")
 	}))
+	t.Run("nginx in front, v2", inFront(func(t *testing.T, relay string) int {
+		const option = "proxy_protocol_version"
+		name, err := exec.LookPath("nginx")
+		if err != nil {
+			t.Skip("NOT TESTED: nginx is not installed")
+		}
+		if b, err := os.ReadFile(name); err != nil || !bytes.Contains(b, []byte(option)) {
+			t.Skip("NOT TESTED: this nginx sends version 1 only")
+		}
+		return nginx(t, "", "proxy_pass "+relay+"; proxy_protocol on; "+option+" 2;")
+	}))
 	for _, version := range []string{"v1", "v2"} {
 		behind := func(start func(t *testing.T, server string) int) func(*testing.T) {
 			return func(t *testing.T) {
@@ -150,6 +165,90 @@ func TestProxyNeighbours(t *testing.T) {
 			return nginx(t, "proxy_protocol", "set_real_ip_from 127.0.0.1; proxy_pass "+server+"; proxy_protocol on;")
 		}))
 	}
+}
+
+// TestProxyAtOnce: a server that speaks first has its client's header with the connection. Between the relay's connect
+// and the header it neither reads nor, where the connection stands at once, waits; the client says nothing. The log
+// has the time from the connection to the header ("go test -v").
+func TestProxyAtOnce(t *testing.T) {
+	program.NeedTool(t, "strace")
+	const conns = 20
+	var late []time.Duration
+	var lock sync.Mutex
+	addr := program.Target(t, "tcp", func(c net.Conn) {
+		defer c.Close()
+		began := time.Now()
+		b := make([]byte, 200)
+		if n, err := c.Read(b); !strings.HasPrefix(string(b[:n]), "PROXY TCP4 ") {
+			t.Errorf("got %q, %v", b[:n], err)
+		}
+		lock.Lock()
+		late = append(late, time.Since(began))
+		lock.Unlock()
+		fmt.Fprint(c, "banner\n")
+	})
+	_, port, _ := net.SplitHostPort(addr)
+	trace := filepath.Join(t.TempDir(), "trace")
+	p := program.Command(t, "strace", "-f", "-qq", "-o", trace, "-e", "signal=none", "-e", "trace=network,read,write,splice,epoll_pwait,epoll_pwait2",
+		program.Path(t), "relay", "--send-proxy", "v1", "127.0.0.1:0", addr).Start()
+	for range conns {
+		c := program.Dial(t, p)
+		if s := string(program.ReadN(t, c, 7)); s != "banner\n" {
+			t.Errorf("the server says %q", s)
+		}
+		c.Close()
+	}
+	p.Kill(unix.SIGTERM)
+	p.End()
+	b, err := os.ReadFile(trace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := headerAtOnce(t, string(b), port)
+	if at != conns {
+		t.Errorf("%d of %d connections have a header in the trace", at, conns)
+	}
+	slices.Sort(late)
+	t.Logf("from the connection to the header, under strace: median %v, most %v", late[len(late)/2], late[len(late)-1])
+}
+
+var (
+	tracedCall = regexp.MustCompile(`^(\d+) +(\w+)\((?:(\d+))?`)
+	takes      = map[string]bool{"read": true, "recvfrom": true, "recvmsg": true, "splice": true}
+)
+
+// headerAtOnce looks in a trace at what the thread does between each connect to a port and the header, and returns how
+// many headers it has seen.
+func headerAtOnce(t *testing.T, trace, port string) (headers int) {
+	t.Helper()
+	between := map[string][]string{} // the calls since the last connect of that descriptor, by thread
+	stands := map[string]bool{}      // by thread: the last connect found the connection there
+	target := map[string]string{}    // the descriptor, by thread
+	for line := range strings.Lines(trace) {
+		m := tracedCall.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		thread, call, fd := m[1], m[2], m[3]
+		switch {
+		case call == "connect" && strings.Contains(line, "htons("+port+")"):
+			target[thread], between[thread] = fd, nil
+			stands[thread] = strings.Contains(line, "= 0\n") || strings.Contains(line, "EISCONN")
+		case target[thread] == "":
+		case call == "write" && fd == target[thread] && strings.Contains(line, `"PROXY `):
+			headers++
+			for _, before := range between[thread] {
+				if takes[before] || stands[thread] && strings.HasPrefix(before, "epoll_pwait") {
+					t.Errorf("between connect and the header: %v", between[thread])
+					break
+				}
+			}
+			target[thread] = ""
+		default:
+			between[thread] = append(between[thread], call)
+		}
+	}
+	return headers
 }
 
 // TestProxySpliced: what follows a header goes by splice, and hardly a byte of it through memory.
