@@ -62,6 +62,7 @@ type row struct {
 	net   netEnd // what is at the other side of PORT
 	sinks int    // netSink: how many connections the far end takes, each of which gets everything; 0: one
 	relay load   // relays: what goes through them
+	warm  bool   // relays: a connection passes before the clock runs, which leaves the start out
 	count int    // 0, or pieces of work a round, for work too short to time alone
 	small bool   // send the file "small" instead
 	tree  *forest

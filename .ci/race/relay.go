@@ -55,6 +55,11 @@ func (b *bench) runRelay(ctx context.Context, r row, tl tool, verify bool) (res 
 	if err != nil {
 		return res, err
 	}
+	if r.warm {
+		if err := passThrough(port, back); err != nil {
+			return res, err
+		}
+	}
 	ends := farEnds{failed: cancel}
 	before, held := treeTime(p.cmd.Process.Pid), treePeak(p.cmd.Process.Pid)
 	began := time.Now()
@@ -71,6 +76,20 @@ func (b *bench) runRelay(ctx context.Context, r row, tl tool, verify bool) (res 
 		return res, fmt.Errorf("%w: %s", err, strings.TrimSpace(p.stderr.String()))
 	}
 	return res, check()
+}
+
+// passThrough makes a connection through a relay and ends it: after that the relay has started.
+func passThrough(port int, back listener) error {
+	c, err := dialPort(port)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	fd, err := back.accept()
+	if err != nil {
+		return err
+	}
+	return unix.Close(fd)
 }
 
 // bulk is a load of so many connections, each with its share of the data.

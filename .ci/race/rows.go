@@ -203,7 +203,21 @@ func relayRows() []row {
 			name: "relay, 3000 short connections", about: "64 bytes there and back, 8 at a time",
 			relay: short(3000, 8), count: 3000, tools: tools,
 		},
+		{name: "relay, four connections, behind 5,000 ports", about: about + "; the listener is one of 5,000, and the only one", relay: bulk(4), warm: true, tools: rangeTools()},
+		{
+			name: "relay, 3000 short connections, behind 5,000 ports", about: "64 bytes there and back, 8 at a time; likewise",
+			relay: short(3000, 8), warm: true, count: 3000, tools: rangeTools(),
+		},
 		{name: "relay, 5000 round trips", about: "64 bytes there and back on one connection", relay: roundTrips(5000), count: 5000, tools: tools},
+	}
+}
+
+// rangeTools are one relay that listens on 5,000 ports, and the same on one: the time with one is a part of the time
+// with all. The port that is raced comes last; the others are on an address of their own, where they are free.
+func rangeTools() []tool {
+	return []tool{
+		{name: "zcp", command: "zcp relay -q 127.31.7.4:10000-14998 127.0.0.1:BACK 127.0.0.1:PORT 127.0.0.1:BACK"},
+		{name: "one port", command: "zcp relay -q 127.0.0.1:PORT 127.0.0.1:BACK"},
 	}
 }
 
