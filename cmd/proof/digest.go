@@ -6,7 +6,7 @@ import (
 	"hash"
 	"strings"
 
-	"github.com/zcp-go/zcp/cmd/proof/blake3"
+	"github.com/zeebo/blake3"
 )
 
 // The algorithms.
