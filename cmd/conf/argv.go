@@ -33,11 +33,11 @@ func commandOf(name string) command {
 // What cannot be understood is a *UsageError in the user's words. Where help or
 // the version is asked for, that is all that remains, whatever else was typed.
 // Rewriting a result again changes nothing.
-func rewrite(argv []string) ([]string, error) {
+func rewrite(argv []string, options table) ([]string, error) {
 	if len(argv) == 0 {
 		return []string{"zcp"}, nil
 	}
-	w := rewriter{rest: argv[1:], options: newTable(new(values))}
+	w := rewriter{rest: argv[1:], options: options}
 	words, err := w.rewrite()
 	if err != nil {
 		return nil, err
@@ -210,7 +210,7 @@ func (w *rewriter) unknown(typed, name string) {
 		return
 	}
 	e := exit.Usagef("unknown flag %s", text.Quote(typed))
-	near := flagsByMeaning[name]
+	near := flagsByMeaning()[name]
 	if near == "" && meant(foreigners, name, every) == "" {
 		near = nearest(name, w.options.longNames())
 	}

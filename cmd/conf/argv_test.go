@@ -68,12 +68,12 @@ func TestRewrite(t *testing.T) {
 		{"--version --help", "--help"},
 		{"completion bash", "completion -- bash"},
 	} {
-		got, err := rewrite(append([]string{"zcp"}, fields(tc.in)...))
+		got, err := rewrite(append([]string{"zcp"}, fields(tc.in)...), newTable(new(values)))
 		if err != nil || strings.Join(got, " ") != strings.TrimRight("zcp "+tc.want, " ")+strings.Repeat(" ", strings.Count(tc.in, " ''")/2) {
 			t.Errorf("rewrite %q = %q, %v, want %q", tc.in, got, err, tc.want)
 		}
 	}
-	if got, err := rewrite(nil); err != nil || !slices.Equal(got, []string{"zcp"}) {
+	if got, err := rewrite(nil, newTable(new(values))); err != nil || !slices.Equal(got, []string{"zcp"}) {
 		t.Errorf("rewrite(nil) = %q, %v", got, err)
 	}
 }
@@ -107,7 +107,7 @@ func TestRewriteRefuses(t *testing.T) {
 		{"''", `unknown command "" (send, recv, cat, relay, probe, completion, help)`},
 		{"-", `unknown command "-" (send, recv, cat, relay, probe, completion, help)`},
 	} {
-		got, err := rewrite(append([]string{"zcp"}, fields(tc.in)...))
+		got, err := rewrite(append([]string{"zcp"}, fields(tc.in)...), newTable(new(values)))
 		if err == nil || err.Error() != tc.want || exit.Status(err) != exit.BadUsage {
 			t.Errorf("rewrite %q = %q, %v, want the error %q", tc.in, got, err, tc.want)
 		}
@@ -125,7 +125,7 @@ func FuzzRewrite(f *testing.F) {
 	f.Fuzz(func(t *testing.T, line string) {
 		argv := append([]string{"zcp"}, strings.Split(line, " ")...)
 		before := slices.Clone(argv)
-		got, err := rewrite(argv)
+		got, err := rewrite(argv, newTable(new(values)))
 		if !slices.Equal(argv, before) {
 			t.Fatalf("rewrite changed its argument: %q, now %q", before, argv)
 		}
@@ -135,7 +135,7 @@ func FuzzRewrite(f *testing.F) {
 			}
 			return
 		}
-		again, err := rewrite(got)
+		again, err := rewrite(got, newTable(new(values)))
 		if err != nil || !slices.Equal(got, again) {
 			t.Fatalf("not idempotent: %q, then %q, then %q, %v", argv, got, again, err)
 		}

@@ -1,7 +1,6 @@
 package conf
 
 import (
-	"slices"
 	"strings"
 )
 
@@ -65,13 +64,16 @@ var (
 	versionOption = option{name: "version", letter: "V", in: all}
 )
 
+// newTable binds all options to v. There is one piece of memory for them: each piece more is a page more that
+// every start touches first.
 func newTable(v *values) table {
-	return slices.Concat(displayOptions(v), transferOptions(v), fileOptions(v), proofOptions(v), networkOptions(v), relayOptions(v), timeOptions(v))
+	t := make(table, 0, 64) // as many as there are, or nearly
+	return t.displayOptions(v).transferOptions(v).fileOptions(v).proofOptions(v).networkOptions(v).relayOptions(v).timeOptions(v)
 }
 
 // displayOptions are about what is shown of what is moved.
-func displayOptions(v *values) table {
-	return table{
+func (t table) displayOptions(v *values) table {
+	return append(t, table{
 		{name: "quiet", letter: "q", in: all, group: groupDisplay, usage: "errors only",
 			to: &v.Quiet},
 		{name: "verbose", letter: "v", in: all, group: groupDisplay,
@@ -98,12 +100,12 @@ func displayOptions(v *values) table {
 			where: map[command]string{relay: "stands in messages and in events", probe: "stands in messages and in events"}, set: setName},
 		{name: "bits", in: every, group: groupDisplay, usage: "show rates in bits per second", to: &v.Bits},
 		{name: "log-time", in: all, group: groupDisplay, usage: "the time before every line of text", to: &v.LogTime},
-	}
+	}...)
 }
 
 // transferOptions are about how much is moved, and how fast.
-func transferOptions(v *values) table {
-	return table{
+func (t table) transferOptions(v *values) table {
+	return append(t, table{
 		{name: "size", letter: "s", arg: "SIZE", in: oneWay, group: groupTransfer,
 			usage: "the size to expect, @FILE for that of FILE: gives percent and ETA; fewer bytes are exit 3; ~SIZE is an estimate, and never an error",
 			set:   setSize},
@@ -119,12 +121,12 @@ func transferOptions(v *values) table {
 			usage: "pipe size, as far as the kernel grants it", def: "1M", set: setBufferSize},
 		{name: "no-splice", letter: "C", in: every, group: groupTransfer, usage: "read and write through memory",
 			to: &v.NoSplice},
-	}
+	}...)
 }
 
 // fileOptions are about files and trees at either end.
-func fileOptions(v *values) table {
-	return table{
+func (t table) fileOptions(v *values) table {
+	return append(t, table{
 		{name: "output", letter: "o", arg: "FILE", in: cat, group: groupFiles, usage: "write to FILE instead of stdout", set: setOutput},
 		{name: "append", letter: "a", in: recv | cat, group: groupFiles, usage: "append to the file",
 			to: &v.Append},
@@ -146,12 +148,12 @@ func fileOptions(v *values) table {
 				recv: "unpack FIFOs and devices too, and keep setuid and setgid",
 				cat:  "FIFOs and devices too; unpacking keeps setuid and setgid"}},
 		{name: "xattrs", in: oneWay, group: groupTrees, usage: "extended attributes and ACLs too", to: &v.Xattrs},
-	}
+	}...)
 }
 
 // proofOptions are about what the bytes are.
-func proofOptions(v *values) table {
-	return table{
+func (t table) proofOptions(v *values) table {
+	return append(t, table{
 		{name: "hash", arg: "ALG", in: oneWay, group: groupProof,
 			usage: "say the digest of what passed: sha256 or blake3", set: setHash},
 		{name: "expect", arg: "HEX", in: recv | cat, group: groupProof,
@@ -160,12 +162,12 @@ func proofOptions(v *values) table {
 			usage: "at both ends: recv says the digest of what it has stored, send exits with 4 if it is another or none", to: &v.Verify},
 		{name: "resume", in: send | recv, group: groupProof,
 			usage: "go on where DST.part ends; with --retry-for also after a break", to: &v.Resume},
-	}
+	}...)
 }
 
 // networkOptions are about the connection.
-func networkOptions(v *values) table {
-	return table{
+func (t table) networkOptions(v *values) table {
+	return append(t, table{
 		{name: "listen", letter: "l", in: send | recv, group: groupNetwork,
 			usage: "listen on HOST:PORT or unix:PATH instead of connecting to it"},
 		{name: "keep-open", letter: "k", in: send | recv, group: groupNetwork,
@@ -194,12 +196,12 @@ func networkOptions(v *values) table {
 			set: setIPv6},
 		{name: "N", letter: "N", in: send | recv, group: groupNetwork,
 			usage: "accepted for compatibility with nc: closing at the end is the default"},
-	}
+	}...)
 }
 
 // relayOptions are about the network ends of a relay alone.
-func relayOptions(v *values) table {
-	return table{
+func (t table) relayOptions(v *values) table {
+	return append(t, table{
 		{name: "send-proxy", arg: "v1|v2", in: relay, group: groupNetwork,
 			usage: "send targets a PROXY header with the client's address", set: setSendProxy},
 		{name: "accept-proxy", arg: "CIDR,...|unix", in: relay, group: groupNetwork, list: true,
@@ -212,12 +214,12 @@ func relayOptions(v *values) table {
 			usage: "let several targets (a:80,b:80) take turns", to: &v.Spread},
 		{name: "stats", arg: "unix:PATH|[HOST]:PORT", in: relay, group: groupNetwork,
 			usage: "serve totals and connections as JSON (/) and for Prometheus (/metrics)", set: setStats},
-	}
+	}...)
 }
 
 // timeOptions are limits of time.
-func timeOptions(v *values) table {
-	return table{
+func (t table) timeOptions(v *values) table {
+	return append(t, table{
 		{name: "wait", letter: "w", arg: "DUR", in: network | probe, group: groupTimes,
 			usage: "limit for connecting (default: 10s), or for the receiver to connect (default: for ever)", to: &v.Wait,
 			where: map[command]string{
@@ -248,5 +250,5 @@ func timeOptions(v *values) table {
 		{name: "exit-idle", arg: "DUR", in: relay, group: groupTimes,
 			usage: "exit after this long without a connection",
 			to:    &v.ExitIdle},
-	}
+	}...)
 }

@@ -10,22 +10,28 @@ import (
 // This file knows the words of nc, pv, socat and others, so that a message can give the
 // word that would have been right.
 
+// The maps are made where they are needed: one of a package is made at every start.
+
 // commandsByMeaning are words for what a command does. Their letters lead nowhere.
-var commandsByMeaning = map[string]string{
-	"receive": "recv", "get": "recv", "fetch": "recv", "download": "recv", "listen": "recv",
-	"put": "send", "push": "send", "upload": "send", "serve": "send",
-	"pipe": "cat", "copy": "cat", "cp": "cat", "pv": "cat",
-	"check": "probe", "ping": "probe", "health": "probe", "wait": "probe",
-	"proxy": "relay", "forward": "relay", "tunnel": "relay",
+func commandsByMeaning() map[string]string {
+	return map[string]string{
+		"receive": "recv", "get": "recv", "fetch": "recv", "download": "recv", "listen": "recv",
+		"put": "send", "push": "send", "upload": "send", "serve": "send",
+		"pipe": "cat", "copy": "cat", "cp": "cat", "pv": "cat",
+		"check": "probe", "ping": "probe", "health": "probe", "wait": "probe",
+		"proxy": "relay", "forward": "relay", "tunnel": "relay",
+	}
 }
 
 // flagsByMeaning are other programs' long names for an option of zcp.
-var flagsByMeaning = map[string]string{
-	"limit": "rate-limit", "bwlimit": "rate-limit", "bandwidth": "rate-limit", "max-rate": "rate-limit",
-	"buffer": "buffer-size", "bufsize": "buffer-size", "bs": "buffer-size",
-	"out": "output", "output-file": "output", "source": "bind", "source-address": "bind",
-	"max-connections": "max-conns", "max-children": "max-conns", "tries": "retry-for", "retries": "retry-for",
-	"fork": "keep-open",
+func flagsByMeaning() map[string]string {
+	return map[string]string{
+		"limit": "rate-limit", "bwlimit": "rate-limit", "bandwidth": "rate-limit", "max-rate": "rate-limit",
+		"buffer": "buffer-size", "bufsize": "buffer-size", "bs": "buffer-size",
+		"out": "output", "output-file": "output", "source": "bind", "source-address": "bind",
+		"max-connections": "max-conns", "max-children": "max-conns", "tries": "retry-for", "retries": "retry-for",
+		"fork": "keep-open",
+	}
 }
 
 // A foreign is an option that zcp does not have, and what to do instead.
@@ -83,7 +89,7 @@ func meant(table []foreign, name string, in command) string {
 
 // unknownCommand says what the first word may have meant. words are those behind it.
 func unknownCommand(word string, words []string) *exit.Usage {
-	near := commandsByMeaning[word]
+	near := commandsByMeaning()[word]
 	if near == "" {
 		near = nearest(word, commandNames)
 	}

@@ -16,19 +16,23 @@ const (
 )
 
 // schemes are what other programs write before a colon where zcp wants a host.
-var schemes = map[string]string{
-	"udp": noUDP, "udp4": noUDP, "udp6": noUDP, "udp-listen": noUDP, "udp4-listen": noUDP, "udp6-listen": noUDP,
-	"tls": noTLS, "ssl": noTLS, "openssl": noTLS, "openssl-listen": noTLS,
-	"exec": "zcp does not start programs (socat)", "system": "zcp does not start programs (socat)",
+func schemes() map[string]string {
+	return map[string]string{
+		"udp": noUDP, "udp4": noUDP, "udp6": noUDP, "udp-listen": noUDP, "udp4-listen": noUDP, "udp6-listen": noUDP,
+		"tls": noTLS, "ssl": noTLS, "openssl": noTLS, "openssl-listen": noTLS,
+		"exec": "zcp does not start programs (socat)", "system": "zcp does not start programs (socat)",
+	}
 }
 
 // socatWords are socat's names for the ends that zcp has, with what zcp writes before the
 // rest.
-var socatWords = map[string]string{
-	"TCP": "", "TCP4": "", "TCP6": "", "TCP-CONNECT": "", "TCP4-CONNECT": "", "TCP6-CONNECT": "",
-	"TCP-LISTEN": ":", "TCP4-LISTEN": ":", "TCP6-LISTEN": ":", "TCP-L": ":", "TCP4-L": ":", "TCP6-L": ":",
-	"UNIX": "unix:", "UNIX-CONNECT": "unix:", "UNIX-CLIENT": "unix:", "UNIX-LISTEN": "unix:", "UNIX-L": "unix:",
-	"ABSTRACT-CONNECT": "unix:@", "ABSTRACT-LISTEN": "unix:@",
+func socatWords() map[string]string {
+	return map[string]string{
+		"TCP": "", "TCP4": "", "TCP6": "", "TCP-CONNECT": "", "TCP4-CONNECT": "", "TCP6-CONNECT": "",
+		"TCP-LISTEN": ":", "TCP4-LISTEN": ":", "TCP6-LISTEN": ":", "TCP-L": ":", "TCP4-L": ":", "TCP6-L": ":",
+		"UNIX": "unix:", "UNIX-CONNECT": "unix:", "UNIX-CLIENT": "unix:", "UNIX-LISTEN": "unix:", "UNIX-L": "unix:",
+		"ABSTRACT-CONNECT": "unix:@", "ABSTRACT-LISTEN": "unix:@",
+	}
 }
 
 // checkScheme refuses a network end that is written as for another program. A host of such
@@ -38,10 +42,10 @@ func checkScheme(word string) error {
 	if !found || strings.HasPrefix(rest, "//") {
 		return nil
 	}
-	if no, ok := schemes[strings.ToLower(scheme)]; ok {
+	if no, ok := schemes()[strings.ToLower(scheme)]; ok {
 		return exit.Usagef("%q: %s; a host of that name is tcp:%s", word, no, text.Quote(word))
 	}
-	prefix, ok := socatWords[strings.ToUpper(scheme)]
+	prefix, ok := socatWords()[strings.ToUpper(scheme)]
 	if !ok || scheme == "tcp" || scheme == "unix" || isNumber(rest) && prefix == "" {
 		return nil
 	}

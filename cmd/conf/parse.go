@@ -16,12 +16,12 @@ import (
 // Parse reads a command line and the environment. It returns what was asked for (a *[Send],
 // *[Recv], *[Cat], *[Relay], *[Probe], [Print] or [Version]) or a *exit.Usage.
 func Parse(argv []string, lookupEnv func(name string) (string, bool)) (any, error) {
-	words, err := rewrite(argv)
+	p := parser{lookupEnv: lookupEnv}
+	p.reset()
+	words, err := rewrite(argv, p.options)
 	if err != nil {
 		return nil, err
 	}
-	p := parser{lookupEnv: lookupEnv}
-	p.reset()
 	if len(words) > 1 {
 		p.name = words[1]
 	}
@@ -34,6 +34,9 @@ func Parse(argv []string, lookupEnv func(name string) (string, bool)) (any, erro
 		return Print{Help()}, nil
 	case len(words) > 2 && words[2] == "--help":
 		return Print{commandHelp(p.name)}, nil
+	}
+	if err := p.environment(); err != nil {
+		return nil, err
 	}
 	if err := p.run(words[2:]); err != nil {
 		return nil, err
@@ -86,6 +89,23 @@ type parser struct {
 	bad       error // the first mistake in a flag, before package flag flattened it to text
 }
 
+// environment reads the variables of the command's options.
+func (p *parser) environment() error {
+	for i := range p.options {
+		o := &p.options[i]
+		name := o.env()
+		if name == "" || o.in&commandOf(p.name) == 0 {
+			continue
+		}
+		if word, ok := p.lookupEnv(name); ok && word != "" {
+			if err := p.put(o, word, true); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // run reads the flags and operands of the command that is asked for. The flags are the
 // library's, its App is not: App.Run leads to a help that is written with text/template, which
 // calls methods by name, and so the linker keeps every exported method that there is. That
@@ -94,7 +114,7 @@ func (p *parser) run(words []string) error {
 	set := flag.NewFlagSet(p.name, flag.ContinueOnError)
 	set.SetOutput(io.Discard)
 	set.Usage = func() {}
-	for _, f := range p.flags() {
+	for _, f := range p.flags(words) {
 		if err := f.Apply(set); err != nil {
 			return err
 		}
@@ -107,10 +127,16 @@ func (p *parser) run(words []string) error {
 	return err
 }
 
-// flags are those of the command that is asked for.
-func (p *parser) flags() (flags []cli.Flag) {
-	for i := range p.options {
-		if o := &p.options[i]; o.in&commandOf(p.name) != 0 {
+// flags are those that were typed, once each: what the rewriter lets through, the command has.
+func (p *parser) flags(words []string) (flags []cli.Flag) {
+	typed := make(map[*option]bool)
+	for _, word := range words {
+		if word == "--" {
+			break
+		}
+		name, _, _ := strings.Cut(strings.TrimLeft(word, "-"), "=")
+		if o := p.row(name); !typed[o] {
+			typed[o] = true
 			flags = append(flags, &cliFlag{option: o, parser: p})
 		}
 	}
@@ -164,15 +190,8 @@ type cliFlag struct {
 func (f *cliFlag) Names() []string { return []string{f.name} }
 func (f *cliFlag) IsSet() bool     { return f.parser.has(f.name) }
 
-// Apply reads the option's variable, then leaves it to the command line.
+// Apply leaves the option to the command line.
 func (f *cliFlag) Apply(set *flag.FlagSet) error {
-	if name := f.env(); name != "" {
-		if word, ok := f.parser.lookupEnv(name); ok && word != "" {
-			if err := f.parser.put(f.option, word, true); err != nil {
-				return err
-			}
-		}
-	}
 	put := func(word string) error {
 		err := f.parser.put(f.option, word, false)
 		if f.parser.bad == nil {

@@ -204,13 +204,15 @@ func setBind(v *values, word string) (err error) {
 }
 
 // classes are the names of traffic classes: RFC 2474, 2597, 3246, 5865 and 8622.
-var classes = map[string]int{
-	"cs0": 0, "cs1": 8, "cs2": 16, "cs3": 24, "cs4": 32, "cs5": 40, "cs6": 48, "cs7": 56, "le": 1, "va": 44, "ef": 46,
-	"af11": 10, "af12": 12, "af13": 14, "af21": 18, "af22": 20, "af23": 22, "af31": 26, "af32": 28, "af33": 30, "af41": 34, "af42": 36, "af43": 38,
+func classes() map[string]int {
+	return map[string]int{
+		"cs0": 0, "cs1": 8, "cs2": 16, "cs3": 24, "cs4": 32, "cs5": 40, "cs6": 48, "cs7": 56, "le": 1, "va": 44, "ef": 46,
+		"af11": 10, "af12": 12, "af13": 14, "af21": 18, "af22": 20, "af23": 22, "af31": 26, "af32": 28, "af33": 30, "af41": 34, "af42": 36, "af43": 38,
+	}
 }
 
 func setDSCP(v *values, word string) error {
-	n, ok := classes[strings.ToLower(word)]
+	n, ok := classes()[strings.ToLower(word)]
 	if !ok {
 		var err error
 		if n, err = strconv.Atoi(word); err != nil || n < 0 || n > 63 {
