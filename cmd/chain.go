@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/zcp-go/zcp/cmd/conf"
 	"github.com/zcp-go/zcp/cmd/exit"
 	"github.com/zcp-go/zcp/cmd/files"
@@ -87,7 +89,12 @@ func (n *chain) start(dst *files.Output) error {
 	if err != nil {
 		return err
 	}
-	n.sayPassed()
+	if err := n.sayPassed(); err != nil {
+		for _, e := range readers {
+			e.Close()
+		}
+		return err
+	}
 	n.all = n.fanout.start(n.ctx, func(ctx context.Context, t *target, conn *transfer.Conn) error {
 		return n.passOn(ctx, t, conn, func(ctx context.Context) error {
 			_, err := t.d.t.MoveGrowing(ctx, conn.Endpoint, readers[t], &n.stored, 0)
@@ -163,9 +170,14 @@ func (n *chain) end(err error) {
 func (n *chain) line() proof.Busy { return proof.Busy{What: proof.PassedOn, N: n.passed()} }
 
 // sayPassed tells the sender how far the nexts are. It does so before the first byte as well: a sender that has
-// heard of them waits for the next line after its end, however short its --linger is.
-func (n *chain) sayPassed() {
-	_ = say(n.d.conn, n.line()) // a sender that has gone needs no sign
+// heard of them waits for the next line after its end, however short its --linger is. A reset is an error: the kernel
+// tells of it once (sk_err), and the read that comes next would find an end in order. After the sender's end the
+// same reset is EPIPE (tcp_reset in net/ipv4/tcp_input.c), and all bytes are there.
+func (n *chain) sayPassed() error {
+	if err := say(n.d.conn, n.line()); errors.Is(err, unix.ECONNRESET) {
+		return &transfer.Error{Op: "write", Side: transfer.Source, Err: err}
+	}
+	return nil
 }
 
 // await waits until all nexts have closed, and tells the sender meanwhile that there is life. The error is that
@@ -175,7 +187,7 @@ func (n *chain) await(ctx context.Context) error {
 		return nil
 	}
 	n.job.stored.busy.stop()
-	n.sayPassed()
+	_ = n.sayPassed() // everything has come: a sender that has gone needs no sign
 	n.job.stored.busy = sayBusy(n.d.conn, busyEvery, n.line)
 	ended := make(chan struct{})
 	go func() {

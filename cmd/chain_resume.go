@@ -24,9 +24,8 @@ type resumedNext struct {
 func (n *chain) startResumed(dst *files.Output, size, there int64) error {
 	n.size.Store(size)
 	n.stored.Reach(there)
-	n.sayPassed()
-	if n.all != nil {
-		return nil
+	if err := n.sayPassed(); err != nil || n.all != nil {
+		return err
 	}
 	readers, err := n.readers(dst)
 	if err != nil {

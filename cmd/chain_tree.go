@@ -54,7 +54,10 @@ func (n *chain) startTree(ctx context.Context, conn *transfer.Conn, c *conf.Recv
 		branches[t] = stage.Branch(1 + i)
 		t.leave = func() { stage.Branch(1 + i).Close() }
 	}
-	n.sayPassed()
+	if err := n.sayPassed(); err != nil {
+		n.cancel(errIncomplete)
+		return ctx, nil, err
+	}
 	n.all = n.fanout.start(n.ctx, func(ctx context.Context, t *target, conn *transfer.Conn) error {
 		return n.passOn(ctx, t, conn, func(ctx context.Context) error {
 			_, err := t.d.t.Move(ctx, conn.Endpoint, branches[t], -1)

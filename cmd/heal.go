@@ -123,17 +123,25 @@ func (h *healer) connect(ctx context.Context, left time.Duration) (*transfer.Con
 		cancel()
 		<-lent
 	}()
-	var conn *transfer.Conn
-	var err error
+	for {
+		conn, err := h.another(limited, until)
+		if err == nil {
+			return conn, left
+		}
+		select { // what has failed may pass, like a lack of descriptors
+		case <-limited.Done():
+			return nil, 0
+		case <-time.After(h.pause):
+		}
+	}
+}
+
+// another waits for a connection, or makes one.
+func (h *healer) another(ctx context.Context, until time.Time) (*transfer.Conn, error) {
 	if h.m.ln != nil {
-		conn, err = h.m.ln.Accept(limited)
-	} else {
-		conn, err = h.m.dial(limited, time.Until(until))
+		return h.m.ln.Accept(ctx)
 	}
-	if err != nil {
-		return nil, 0
-	}
-	return conn, left
+	return h.m.dial(ctx, time.Until(until))
 }
 
 // serve hands a connection to once. Another that comes meanwhile waits, or takes its place if it is silent.

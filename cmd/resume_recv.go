@@ -188,6 +188,8 @@ func (r *resumedRecv) answer(ctx context.Context, conn *transfer.Conn) (at proof
 			return at, rest, true, nil
 		case n == 0 && r.size >= 0, n == 0 && r.c.RetryFor > 0:
 			return at, nil, false, brokenOff("%s: closed without a byte", r.from)
+		case more && m == 0 && n >= len(proof.AtPrefix) && r.c.RetryFor > 0:
+			return at, nil, false, brokenOff("%s: closed within its first line", r.from)
 		case !more || m == 0:
 			return at, b[:n], false, nil
 		}

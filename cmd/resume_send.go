@@ -109,11 +109,21 @@ func (s *resumedSend) once(ctx context.Context, conn *transfer.Conn) error {
 	if err == nil {
 		err = j.complete(j.from)
 	}
-	if err = j.finish(ctx, conn, s.c.Linger, err); err != nil {
+	linger, heals := s.c.Linger, s.asked && s.c.RetryFor > 0
+	if heals {
+		linger = max(linger, j.d.t.Idle) // what the kernel there has acknowledged may be lost with the receiver, and is sent again
+	}
+	if err = j.finish(ctx, conn, linger, err); err != nil {
+		if j.proof.verify && j.heard.receipt != nil && j.broke(err) {
+			return s.provenBefore(ctx, err)
+		}
 		return err
 	}
-	if s.asked && j.d.how == transfer.PeerClosedEarly { // a receiver that goes on never does
+	switch { // a receiver that goes on does neither
+	case s.asked && j.d.how == transfer.PeerClosedEarly:
 		return brokenOff("%s: closed before it had everything", j.pair())
+	case heals && j.d.how == transfer.PeerStayedOpen:
+		return brokenOff("%s: everything is acknowledged, and the receiver has not closed", j.pair())
 	}
 	return s.proven(ctx, conn)
 }
@@ -133,6 +143,16 @@ func (s *resumedSend) proven(ctx context.Context, conn *transfer.Conn) error {
 		return err
 	}
 	return j.closeOrderly()
+}
+
+// provenBefore weighs the receipt of a receiver whose connection broke behind it, by kill -9 perhaps. A right one is said
+// when everything is stored, and there may be no receiver any more that could say it again.
+func (s *resumedSend) provenBefore(ctx context.Context, broken error) error {
+	if s.j.wholeDigest(ctx, s.size, transfer.Source) != nil || s.j.verdict() != nil {
+		return broken
+	}
+	s.j.stop(true)
+	return s.j.closeOrderly()
 }
 
 // begin learns where the receiver is, answers, and returns where to begin.

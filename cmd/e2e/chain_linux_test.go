@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/zcp-go/zcp/cmd/e2e/program"
@@ -31,6 +32,8 @@ func TestChain(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "in")
 	program.WriteFile(t, name, content, 0o644)
 	got, mayClose := make(chan string, 1), make(chan struct{})
+	closes := sync.OnceFunc(func() { close(mayClose) })
+	t.Cleanup(closes)
 	last := program.Target(t, "tcp", func(c net.Conn) {
 		b, _ := io.ReadAll(c)
 		got <- string(b)
@@ -39,8 +42,19 @@ func TestChain(t *testing.T) {
 	})
 	addr, files, rs := links(t, 4, last)
 	p := program.Zcp(t, "send", "--linger", "0.01", name, addr).Start()
-	if <-got != string(content) {
-		t.Error("the last got something else")
+	over := make(chan struct{})
+	go func() { p.End(); close(over) }()
+	select {
+	case all := <-got:
+		if all != string(content) {
+			t.Errorf("the last got %d bytes, and something else", len(all))
+		}
+	case <-over:
+		t.Errorf("the head ended with %d before the last had anything: %s", p.Status, p.ErrOut)
+		for i, r := range rs {
+			t.Errorf("link %d: ended %v: %s", i, r.HasEnded(), r.ErrOut)
+		}
+		return
 	}
 	for _, file := range files { // each is there before the last has closed
 		program.AwaitSize(t, file, int64(len(content)))
@@ -52,7 +66,7 @@ func TestChain(t *testing.T) {
 			t.Errorf("%d ended before the last has closed:\n%s", i, r.ErrOut)
 		}
 	}
-	close(mayClose)
+	closes()
 	p.Ends(0)
 	for _, r := range rs {
 		r.Ends(0)

@@ -2,10 +2,13 @@ package faults
 
 import (
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -23,6 +26,39 @@ func TestKillLink(t *testing.T) {
 	content := program.Noise(12<<20, 61)
 	for seed := range uint64(kills) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { killLink(t, content, rand.New(rand.NewPCG(seed, 6))) })
+	}
+}
+
+// A sender that resets before the first line to it is said breaks off, whatever is stored in: the line must not take the
+// only word of the reset with it. The next sees no end in order.
+func TestChainResetBeforeTheFirstLine(t *testing.T) {
+	for _, args := range [][]string{{"out"}, {"out", "--resume"}, {"out/"}} {
+		ended := make(chan error, 1)
+		next := program.Target(t, "tcp", func(c net.Conn) {
+			_, err := io.Copy(io.Discard, c)
+			c.Close()
+			ended <- err
+		})
+		dst := filepath.Join(t.TempDir(), args[0])
+		if strings.HasSuffix(args[0], "/") {
+			dst += "/"
+		}
+		p := program.Zcp(t, append([]string{"recv", "-l", "127.0.0.1:0", dst, "--to", next}, args[1:]...)...).Start()
+		p.Port()
+		p.Signal(unix.SIGSTOP)
+		c := program.Dial(t, p)
+		program.Write(t, c, make([]byte, 10240)) // an empty archive as well, and so whole for each of them
+		program.Reset(t, c)
+		p.Signal(unix.SIGCONT)
+		p.Ends(3).Says(`connection reset by peer`)
+		program.Absent(t, filepath.Clean(dst))
+		select {
+		case err := <-ended:
+			if err == nil {
+				t.Errorf("%v: the next saw an end in order", args)
+			}
+		default: // it was never connected to
+		}
 	}
 }
 
