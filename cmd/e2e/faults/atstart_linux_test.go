@@ -68,13 +68,64 @@ func TestFewThreads(t *testing.T) {
 	limited := func(args ...string) *program.Process {
 		return shell(t, `GOMAXPROCS=4 exec prlimit --nproc=16 setpriv --reuid 64123 --clear-groups "$0" "$@" < `+dir+"/in", args...)
 	}
-	for range 5 {
+	rounds := 5
+	if program.Racing {
+		rounds = 2
+	}
+	for range rounds {
 		limited("cat").Run(0)
 		r := program.Zcp(t, "recv", ":0", dir+"/out").Start()
 		limited("send", "--json", "--hash", "sha256", "-", "127.0.0.1:"+r.Port()).Run(0)
 		r.Ends(0)
 	}
 	program.Holds(t, dir+"/out", content)
+}
+
+// static builds the program as it is released: where cgo is part of it, the C library makes the threads.
+func static(t *testing.T) (path string) {
+	t.Helper()
+	program.NeedTool(t, "go")
+	path = t.TempDir() + "/zcp"
+	build := exec.Command("go", "build", "-o", path, "github.com/zcp-go/zcp")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return path
+}
+
+// With too few threads, by RLIMIT_NPROC, and with too little memory, by RLIMIT_AS, each command works or says so in one
+// line and ends with 1, without a trace of the runtime.
+func TestTooLittleForTheRuntime(t *testing.T) {
+	program.NeedRoot(t)
+	program.NeedTool(t, "setpriv", "prlimit")
+	const in = "/etc/passwd" // any user may read it
+	zcp, peer := static(t), program.Target(t, "tcp", answerX)
+	limits := map[string]string{"--as=52428800": "zcp: too little memory is allowed (ulimit -v)\n"}
+	for n := 1; n < 12; n++ {
+		limits[fmt.Sprintf("--nproc=%d", n)] = "zcp: too few threads are allowed (ulimit -u, pids.max)\n"
+	}
+	uid := 64200 // of each process one of its own: the limit counts all of a user
+	for limit, says := range limits {
+		enough := strings.HasPrefix(limit, "--nproc") && limit != "--nproc=1"
+		for _, args := range [][]string{{"cat", "-q", in}, {"send", "-q", in, peer}, {"recv", "-l", "-w", "1", "127.0.0.1:0"},
+			{"send", "-k", "-l", in, "127.0.0.1:0"}, {"relay", "127.0.0.1:0", peer}} {
+			uid++
+			as := fmt.Sprint(uid)
+			t.Run(limit+" "+args[0]+args[1], func(t *testing.T) {
+				t.Parallel()
+				p := program.Command(t, "prlimit", append([]string{limit, "setpriv", "--reuid", as, "--clear-groups", zcp}, args...)...).Start()
+				if (args[0] == "relay" || args[1] == "-k") && p.Says(`zcp: (\S+) `)[1] == "listening" {
+					_ = p.Process.Signal(unix.SIGTERM) // it may have no room for that
+				}
+				status, said := p.End(), p.ErrOut.String()
+				if status == 1 && strings.HasSuffix(said, says) || status != 1 && status != 2 && enough && !strings.Contains(said, "goroutine") {
+					return
+				}
+				t.Errorf("ended with %d: %s", status, said)
+			})
+		}
+	}
 }
 
 // Without /proc, /sys and /dev every command works as ever.
