@@ -130,8 +130,12 @@ var harmless = []injection{
 func TestHarmlessErrors(t *testing.T) {
 	program.NeedTool(t, "strace")
 	content := program.Noise(3_000_000, 30)
-	for _, in := range harmless {
-		for name, run := range works {
+	for i, in := range harmless {
+		for j, name := range slices.Sorted(maps.Keys(works)) {
+			if program.Racing && (i+j)%4 != 0 {
+				continue
+			}
+			run := works[name]
 			t.Run(in.String()+"/"+name, func(t *testing.T) {
 				t.Parallel()
 				dir := newWork(t, content)
