@@ -72,12 +72,12 @@ func TestHealResetBehindReceipt(t *testing.T) {
 // A sender that ends within its first line has died: what it began is not taken for a plain stream.
 func TestHealEndInFirstLine(t *testing.T) {
 	dst := t.TempDir() + "/out"
-	p, c, _, key := wanting(t, dst, "--retry-for", "60")
+	p, c, _, _ := wanting(t, dst, "--retry-for", "60")
 	program.Write(t, c, []byte("zcp1 at from=0 si"))
 	check(t, c.CloseWrite())
 	p.Says(`closed within its first line`)
 	c = program.Dial(t, p)
-	_, key = readWant(t, c)
+	_, key := readWant(t, c)
 	program.Write(t, c, []byte("zcp1 at from=0 size=3 key="+key+"\nabc"))
 	check(t, c.CloseWrite())
 	p.Ends(0)
