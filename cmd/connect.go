@@ -32,8 +32,9 @@ type connector struct {
 	attempt *atomic.Pointer[show.Attempt] // for the progress line; may be nil
 	tried   tries
 
-	stays bool // the listener outlives its first connection
-	taken bool // a driver takes the listener: it need not accept
+	there string // what to type at the other end, with %s for the address; may be empty
+	stays bool   // the listener outlives its first connection
+	taken bool   // a driver takes the listener: it need not accept
 }
 
 // tries are the attempts to connect that have failed and were made again.
@@ -92,7 +93,7 @@ func (c *connector) prepare(ctx context.Context) error {
 
 // listen listens on the operand. -w bounds the lookup of a name.
 func (c *connector) listen(ctx context.Context) (*transfer.Listener, error) {
-	if c.net.SocketMode != 0 && c.op.Kind == conf.Unix && !c.op.Abstract() {
+	if c.net.SocketMode != 0 && conf.MakesFile(c.op) {
 		return transfer.ListenUnix(ctx, c.op.Path, c.net.SocketMode)
 	}
 	open := transfer.Listen
@@ -289,16 +290,6 @@ func isStdio(fd int) bool {
 		}
 	}
 	return false
-}
-
-// announce says where a listener waits. The port that the kernel picked for :0 is said even
-// with -q.
-func (c *connector) announce(a net.Addr) {
-	e := &show.Listening{Addr: text.Quote("unix:" + a.String()), Picked: c.op.Kind == conf.TCP && c.op.Port == "0"}
-	if t, ok := a.(*net.TCPAddr); ok {
-		e.Addr, e.Port = t.String(), t.Port
-	}
-	c.out.Emit(e)
 }
 
 // failure puts an error of connecting or listening in the user's words.

@@ -38,7 +38,7 @@ type healer struct {
 
 // newHealer prepares connections to the job's network end. An inherited connection cannot be made again.
 func newHealer(ctx context.Context, j *job, n conf.Network) (*healer, error) {
-	m := &connector{op: j.net, net: n, out: j.out, attempt: &j.attempt}
+	m := &connector{op: j.net, net: n, out: j.out, attempt: &j.attempt, there: j.typedThere("--resume")}
 	h := &healer{j: j, m: m, patience: n.RetryFor}
 	if m.stays = h.patience > 0; m.stays && n.Idle <= 0 {
 		j.d.t.Idle, j.heard.limit = healIdle, busyLimit

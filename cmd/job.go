@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -67,6 +68,14 @@ func (j *job) watch(onTerminal bool) {
 	j.progress.Start()
 }
 
+// typedThere is what the other end is started with.
+func (j *job) typedThere(flags ...string) string {
+	if j.proof.verify {
+		flags = append(flags, "--verify")
+	}
+	return typedThere(j.d.role, j.proof.members || strings.HasSuffix(j.src, "/") || strings.HasSuffix(j.dst, "/"), flags...)
+}
+
 // sides are what the ends of a job are called where they are waited for.
 func (j *job) sides() show.Meter {
 	m := show.Meter{From: "the source", To: "the reader", FromNet: j.d.role == receiving}
@@ -100,7 +109,7 @@ func (j *job) attempted() (show.Attempt, bool) {
 // connect makes the connection of a job: the one asked for, or the first that is let in. Its error is the
 // job's end, which was said.
 func (j *job) connect(ctx context.Context, n conf.Network) (*transfer.Conn, error) {
-	m := &connector{op: j.net, net: n, out: j.out, attempt: &j.attempt}
+	m := &connector{op: j.net, net: n, out: j.out, attempt: &j.attempt, there: j.typedThere()}
 	if err := m.prepare(ctx); err != nil {
 		return nil, j.refused(err)
 	}

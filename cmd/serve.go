@@ -52,7 +52,7 @@ func serveSend(ctx context.Context, out *show.Printer, c *conf.Send) error {
 			return err
 		}
 	}
-	s := &server{m: &connector{op: c.Net, net: c.Network, out: out}, out: out}
+	s := &server{m: &connector{op: c.Net, net: c.Network, out: out, there: newSendJob(out, c).typedThere()}, out: out}
 	s.newJob = func() (*job, func(context.Context, *transfer.Conn) error) {
 		j := newSendJob(out, c)
 		if c.Resume {
@@ -65,7 +65,7 @@ func serveSend(ctx context.Context, out *show.Printer, c *conf.Send) error {
 
 // serveRecv writes each connection to a file of its own, named by counting.
 func serveRecv(ctx context.Context, out *show.Printer, c *conf.Recv) error {
-	s := &server{m: &connector{op: c.Net, net: c.Network, out: out}, out: out}
+	s := &server{m: &connector{op: c.Net, net: c.Network, out: out, there: newRecvJob(out, c, fileName(c.Dest)).typedThere()}, out: out}
 	names := files.NameSequence{Pattern: fileName(c.Dest)}
 	s.newJob = func() (*job, func(context.Context, *transfer.Conn) error) {
 		name, plan, err := names.Next(files.Options(c.Output))

@@ -48,7 +48,11 @@ func serveStats(ctx context.Context, out *show.Printer, c *conf.Relay, r *relay.
 	op := *c.Stats
 	ln, err := taken.plain("stats", keysOf(ctx, op, conf.Network{})...)
 	if ln == nil && err == nil {
-		ln, err = transfer.ListenPlain(ctx, op.Network, address(op))
+		if mode := c.Network.SocketMode; mode != 0 && conf.MakesFile(op) {
+			ln, err = transfer.ListenPlainUnix(ctx, op.Path, mode)
+		} else {
+			ln, err = transfer.ListenPlain(ctx, op.Network, address(op))
+		}
 	}
 	if err != nil {
 		return nil, (&connector{op: op}).failure(err)

@@ -42,6 +42,11 @@ func ListenPlain(ctx context.Context, network, address string) (net.Listener, er
 	return listen(ctx, network, address, nil)
 }
 
+// ListenPlainUnix is [ListenPlain] on a Unix socket whose file gets this mode, as by [ListenUnix].
+func ListenPlainUnix(ctx context.Context, path string, mode os.FileMode) (net.Listener, error) {
+	return listenUnix(ctx, path, mode)
+}
+
 func listen(ctx context.Context, network, address string, control func(network, address string, rc syscall.RawConn) error) (net.Listener, error) {
 	lc := net.ListenConfig{Control: control}
 	lc.SetMultipathTCP(false)

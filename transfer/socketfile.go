@@ -17,6 +17,14 @@ import (
 // ListenUnix is Listen on a path, whose socket file gets exactly this mode. It never has another that
 // lets more in: bind(2) makes the file with the mode of the socket's own inode, less the umask.
 func ListenUnix(ctx context.Context, path string, mode os.FileMode) (*Listener, error) {
+	ln, err := listenUnix(ctx, path, mode)
+	if err != nil {
+		return nil, err
+	}
+	return &Listener{ln: ln, restore: func() {}}, nil
+}
+
+func listenUnix(ctx context.Context, path string, mode os.FileMode) (net.Listener, error) {
 	ln, err := listen(ctx, "unix", path, func(_, _ string, rc syscall.RawConn) error {
 		var err error
 		if cerr := rc.Control(func(fd uintptr) { err = unix.Fchmod(int(fd), uint32(mode.Perm())) }); cerr != nil {
@@ -31,7 +39,7 @@ func ListenUnix(ctx context.Context, path string, mode os.FileMode) (*Listener, 
 		ln.Close()
 		return nil, err
 	}
-	return &Listener{ln: ln, restore: func() {}}, nil
+	return ln, nil
 }
 
 // ownFile is a listener whose socket file is removed by device and inode: by the end its name

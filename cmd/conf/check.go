@@ -154,12 +154,17 @@ func (s *settings) checkRelay(pairs []Pair) error {
 		s.require("bind", targetTCP, "is for connecting to HOST:PORT"),
 		s.require("retry-for", connects, "is for connecting"),
 		s.require("congestion", maybe, "is for TCP"), s.require("dscp", maybe, "is for TCP"),
-		s.require("socket-mode", slices.ContainsFunc(pairs, makesFile), "is for listening on unix:PATH"),
+		s.require("socket-mode", s.makesFile(pairs), "is for listening on unix:PATH"),
 	}, errs...)...)
 }
 
-// makesFile tells whether a pair listens on a Unix socket that has a file.
-func makesFile(p Pair) bool { return p.Listen.Kind == Unix && !p.Listen.Abstract() }
+// makesFile tells whether a relay listens on a Unix socket that has a file, be it for --stats.
+func (s *settings) makesFile(pairs []Pair) bool {
+	return slices.ContainsFunc(pairs, func(p Pair) bool { return MakesFile(p.Listen) }) || s.Stats != nil && MakesFile(*s.Stats)
+}
+
+// MakesFile tells whether listening on an operand makes the file of a Unix socket.
+func MakesFile(op Operand) bool { return op.Kind == Unix && !op.Abstract() }
 
 // checkOne refuses - among other ends: it is one connection.
 func checkOne(pairs []Pair, one bool) error {

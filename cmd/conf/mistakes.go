@@ -58,6 +58,8 @@ var foreigners = []foreign{
 	{[]string{"progress"}, every, "the line is shown on a terminal without being asked for, elsewhere with --force"},
 	{[]string{"compress", "gzip"}, every, "through a pipe: gzip -c FILE | zcp send - host:9000"},
 	{[]string{"count"}, oneWay, "to stop after so many bytes: --stop-at-size --size SIZE"},
+	{[]string{"direct", "direct-io"}, every, "zcp goes through the page cache, --sync waits for the disk: dd oflag=direct"},
+	{[]string{"skip-errors"}, every, "to read a disk with errors: ddrescue"},
 	{[]string{"line-mode", "lines"}, every, "zcp counts bytes, not lines: pv -l"},
 }
 

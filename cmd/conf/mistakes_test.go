@@ -68,6 +68,9 @@ var mistakes = []struct{ line, want string }{
 	{"send -z h:1", "unknown flag -z\nto see if a port is open: zcp probe HOST:PORT"},
 	{"send -X connect f h:1", "unknown flag -X\nzcp does not speak to a proxy: nc -x, ncat --proxy"},
 	{"send -T 8 f h:1", "unknown flag -T\n-T of nc: --dscp, for instance --dscp cs1"},
+	{"cat --direct f", "unknown flag --direct\nzcp goes through the page cache, --sync waits for the disk: dd oflag=direct"},
+	{"cat --lines f", "unknown flag --lines\nzcp counts bytes, not lines: pv -l"},
+	{"cat --skip-errors f", "unknown flag --skip-errors\nto read a disk with errors: ddrescue"},
 	{"send --ssl f h:1", "unknown flag --ssl\nzcp does not encrypt: ncat --ssl, socat OPENSSL:, ssh"},
 
 	// Another program's command.

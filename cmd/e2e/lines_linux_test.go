@@ -103,6 +103,18 @@ func TestRowsOfAPipeline(t *testing.T) {
 	p.End()
 }
 
+// A listener says on a terminal what to type at the other end, where another host can reach this one.
+func TestTypeThere(t *testing.T) {
+	p, screen := onTerminal(t, 120, program.Path(t), "recv", "--verify", ":0", "null:")
+	shows(t, screen, `zcp: listening on (\[::\]:\d+\r|:(\d+) \([0-9a-f:., ]+\); there: zcp send --verify FILE \S+:\d+\r)`)
+	p.Kill(unix.SIGINT)
+	p.End()
+	p, screen = onTerminal(t, 120, program.Path(t), "recv", "-l", "127.0.0.1:0", "null:")
+	shows(t, screen, `zcp: listening on 127\.0\.0\.1:\d+\r`)
+	p.Kill(unix.SIGINT)
+	p.End()
+}
+
 // Connecting says how it goes, on the screen and in the end.
 func TestConnectingLine(t *testing.T) {
 	at := "127.0.0.1:" + strconv.Itoa(program.FreePort())

@@ -111,7 +111,7 @@ func TestSkip(t *testing.T) {
 // --socket-mode is the mode of the socket file, whatever the umask is.
 func TestSocketMode(t *testing.T) {
 	for _, mode := range []os.FileMode{0o600, 0o660, 0o666} {
-		for _, args := range [][]string{{"recv", "-l", "AT", "null:"}, {"relay", "AT", "127.0.0.1:1"}} {
+		for _, args := range [][]string{{"recv", "-l", "AT", "null:"}, {"relay", "AT", "127.0.0.1:1"}, {"relay", "--stats", "AT", "127.0.0.1:0", "127.0.0.1:1"}} {
 			path := filepath.Join(t.TempDir(), "s")
 			p := program.Command(t, "sh", "-c", `umask 027; exec zcp "$@"`, "sh", args[0], "--socket-mode", "0"+strconv.FormatInt(int64(mode), 8))
 			for _, a := range args[1:] {
@@ -120,9 +120,9 @@ func TestSocketMode(t *testing.T) {
 				}
 				p.Args = append(p.Args, a)
 			}
-			p.Start().Says("listening on")
+			p.Start().Says(`(listening|statistics) on .*` + path)
 			if fi, err := os.Stat(path); err != nil || fi.Mode().Perm() != mode {
-				t.Errorf("%v: %v, %v", args, fi.Mode(), err)
+				t.Errorf("%v: %v, %v", args, fi, err)
 			}
 			p.Signal(unix.SIGTERM)
 			p.End()

@@ -1,6 +1,7 @@
 package show
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strings"
@@ -51,14 +52,20 @@ type Listening struct {
 	Addr   string `json:"addr"` // [::]:40123, or the path of a Unix socket
 	Port   int    `json:"port"` // 0 where there is none
 	Picked bool   `json:"-"`    // the kernel chose the port: it is said even with -q
+	Here   string `json:"-"`    // for people, with the addresses that others reach it at; may be empty
+	There  string `json:"-"`    // what to type at the other end; may be empty
 }
 
 func (e *Listening) stamp(now time.Time) { e.set("listening", now) }
 func (e *Listening) line() (string, Audience) {
-	if e.Picked {
-		return "listening on " + e.Addr, ForEveryone
+	msg := "listening on " + cmp.Or(e.Here, e.Addr)
+	if e.There != "" {
+		msg += "; there: " + e.There
 	}
-	return "listening on " + e.Addr, ForMost
+	if e.Picked {
+		return msg, ForEveryone
+	}
+	return msg, ForMost
 }
 
 // Start says that bytes begin to move.

@@ -42,6 +42,12 @@ func terminalOf(w io.Writer, lookup func(string) (string, bool)) (t terminal, ok
 	return t, true
 }
 
+// OnTerminal tells whether lines of text are read on a terminal.
+func (p *Printer) OnTerminal() bool {
+	_, ok := terminalOf(p.W, os.LookupEnv)
+	return ok && !p.JSON
+}
+
 // descriptor returns the number of f and leaves its mode alone: os.File.Fd
 // would make it blocking, and with it that of every process that shares it.
 func descriptor(f *os.File) (fd int, ok bool) {

@@ -129,7 +129,7 @@ func (p *Process) Says(pattern string) []string {
 // Port waits for the line that says where zcp listens.
 func (p *Process) Port() string {
 	p.t.Helper()
-	return p.Says(`listening on \S+:(\d+)`)[1]
+	return p.Says(`listening on \S*:(\d+)`)[1]
 }
 
 // End waits for the end and returns the status.
