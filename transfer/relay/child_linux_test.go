@@ -30,6 +30,7 @@ const (
 	childEnv   = "ZCP_TEST_RELAY_TARGET"
 	childFiles = "ZCP_TEST_RELAY_FILES"
 	childMost  = "ZCP_TEST_RELAY_MOST"
+	childSpin  = "ZCP_TEST_RELAY_SPIN" // see relay.Spins
 )
 
 // TestRelayChild is no test: it is the relay that others start. It says where it listens,
@@ -50,6 +51,9 @@ func TestRelayChild(t *testing.T) {
 		}
 	}}
 	_, _ = fmt.Sscan(os.Getenv(childMost), &r.MaxConns) // 0 where it is not set
+	if d, err := time.ParseDuration(os.Getenv(childSpin)); err == nil && d > 0 {
+		relay.Spins(d)(r)
+	}
 	if strings.HasPrefix(target, "@") {
 		r.Network = "unix"
 	}

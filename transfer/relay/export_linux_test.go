@@ -14,6 +14,36 @@ var Pollers = map[string]func(*Relay){
 	"poll":  func(r *Relay) { r.newPoller = newPollSet },
 }
 
+// Spins makes the loops ask their pollers again and again for up to d before they sleep, after a wait that ended within
+// d. One that found nothing so is the last, until a wait is short again.
+func Spins(d time.Duration) func(*Relay) {
+	return func(r *Relay) {
+		r.newPoller = func() (poller, error) {
+			p, err := newPoller()
+			return &spinning{poller: p, most: d}, err
+		}
+	}
+}
+
+// spinning is a poller that does so.
+type spinning struct {
+	poller
+	most time.Duration
+	pays bool // the last wait was short
+}
+
+func (p *spinning) wait(d time.Duration) (n int, err error) {
+	for began := time.Now(); p.pays; p.pays = time.Since(began) < p.most {
+		if n, err = p.poller.wait(0); n > 0 || err != nil || d == 0 {
+			return n, err
+		}
+	}
+	began := time.Now()
+	n, err = p.poller.wait(d)
+	p.pays = n > 0 && time.Since(began) < p.most
+	return n, err
+}
+
 // ChecksSoon makes a relay ask the slow questions of a connection early.
 func ChecksSoon(r *Relay) { r.firstCheck = 20 * time.Millisecond }
 
