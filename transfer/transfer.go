@@ -36,6 +36,7 @@ type Transfer struct {
 	pool            *pipepool.Pool
 	wake            wakeup
 	leases          []*Endpoint // sources whose lease is held
+	leasesSeen      time.Time   // when they were last asked for
 	peerEnded       bool        // the destination's peer has ended its own direction
 	signOfLife      time.Time   // when Heard last said that there was one
 	moved           time.Time   // when a byte last moved
@@ -220,8 +221,11 @@ func (t *Transfer) run(ctx context.Context, lw *lowWater) error {
 		if err != nil {
 			return err
 		}
-		t.checkLeases()
-		if now := time.Now(); now.Sub(yielded) >= YieldEvery {
+		now := time.Now()
+		if len(t.leases) > 0 && now.Sub(t.leasesSeen) >= YieldEvery {
+			t.checkLeases()
+		}
+		if now.Sub(yielded) >= YieldEvery {
 			runtime.Gosched()
 			yielded = now
 		}
@@ -261,8 +265,14 @@ func (t *Transfer) awaitBriefly(ctx context.Context, w Want, lw *lowWater) error
 	return err
 }
 
-// checkLeases lets writers go on that wait for a file we read; what is left of it is copied.
+// checkLeases lets writers go on that wait for a file we read; what is left of it is copied. It asks
+// one system call of each file, so steps do it only at times: a tree has hundreds that are not
+// acknowledged yet.
 func (t *Transfer) checkLeases() {
+	if len(t.leases) == 0 {
+		return
+	}
+	t.leasesSeen = time.Now()
 	kept := t.leases[:0]
 	for _, e := range t.leases {
 		switch {

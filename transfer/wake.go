@@ -18,18 +18,33 @@ const wakeTick = 100 * time.Millisecond
 type wakeup struct {
 	r     int // -1: none, which poll(2) ignores
 	blind bool
+	held  <-chan struct{} // of the context that it is tied to over several calls; nil: none
+}
+
+// Under ties t to ctx over the Moves, Reads and Writes that are made with ctx until done is called.
+// It is for many small ones: a wake-up of their own would cost each three system calls. All of
+// them, and done, are of one goroutine.
+func (t *Transfer) Under(ctx context.Context) (done func()) {
+	stop := t.wake.on(ctx)
+	t.wake.held = ctx.Done()
+	return stop
 }
 
 // on ties the wake-up to ctx until stop is called.
 func (k *wakeup) on(ctx context.Context) (stop func()) {
-	k.r, k.blind = -1, false
-	if ctx.Done() == nil {
+	if k.held != nil && k.held == ctx.Done() {
 		return func() {}
+	}
+	outer := *k
+	restore := func() { *k = outer }
+	*k = wakeup{r: -1}
+	if ctx.Done() == nil {
+		return restore
 	}
 	var p [2]int
 	if sock.NewPipe(&p) != nil {
 		k.blind = true // the transfer goes on all the same
-		return func() {}
+		return restore
 	}
 	k.r = p[0]
 	done := make(chan struct{})
@@ -43,6 +58,7 @@ func (k *wakeup) on(ctx context.Context) (stop func()) {
 		}
 		unix.Close(p[0])
 		unix.Close(p[1])
+		restore()
 	}
 }
 

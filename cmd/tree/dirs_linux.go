@@ -19,6 +19,8 @@ type level struct {
 
 	xattrs []xattr
 	size   int // of these, in bytes
+
+	born born
 }
 
 // attributes keeps what the directory gets at the end, in little memory: attributes that would be

@@ -19,25 +19,31 @@ const blockSize = 512
 // padding returns how many zeros follow a body of n bytes.
 func padding(n int64) int64 { return -n & (blockSize - 1) }
 
-// member makes the member of a header without a body.
-func (w *walker) member(fd int, name string, st *unix.Stat_t, kind byte, to string, size int64) (member, error) {
-	return w.encode(fd, name, w.header(name, st, kind, to, size))
+// add adds the header of a member that has no body, or whose body is added next.
+func (w *walker) add(fd int, name string, st *unix.Stat_t, kind byte, to string, size int64) error {
+	if kind == tar.TypeReg && !w.Xattrs {
+		var plain bool
+		if w.b.buf, plain = appendPlain(w.b.buf, name, w.owners.user(st.Uid), w.owners.group(st.Gid), st); plain {
+			return nil
+		}
+	}
+	headers, err := w.encode(fd, w.header(name, st, kind, to, size))
+	w.b.buf = append(w.b.buf, headers...)
+	return err
 }
 
 // encode has archive/tar write a header, with the extended attributes of fd if they are wanted.
-func (w *walker) encode(fd int, name string, h *tar.Header) (member, error) {
-	m := member{name: name, fd: -1}
+func (w *walker) encode(fd int, h *tar.Header) ([]byte, error) {
 	if w.Xattrs && fd >= 0 {
 		if err := addXattrs(h, fd); err != nil {
-			return m, err
+			return nil, err
 		}
 	}
 	var b bytes.Buffer
 	if err := tar.NewWriter(&b).WriteHeader(h); err != nil {
-		return m, wordsOf(err)
+		return nil, wordsOf(err)
 	}
-	m.header = b.Bytes()
-	return m, nil
+	return b.Bytes(), nil
 }
 
 // wordsOf strips archive/tar's prefix.

@@ -4,48 +4,48 @@ import (
 	"archive/tar"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/zcp-go/zcp/cmd/text"
 )
 
-// leaf makes the member of what is not a directory. ok is false where it is left out; fd is
-// closed then.
-func (w *walker) leaf(dir, fd int, base, name string, st *unix.Stat_t) (m member, ok bool) {
+// leaf adds the member of what is not a directory, and closes fd unless the batch keeps it. added is
+// false where it is left out.
+func (w *walker) leaf(dir, fd int, base, name string, st *unix.Stat_t) (added, link bool) {
 	id := inode{uint64(st.Dev), st.Ino}
-	m, err := member{fd: -1}, error(nil)
+	var err error
 	switch kind := st.Mode & unix.S_IFMT; {
 	case id == w.skip:
 		w.Note(fmt.Sprintf("%s: it is the destination, left out", text.Quote(name)))
 		closeFD(fd)
-		return m, false
+		return false, false
 	case st.Nlink > 1 && w.seen(id) != "":
 		closeFD(fd)
-		m, err = w.member(-1, name, st, tar.TypeLink, w.take(id), 0)
-		m.link = true
+		link = true
+		err = w.add(-1, name, st, tar.TypeLink, w.take(id), 0)
 	case kind == unix.S_IFREG:
-		m, err = w.regular(fd, name, st)
+		err = w.regular(fd, name, st)
 	case kind == unix.S_IFLNK:
 		var to string
 		if to, err = readlink(dir, base, st.Size); err == nil {
-			m, err = w.member(-1, name, st, tar.TypeSymlink, to, 0)
+			err = w.add(-1, name, st, tar.TypeSymlink, to, 0)
 		}
 	case kind == unix.S_IFSOCK || !w.Special:
 		w.Note(fmt.Sprintf("%s: %s, left out", text.Quote(name), kindName(kind)))
-		return m, false
+		return false, false
 	default:
-		m, err = w.member(-1, name, st, specialType(kind), "", 0)
+		err = w.add(-1, name, st, specialType(kind), "", 0)
 	}
 	if err != nil {
 		w.Report(problem(name, err))
-		return m, false
+		return false, false
 	}
-	if m.link {
-		return m, true
+	if !link {
+		w.remember(id, name, st)
 	}
-	w.remember(id, name, st)
-	return m, true
+	return true, link
 }
 
 func closeFD(fd int) {
@@ -117,30 +117,38 @@ func (w *walker) remember(id inode, name string, st *unix.Stat_t) {
 	w.links[id] = link{name, uint64(st.Nlink) - 1}
 }
 
-// regular makes the member of a file. A small one is read at once.
-func (w *walker) regular(fd int, name string, st *unix.Stat_t) (member, error) {
+// regular adds the member of a file. A small one is read at once, into the batch.
+func (w *walker) regular(fd int, name string, st *unix.Stat_t) error {
 	if st.Blocks*512 < st.Size {
 		if data := spans(fd, st.Size); data != nil {
 			return w.sparse(fd, name, st, data)
 		}
 	}
-	m, err := w.member(fd, name, st, tar.TypeReg, "", st.Size)
-	if err != nil {
+	before := len(w.b.buf)
+	if err := w.add(fd, name, st, tar.TypeReg, "", st.Size); err != nil {
 		unix.Close(fd)
-		return m, err
+		return err
 	}
 	if st.Size > smallBody {
-		m.fd, m.size, m.data = fd, st.Size, []span{{0, st.Size}}
-		return m, nil
+		w.b.large = large{name: name, fd: fd, data: []span{{0, st.Size}}, size: st.Size}
+		return nil
 	}
 	defer unix.Close(fd)
-	m.body = make([]byte, st.Size)
-	n, err := preadFull(fd, m.body)
-	if err != nil {
-		return m, err // before its header: the file is left out
+	if st.Size == 0 {
+		return nil
 	}
+	start := len(w.b.buf)
+	end := start + int(st.Size)
+	w.b.buf = slices.Grow(w.b.buf, int(st.Size+padding(st.Size)))[:end]
+	n, err := preadFull(fd, w.b.buf[start:end])
+	if err != nil {
+		w.b.buf = w.b.buf[:before] // the file is left out, its header as well
+		return err
+	}
+	clear(w.b.buf[start+n : end])
+	w.b.buf = append(w.b.buf, zeroBlock[:padding(st.Size)]...)
 	w.compare(fd, name, st, n)
-	return m, nil
+	return nil
 }
 
 func preadFull(fd int, b []byte) (n int, err error) {

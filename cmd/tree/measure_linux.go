@@ -2,7 +2,6 @@ package tree
 
 import (
 	"context"
-	"os"
 	"path"
 	"time"
 
@@ -75,25 +74,24 @@ func (m *measurer) visit(ctx context.Context, dir, fd int, base, name, rel strin
 
 // below measures a directory and what is in it, and closes it.
 func (m *measurer) below(ctx context.Context, fd int, name, rel string, dev uint64, st *unix.Stat_t) error {
-	f := os.NewFile(uintptr(fd), name)
-	defer f.Close() // it was only read from
+	defer unix.Close(fd) // it was only read from
 	if m.OneFileSystem && rel != "" && dev != 0 && uint64(st.Dev) != dev {
 		return nil
 	}
 	m.count.whole.Add(estimate(name+"/", st, false))
+	list := newListing(fd)
+	defer list.close()
 	for {
-		names, err := f.Readdirnames(namesAtOnce)
-		for _, base := range names {
-			below := path.Join(rel, base)
-			if m.excluded(below) {
-				continue
-			}
-			if err := m.visit(ctx, fd, -1, base, name+"/"+base, below, uint64(st.Dev)); err != nil {
-				return err
-			}
-		}
-		if err != nil {
+		e, err := list.next()
+		if err != nil || e.base == "" {
 			return nil
+		}
+		below := path.Join(rel, e.base)
+		if m.excluded(below) {
+			continue
+		}
+		if err := m.visit(ctx, fd, -1, e.base, name+"/"+e.base, below, uint64(st.Dev)); err != nil {
+			return err
 		}
 	}
 }
@@ -116,5 +114,6 @@ func estimate(name string, st *unix.Stat_t, link bool) int64 {
 	return n
 }
 
-// serveAfter is how long a sender that waits for the walk leaves its peer alone.
+// serveAfter is how long a sender that waits for the walk leaves its peer alone, at least; at most
+// twice as long.
 const serveAfter = 50 * time.Millisecond

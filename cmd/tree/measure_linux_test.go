@@ -77,10 +77,10 @@ func TestNextHears(t *testing.T) {
 	defer c.Close()
 	far, err := ln.Accept()
 	ok(t, err, far.(*net.TCPConn).SetLinger(0), far.Close())
-	s := Sender{Transfer: &transfer.Transfer{Discard: true}, Dst: c.Endpoint}
+	s := Sender{Transfer: &transfer.Transfer{Discard: true}, Dst: c.Endpoint, ticker: time.NewTicker(serveAfter)}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	out := make(chan member)
+	out := make(chan *batch)
 	defer close(out)
 	if _, _, err := s.next(ctx, out); !transfer.IsReset(err) {
 		t.Errorf("got %v", err)

@@ -18,15 +18,7 @@ import (
 
 // file writes a file under a name of its own, and renames it when it is complete.
 func (u *Unpacker) file(dir int, base string, h *tar.Header) error {
-	temp := base // DST has no name yet: nothing sees the file before it is complete
-	fd, err := -1, error(unix.EEXIST)
-	if u.Fresh {
-		fd, err = u.create(dir, temp)
-	}
-	if err == unix.EEXIST {
-		temp = u.temp()
-		fd, err = u.create(dir, temp)
-	}
+	temp, fd, err := u.createFree(dir, base, 0o600)
 	if err != nil {
 		return err
 	}
@@ -68,12 +60,12 @@ func (u *Unpacker) fill(e *transfer.Endpoint, h *tar.Header) error {
 	return nil
 }
 
-func (u *Unpacker) create(dir int, base string) (int, error) {
+func (u *Unpacker) create(dir int, base string, mode uint32) (int, error) {
 	access := unix.O_WRONLY
 	if u.Transfer.ReadBack {
 		access = unix.O_RDWR
 	}
-	return unix.Openat(dir, base, access|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	return unix.Openat(dir, base, access|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)
 }
 
 func sparse(h *tar.Header) bool {

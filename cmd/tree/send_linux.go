@@ -14,15 +14,8 @@ import (
 	"github.com/zcp-go/zcp/transfer"
 )
 
-const (
-	// gathered is how many bytes of headers and small bodies are written at once.
-	gathered = 256 << 10
-	// watched is how many files at most are kept open until the peer has acknowledged them, and
-	// fewWatched where descriptors are few. They hold at least 64 KiB each, so even the few are
-	// more than a socket's buffer holds by default (tcp_wmem, 4 MiB).
-	watched    = 4096
-	fewWatched = 128
-)
+// gathered is how many bytes of headers and small bodies are written at once.
+const gathered = 128 << 10
 
 // A Sender sends trees, one after the other.
 type Sender struct {
@@ -35,26 +28,21 @@ type Sender struct {
 	mu     sync.Mutex
 	failed error
 
-	buf       []byte
-	open      []sent // oldest first
-	estimated int64  // what the members so far were estimated to be, in bytes
-}
-
-// sent is a file whose pages may be in use.
-type sent struct {
-	e    *transfer.Endpoint
-	name string
-	end  int64 // bytes of the stream up to its end
+	ticker    *time.Ticker // of next
+	owed      int64        // zeros that go before what comes next, less than a block
+	open      []sent       // oldest first
+	estimated int64        // what the members so far were estimated to be, in bytes
 }
 
 // Send writes the whole stream. Its error ends the command; what concerns single members was
 // reported, and Failed returns the worst of it.
 func (s *Sender) Send(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
-	out := make(chan member, ahead)
+	defer s.Transfer.Under(ctx)()
+	out, spare := make(chan *batch, ahead), make(chan *batch, ahead+2)
 	source := s.Source
 	source.Report = s.report
-	w := &walker{Source: &source, out: out}
+	w := &walker{Source: &source, out: out, spare: spare}
 	var st unix.Stat_t
 	if unix.Fstat(s.Dst.FD(), &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFREG {
 		w.skip = inode{uint64(st.Dev), st.Ino}
@@ -70,76 +58,72 @@ func (s *Sender) Send(ctx context.Context) error {
 	}
 	defer drain(out)
 	defer stop()
+	s.ticker = time.NewTicker(serveAfter)
+	defer s.ticker.Stop()
 	for {
-		m, ok, err := s.next(ctx, out)
+		b, ok, err := s.next(ctx, out)
 		if err != nil {
 			return err
 		}
 		if !ok {
 			break
 		}
-		if err := s.member(ctx, m); err != nil {
+		if err := s.batch(ctx, b); err != nil {
 			return err
 		}
-		s.account(m)
+		spare <- b
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	s.buf = append(s.buf, zeroBlock[:2*blockSize]...) // the end mark
-	s.Count.settled.Store(s.written())
-	return s.flush(ctx)
+	s.Count.settled.Store(s.written() + 2*blockSize)
+	end := s.owed + 2*blockSize
+	s.owed = 0
+	return s.zeros(ctx, end) // the end mark
 }
 
-// next waits for a member. Where the walk takes its time, what the peer sends is read meanwhile,
+// next waits for a batch. Where the walk takes its time, what the peer sends is read meanwhile,
 // and its end is an error.
-func (s *Sender) next(ctx context.Context, out <-chan member) (m member, ok bool, err error) {
+func (s *Sender) next(ctx context.Context, out <-chan *batch) (b *batch, ok bool, err error) {
 	select {
-	case m, ok = <-out:
-		return m, ok, nil
+	case b, ok = <-out:
+		return b, ok, nil
 	default:
 	}
-	soon := time.NewTimer(serveAfter)
-	defer soon.Stop()
-	select {
-	case m, ok = <-out:
-		return m, ok, nil
-	case <-soon.C:
+	// One ticker for all waits: a timer of each one's own wakes a thread to set the clock.
+	for ticks := 0; ticks < 2; { // the first one may be due already
+		select {
+		case b, ok = <-out:
+			return b, ok, nil
+		case <-s.ticker.C:
+			ticks++
+		}
 	}
 	if !s.Dst.Kind().Socket() {
-		m, ok = <-out
-		return m, ok, nil
+		b, ok = <-out
+		return b, ok, nil
 	}
 	waiting, stop := context.WithCancel(ctx)
 	got := make(chan struct{})
 	go func() {
 		defer close(got)
-		m, ok = <-out
+		b, ok = <-out
 		stop()
 	}()
 	if err = s.Transfer.ServeWhileWaiting(waiting, s.Dst, transfer.Source); err != nil {
-		return member{}, false, err // what is got is closed by the end of the process: the walk may hang
+		return nil, false, err // what is got is closed by the end of the process: the walk may hang
 	}
 	<-got
-	return m, ok, nil
+	return b, ok, nil
 }
 
-// written is how many bytes of the stream there are, those that wait for others included.
-func (s *Sender) written() int64 { return s.Transfer.Stats.Bytes.Load() + int64(len(s.buf)) }
-
-// account corrects the estimate by what a member turned out to take.
-func (s *Sender) account(m member) {
-	s.estimated += m.estimate
-	s.Count.ahead.Store(s.written() - s.estimated)
-	if !m.dir {
-		s.Count.files.Add(1)
-	}
-}
+// written is how many bytes of the stream there are, those that are owed included.
+func (s *Sender) written() int64 { return s.Transfer.Stats.Bytes.Load() + s.owed }
 
 // drain closes what was opened ahead.
-func drain(out <-chan member) {
-	for m := range out {
-		closeFD(m.fd)
+func drain(out <-chan *batch) {
+	for b := range out {
+		closeFD(b.large.fd)
 	}
 }
 
@@ -160,47 +144,55 @@ func (s *Sender) Failed() error {
 	return exit.Reported(s.failed)
 }
 
-func (s *Sender) flush(ctx context.Context) error {
-	if len(s.buf) == 0 {
-		return nil
+// batch sends a batch, with what is owed before it, and corrects the estimate by what its members
+// turned out to take.
+func (s *Sender) batch(ctx context.Context, b *batch) error {
+	var e *transfer.Endpoint
+	if b.large.fd >= 0 {
+		var err error
+		if e, err = transfer.Own(b.large.fd); err != nil { // a regular file, so it closes on failure
+			return err
+		}
 	}
-	_, err := s.Transfer.Write(ctx, s.Dst, s.buf)
-	s.buf = s.buf[:0]
-	return err
+	from := blockSize - s.owed
+	clear(b.buf[from:blockSize])
+	s.owed = 0
+	if _, err := s.Transfer.Write(ctx, s.Dst, b.buf[from:]); err != nil {
+		if e != nil {
+			e.Close()
+		}
+		return err
+	}
+	if e != nil {
+		if err := s.large(ctx, e, b.large); err != nil {
+			return err
+		}
+	}
+	s.estimated += b.estimate
+	s.Count.ahead.Store(s.written() - s.estimated)
+	s.Count.files.Add(b.files)
+	return nil
 }
 
-func (s *Sender) member(ctx context.Context, m member) error {
-	s.buf = append(append(s.buf, m.header...), m.body...)
-	s.buf = append(s.buf, zeroBlock[:padding(int64(len(m.body)))]...)
-	if m.fd < 0 {
-		if len(s.buf) < gathered {
-			return nil
-		}
-		return s.flush(ctx)
-	}
-	e, err := transfer.Own(m.fd) // a regular file, so it closes on failure
-	if err != nil {
-		return err
-	}
-	if err := s.flush(ctx); err != nil {
-		e.Close()
-		return err
-	}
+// large sends a body from its file.
+func (s *Sender) large(ctx context.Context, e *transfer.Endpoint, l large) error {
 	s.settle(mostWatched())
-	s.open = append(s.open, sent{e: e, name: m.name})
-	missing, err := s.spans(ctx, e, m)
+	s.open = append(s.open, sent{e: e, name: l.name})
+	missing, err := s.spans(ctx, e, l)
 	if err != nil {
 		return err
 	}
 	s.open[len(s.open)-1].end = s.Transfer.Stats.Bytes.Load()
-	return s.zeros(ctx, missing+padding(m.size))
+	missing += padding(l.size)
+	s.owed = missing & (blockSize - 1)
+	return s.zeros(ctx, missing-s.owed)
 }
 
 // spans sends the parts of a file, and returns how many bytes are missing of the last one.
 // What is missing of a span is made up for with zeros, as tar does, for the header has the size.
-func (s *Sender) spans(ctx context.Context, e *transfer.Endpoint, m member) (missing int64, err error) {
+func (s *Sender) spans(ctx context.Context, e *transfer.Endpoint, l large) (missing int64, err error) {
 	got := int64(0)
-	for _, d := range m.data {
+	for _, d := range l.data {
 		if err := s.zeros(ctx, missing); err != nil {
 			return 0, err
 		}
@@ -215,14 +207,14 @@ func (s *Sender) spans(ctx context.Context, e *transfer.Endpoint, m member) (mis
 		missing -= n
 		got += n
 		if side, ok := errors.AsType[*transfer.Error](err); ok && side.Side == transfer.Source && ctx.Err() == nil {
-			s.report(&exit.Failure{Status: exit.Failed, Err: fmt.Errorf("%s: %w after %s, the rest is zeros", text.Quote(m.name), exit.Cause(side.Err), text.Size(n))})
+			s.report(&exit.Failure{Status: exit.Failed, Err: fmt.Errorf("%s: %w after %s, the rest is zeros", text.Quote(l.name), exit.Cause(side.Err), text.Size(n))})
 			continue
 		}
 		if err != nil {
 			return 0, err
 		}
 		if missing > 0 {
-			s.report(changed(m.name, "became shorter while it was being sent: %s of %s, the rest is zeros", text.Size(got), text.Size(m.size)))
+			s.report(changed(l.name, "became shorter while it was being sent: %s of %s, the rest is zeros", text.Size(got), text.Size(l.size)))
 		}
 	}
 	return missing, nil
@@ -230,12 +222,8 @@ func (s *Sender) spans(ctx context.Context, e *transfer.Endpoint, m member) (mis
 
 var zeroBlock [64 << 10]byte
 
-// zeros sends zeros; a few wait for what comes after them.
+// zeros sends zeros.
 func (s *Sender) zeros(ctx context.Context, n int64) error {
-	if n < blockSize {
-		s.buf = append(s.buf, zeroBlock[:n]...)
-		return nil
-	}
 	for n > 0 {
 		m, err := s.Transfer.Write(ctx, s.Dst, zeroBlock[:min(n, int64(len(zeroBlock)))])
 		if n -= m; err != nil {
@@ -243,46 +231,4 @@ func (s *Sender) zeros(ctx context.Context, n int64) error {
 		}
 	}
 	return nil
-}
-
-// mostWatched leaves three quarters of the descriptors to others.
-var mostWatched = sync.OnceValue(func() int {
-	var limit unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
-		return fewWatched
-	}
-	return int(min(max(uint64(limit.Cur)/4, fewWatched), watched))
-})
-
-// settle ends the watch over files that the peer has acknowledged, and over the oldest where
-// more than most are open.
-func (s *Sender) settle(most int) {
-	queued, err := s.Dst.Unacked()
-	if err != nil {
-		queued = 0 // the connection is beyond use, and the transfer will say so
-	}
-	acked := s.Transfer.Stats.Bytes.Load() - queued
-	for len(s.open) > 0 && (s.open[0].end <= acked || len(s.open) >= most) {
-		s.verify(s.open[0])
-		s.open = s.open[1:]
-	}
-}
-
-func (s *Sender) verify(f sent) {
-	switch f.e.Verify() {
-	case transfer.Changed:
-		s.report(changed(f.name, "changed while it was being sent: what arrived may be a mixture"))
-	case transfer.Grew:
-		s.Source.Note(fmt.Sprintf("%s has grown while it was being sent: what was sent is what it held at the start", text.Quote(f.name)))
-	}
-	f.e.Close() // it was only read from
-}
-
-// Close ends the watch over all files that were sent; when it is called the peer has closed, or
-// the transfer has failed.
-func (s *Sender) Close() {
-	for _, f := range s.open {
-		s.verify(f)
-	}
-	s.open = nil
 }

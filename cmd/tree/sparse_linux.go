@@ -42,9 +42,9 @@ func spans(fd int, size int64) []span {
 	return data
 }
 
-// sparse makes the member of a file with holes, in GNU's format 1.0: the map stands in decimal
+// sparse adds the member of a file with holes, and keeps fd or closes it, in GNU's format 1.0: the map stands in decimal
 // lines before the data, and the real name and size are records.
-func (w *walker) sparse(fd int, name string, st *unix.Stat_t, data []span) (member, error) {
+func (w *walker) sparse(fd int, name string, st *unix.Stat_t, data []span) error {
 	var size int64
 	table := strconv.AppendInt(nil, int64(len(data)), 10)
 	table = append(table, '\n')
@@ -57,16 +57,17 @@ func (w *walker) sparse(fd int, name string, st *unix.Stat_t, data []span) (memb
 	// is an extended header.
 	h := w.header(path.Join(path.Dir(name), "GNUSparseFile.0", path.Base(name)), st, tar.TypeReg, "", int64(len(table))+size)
 	h.PAXRecords["comment"] = "a file with holes"
-	m, err := w.encode(fd, name, h)
+	headers, err := w.encode(fd, h)
 	if err != nil {
 		unix.Close(fd)
-		return m, err
+		return err
 	}
-	m.header = append(withRecords(m.header,
+	w.b.buf = append(w.b.buf, withRecords(headers,
 		record("GNU.sparse.major", "1"), record("GNU.sparse.minor", "0"),
-		record("GNU.sparse.name", name), record("GNU.sparse.realsize", strconv.FormatInt(st.Size, 10))), table...)
-	m.fd, m.size, m.data = fd, size, data
-	return m, nil
+		record("GNU.sparse.name", name), record("GNU.sparse.realsize", strconv.FormatInt(st.Size, 10)))...)
+	w.b.buf = append(w.b.buf, table...)
+	w.b.large = large{name: name, fd: fd, data: data, size: size}
+	return nil
 }
 
 // record is a record of an extended header: its own length in decimal, a space, key=value, a newline.

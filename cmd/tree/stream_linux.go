@@ -7,9 +7,13 @@ import (
 	"github.com/zcp-go/zcp/transfer"
 )
 
-// streamBuffer is how much is read at once where headers and small bodies are; a body larger
-// than what is left of it goes from the source to its file.
-const streamBuffer = 64 << 10
+const (
+	// streamBuffer is how much is read at once where headers and small bodies are, in bytes; what of a
+	// large body is not among it goes from the source to its file.
+	streamBuffer = 64 << 10
+	// atOnce is the most that have returns: headers, or a small body.
+	atOnce = smallBody
+)
 
 // A stream is a source as archive/tar reads it. Bodies may be taken out of it behind the
 // reader's back: it then gets as many zeros, which it skips. A digest of the transfer gets all of
@@ -32,7 +36,7 @@ type stream struct {
 
 // peek returns the first block, or less where the source ends.
 func (s *stream) peek() ([]byte, error) {
-	s.store = make([]byte, streamBuffer)
+	s.store = make([]byte, atOnce+streamBuffer)
 	n, err := s.t.ReadFull(s.ctx, s.src, s.store[:blockSize])
 	s.buf = s.store[:n]
 	return s.buf, err
@@ -46,19 +50,10 @@ func (s *stream) Read(b []byte) (int, error) {
 		s.owed -= int64(n)
 		return n, nil
 	}
-	if len(s.buf) == 0 {
-		if s.ended {
-			return 0, io.EOF
-		}
-		n, err := s.t.Read(s.ctx, s.src, s.store)
-		if err != nil {
-			s.err = err
-			return 0, err
-		}
-		if s.buf = s.store[:n]; n == 0 {
-			s.ended = true
-			return 0, io.EOF
-		}
+	if got, err := s.have(1); err != nil {
+		return 0, err
+	} else if !got {
+		return 0, io.EOF
 	}
 	n := copy(b, s.buf)
 	s.buf = s.buf[n:]
@@ -71,6 +66,54 @@ func (s *stream) Read(b []byte) (int, error) {
 		s.zeros = 0
 	}
 	return n, nil
+}
+
+// have reads ahead until there are n bytes, at most atOnce. It returns false where the source ends before.
+func (s *stream) have(n int) (bool, error) {
+	for len(s.buf) < n {
+		if s.ended {
+			return false, nil
+		}
+		if cap(s.buf)-len(s.buf) < streamBuffer {
+			s.buf = s.store[:copy(s.store, s.buf)]
+		}
+		m, err := s.t.Read(s.ctx, s.src, s.buf[len(s.buf):len(s.buf)+streamBuffer])
+		if err != nil {
+			s.err = err
+			return false, err
+		}
+		s.ended = m == 0
+		s.buf = s.buf[:len(s.buf)+m]
+	}
+	return true, nil
+}
+
+// take takes n bytes that are there.
+func (s *stream) take(n int) []byte {
+	b := s.buf[:n]
+	s.buf = s.buf[n:]
+	s.taken += int64(n)
+	if h := s.t.Digest; h != nil {
+		h.Write(b)
+	}
+	return b
+}
+
+// skip goes on to a place in the stream: where the next header is. What was taken out of the member
+// before it is not read again.
+func (s *stream) skip(to int64) error {
+	s.owed = 0
+	for s.taken < to {
+		got, err := s.have(1)
+		if err != nil {
+			return err
+		}
+		if !got {
+			return io.ErrUnexpectedEOF
+		}
+		s.take(int(min(to-s.taken, int64(len(s.buf)))))
+	}
+	return nil
 }
 
 func allZero(b []byte) bool {

@@ -18,12 +18,6 @@ import (
 	"github.com/zcp-go/zcp/transfer"
 )
 
-// Limits of names; Linux has the same (path_resolution(7)).
-const (
-	maxName = 4096
-	maxBase = 255
-)
-
 // An Unpacker writes what a tar stream holds into a directory.
 type Unpacker struct {
 	Transfer *transfer.Transfer
@@ -37,7 +31,8 @@ type Unpacker struct {
 	Detail   func(string)
 
 	in     *stream
-	tr     *tar.Reader
+	plain  plainReader
+	tr     *tar.Reader // in the middle of a member that it alone knows the length of; nil: a header is next
 	dirs   dirs
 	failed error
 	temps  int
@@ -48,7 +43,6 @@ type Unpacker struct {
 // Begin reads the first block, and refuses what is not a tar stream before anything is made.
 func (u *Unpacker) Begin(ctx context.Context) error {
 	u.in = &stream{ctx: ctx, t: u.Transfer, src: u.Src}
-	u.tr = tar.NewReader(u.in)
 	first, err := u.in.peek()
 	switch {
 	case err != nil:
@@ -97,9 +91,9 @@ func (u *Unpacker) run(root *os.Root) error {
 			l.f.Close() // nothing was written to it
 		}
 	}()
+	defer u.Transfer.Under(u.in.ctx)()
 	for {
-		u.in.zeros = 0 // of a body: only what stands where a header does is an end mark
-		h, err := u.tr.Next()
+		h, end, err := u.next()
 		if err == io.EOF && u.in.zeros >= blockSize {
 			u.dirs.leave("")
 			return u.in.rest()
@@ -107,13 +101,55 @@ func (u *Unpacker) run(root *os.Root) error {
 		if err == nil {
 			err = u.member(h)
 		}
-		if err == nil && h.Size == 1 { // archive/tar does not seek over a single byte
+		switch {
+		case err != nil:
+		case end >= 0:
+			u.tr = nil
+			err = u.in.skip(end)
+		case h.Size == 1: // archive/tar does not seek over a single byte
 			_, err = io.Copy(io.Discard, u.tr)
 		}
 		if err != nil {
 			return u.broken(err)
 		}
 	}
+}
+
+// next reads the headers of a member, and returns where in the stream the next ones are. It is -1
+// where only archive/tar knows.
+func (u *Unpacker) next() (h *tar.Header, end int64, err error) {
+	if u.tr == nil {
+		enough, err := u.in.have(blockSize)
+		if enough && u.in.buf[kindAt] == tar.TypeXHeader {
+			_, err = u.in.have(3 * blockSize) // its records, and the header that always stands behind it
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+		if h, n := u.plain.parse(u.in.buf); n > 0 {
+			u.in.take(n)
+			return h, u.in.taken + h.Size + padding(h.Size), nil
+		}
+		u.tr = tar.NewReader(u.in)
+	}
+	u.in.zeros = 0 // of a body: only what stands where a header does is an end mark
+	if h, err = u.tr.Next(); err != nil {
+		return nil, 0, err
+	}
+	if sparse(h) || h.Typeflag == tar.TypeXGlobalHeader {
+		return h, -1, nil
+	}
+	return h, u.in.taken + bodySize(h) + padding(bodySize(h)), nil
+}
+
+// bodySize is how many bytes follow a header that is not of a file with holes. Some kinds have no body,
+// whatever the header says (pax(1)).
+func bodySize(h *tar.Header) int64 {
+	switch h.Typeflag {
+	case tar.TypeLink, tar.TypeSymlink, tar.TypeChar, tar.TypeBlock, tar.TypeDir, tar.TypeFifo:
+		return 0
+	}
+	return h.Size
 }
 
 // broken puts the error of a stream in words.
@@ -144,37 +180,6 @@ func (u *Unpacker) refuse(name string, err error) {
 	err = problem(name, err)
 	u.failed = Worse(u.failed, err)
 	u.Report(err)
-}
-
-// clean returns a member's name below dst, without "./", or why it is refused.
-func clean(name string) (string, error) {
-	switch {
-	case len(name) > maxName:
-		return "", errors.New("refused: the name has more than 4,096 bytes")
-	case strings.HasPrefix(name, "/"):
-		return "", errors.New("refused: an absolute name")
-	case name == "":
-		return "", errors.New("refused: no name")
-	case strings.IndexByte(name, 0) >= 0:
-		return "", errors.New("refused: a zero byte in the name")
-	}
-	for base := range strings.SplitSeq(name, "/") {
-		if base == ".." {
-			return "", errors.New("refused: .. in the name")
-		}
-		if len(base) > maxBase {
-			return "", unix.ENAMETOOLONG
-		}
-	}
-	return path.Clean(name), nil
-}
-
-// shortened keeps a message from being as long as a hostile name.
-func shortened(name string) string {
-	if len(name) > 300 {
-		return name[:300] + "..."
-	}
-	return name
 }
 
 // member unpacks one member. Its error ends the stream.
@@ -217,6 +222,9 @@ func (u *Unpacker) place(name string, h *tar.Header) error {
 		return err
 	}
 	dir, base := int(l.f.Fd()), path.Base(name)
+	if u.isSmall(h) {
+		return u.small(l, dir, base, h)
+	}
 	switch h.Typeflag {
 	case tar.TypeReg, tar.TypeGNUSparse, tar.TypeCont:
 		return u.file(dir, base, h)

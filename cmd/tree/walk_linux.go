@@ -3,11 +3,7 @@ package tree
 import (
 	"archive/tar"
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path"
 
 	"golang.org/x/sys/unix"
 
@@ -18,28 +14,14 @@ const (
 	// smallBody is the largest body, in bytes, that is read ahead and gathered with headers. The
 	// guard, the lease and the plan of a body by reference are a dozen system calls.
 	smallBody = 64 << 10
-	// ahead is how many members are opened before their turn: 4 MiB of small bodies at the most.
-	ahead = 64
-	// namesAtOnce bounds what of a large directory is in memory.
-	namesAtOnce = 1024
+	// ahead is how many batches wait for their turn: with the two at hand, 1 MiB.
+	ahead = 4
+	// entries is how many bytes of a large directory are in memory.
+	entries = 8 << 10
 	// linkBudget bounds the table of hard links, in bytes, names included.
 	linkBudget = 64 << 20
 	linkCost   = 96 // bytes of an entry without its name
 )
-
-// A member is one entry of the stream, ready to be sent.
-type member struct {
-	name   string // for messages
-	header []byte
-	body   []byte // in memory; fd is -1
-	link   bool   // another name of a member that was sent
-	dir    bool
-
-	estimate int64  // what measure takes it for, in bytes
-	fd       int    // of a larger body; -1: there is none
-	data     []span // of fd: what is sent
-	size     int64  // of all the spans
-}
 
 // A span is a range of a file that is not a hole.
 type span struct{ off, n int64 }
@@ -54,8 +36,10 @@ type link struct {
 // A walker goes through the tree, depth first and in the order of the directories.
 type walker struct {
 	*Source
-	out    chan<- member
-	skip   inode // the destination
+	out    chan<- *batch
+	spare  chan *batch
+	b      *batch // what is being filled
+	skip   inode  // the destination
 	links  map[inode]link
 	cost   int // of links, in bytes
 	capped bool
@@ -66,15 +50,19 @@ type walker struct {
 func (w *walker) walk(ctx context.Context) {
 	defer close(w.out)
 	w.links = map[inode]link{}
+	w.b = newBatch()
 	for _, r := range w.Roots {
 		fd, err := w.openRoot(r)
 		if err != nil {
 			w.Report(problem(r.Text, err))
 			continue
 		}
-		if w.visit(ctx, unix.AT_FDCWD, fd, r.Path, r.Name, "", 0) != nil {
+		if w.visit(ctx, unix.AT_FDCWD, fd, entry{base: r.Path}, r.Name, "", 0) != nil {
 			return
 		}
+	}
+	if !w.b.empty() {
+		_ = w.emit(ctx) // its error is that of ctx, which the sender looks at
 	}
 }
 
@@ -104,23 +92,12 @@ func again(call func() error) error {
 	}
 }
 
-// visit sends what is called base in the directory dir, or is open as fd. name is what it is called in the
+// visit adds what e names in the directory dir, or what is open as fd. name is what it is called in the
 // stream, rel the same below its root. The error is only that of ctx.
-func (w *walker) visit(ctx context.Context, dir, fd int, base, name, rel string, dev uint64) error {
+func (w *walker) visit(ctx context.Context, dir, fd int, e entry, name, rel string, dev uint64) error {
 	var st unix.Stat_t
-	var err error
-	if fd < 0 {
-		if err = unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW); err == nil && opens(st.Mode) {
-			fd, err = openat(dir, base, unix.O_NOFOLLOW)
-		}
-	}
-	if err == nil && fd >= 0 {
-		err = unix.Fstat(fd, &st)
-	}
+	fd, err := w.look(dir, fd, e, &st)
 	if err != nil {
-		if fd >= 0 {
-			unix.Close(fd)
-		}
 		if err == unix.ENOENT && rel != "" {
 			w.Report(changed(name, "vanished before it was sent"))
 		} else {
@@ -131,12 +108,36 @@ func (w *walker) visit(ctx context.Context, dir, fd int, base, name, rel string,
 	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
 		return w.directory(ctx, fd, name, rel, dev, &st)
 	}
-	m, ok := w.leaf(dir, fd, base, name, &st)
-	if !ok {
+	added, link := w.leaf(dir, fd, e.base, name, &st)
+	if !added {
 		return nil
 	}
-	m.estimate = estimate(name, &st, m.link)
-	return w.emit(ctx, m)
+	return w.added(ctx, name, &st, link)
+}
+
+// look asks fstat(2) for a member, and opens it where the sender needs that. What the directory calls a
+// file or a directory is opened at once; what it has become meanwhile is found out behind it.
+func (w *walker) look(dir, fd int, e entry, st *unix.Stat_t) (_ int, err error) {
+	if fd < 0 && e.opens {
+		if fd, err = openat(dir, e.base, unix.O_NOFOLLOW); err == unix.ELOOP || err == unix.ENXIO || err == unix.ENODEV {
+			fd = -1 // another kind by now
+		} else if err != nil {
+			return -1, err
+		}
+	}
+	if fd < 0 {
+		if err = unix.Fstatat(dir, e.base, st, unix.AT_SYMLINK_NOFOLLOW); err != nil || !opens(st.Mode) {
+			return -1, err
+		}
+		if fd, err = openat(dir, e.base, unix.O_NOFOLLOW); err != nil {
+			return -1, err
+		}
+	}
+	if err = unix.Fstat(fd, st); err != nil || !opens(st.Mode) {
+		unix.Close(fd)
+		fd = -1
+	}
+	return fd, err
 }
 
 // opens tells whether the sender needs a descriptor.
@@ -145,52 +146,68 @@ func opens(mode uint32) bool {
 	return t == unix.S_IFREG || t == unix.S_IFDIR
 }
 
-func (w *walker) emit(ctx context.Context, m member) error {
-	select {
-	case w.out <- m:
-		return nil
-	case <-ctx.Done():
-		if m.fd >= 0 {
-			unix.Close(m.fd)
-		}
-		return ctx.Err()
+// added counts a member, and sends the batch where it is full or ends with a large body.
+func (w *walker) added(ctx context.Context, name string, st *unix.Stat_t, link bool) error {
+	w.b.estimate += estimate(name, st, link)
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		w.b.files++
 	}
+	if len(w.b.buf) < gathered && w.b.large.fd < 0 {
+		return nil
+	}
+	return w.emit(ctx)
 }
 
-// directory sends a directory and all that is in it, and closes it.
+// emit sends the batch and begins another one.
+func (w *walker) emit(ctx context.Context) error {
+	select {
+	case w.out <- w.b:
+	case <-ctx.Done():
+		closeFD(w.b.large.fd)
+		return ctx.Err()
+	}
+	select {
+	case w.b = <-w.spare:
+		w.b.reset()
+	default:
+		w.b = newBatch()
+	}
+	return nil
+}
+
+// directory adds a directory and all that is in it, and closes it.
 func (w *walker) directory(ctx context.Context, fd int, name, rel string, dev uint64, st *unix.Stat_t) error {
-	f := os.NewFile(uintptr(fd), name)
-	// It was only read from.
-	defer f.Close()
+	defer unix.Close(fd) // it was only read from
 	if w.OneFileSystem && rel != "" && dev != 0 && uint64(st.Dev) != dev {
 		w.Note(fmt.Sprintf("%s: another file system, left out", text.Quote(name)))
 		return nil
 	}
-	m, err := w.member(fd, name+"/", st, tar.TypeDir, "", 0)
-	if err != nil {
+	if err := w.add(fd, name+"/", st, tar.TypeDir, "", 0); err != nil {
 		w.Report(problem(name, err))
 		return nil
 	}
-	m.dir, m.estimate = true, estimate(name+"/", st, false)
-	if err := w.emit(ctx, m); err != nil {
+	if err := w.added(ctx, name+"/", st, false); err != nil {
 		return err
 	}
+	list := newListing(fd)
+	defer list.close()
 	for {
-		names, err := f.Readdirnames(namesAtOnce)
-		for _, base := range names {
-			below := path.Join(rel, base)
-			if w.excluded(below) {
-				continue
-			}
-			if err := w.visit(ctx, fd, -1, base, name+"/"+base, below, uint64(st.Dev)); err != nil {
-				return err
-			}
-		}
+		e, err := list.next()
 		if err != nil {
-			if !errors.Is(err, io.EOF) {
-				w.Report(problem(name, err))
-			}
+			w.Report(problem(name, err))
+		}
+		if err != nil || e.base == "" {
 			return nil
+		}
+		below := e.base
+		if rel != "" {
+			below = rel + "/" + e.base
+		}
+		if w.excluded(below) {
+			continue
+		}
+		if err := w.visit(ctx, fd, -1, e, name+"/"+e.base, below, uint64(st.Dev)); err != nil {
+			return err
 		}
 	}
 }
