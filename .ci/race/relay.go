@@ -59,6 +59,7 @@ func (b *bench) runRelay(ctx context.Context, r row, tl tool, verify bool) (res 
 		if err := passThrough(port, back); err != nil {
 			return res, err
 		}
+		untilIdle(p.cmd.Process.Pid)
 	}
 	ends := farEnds{failed: cancel}
 	before, held := treeTime(p.cmd.Process.Pid), treePeak(p.cmd.Process.Pid)
@@ -90,6 +91,13 @@ func passThrough(port int, back listener) error {
 		return err
 	}
 	return unix.Close(fd)
+}
+
+// untilIdle returns when a process has used no processor time for a while: what is left of its start is not the row's.
+func untilIdle(pid int) {
+	for used := time.Duration(-1); used != treeTime(pid); time.Sleep(100 * time.Millisecond) {
+		used = treeTime(pid)
+	}
 }
 
 // bulk is a load of so many connections, each with its share of the data.

@@ -213,10 +213,10 @@ func relayRows() []row {
 }
 
 // rangeTools are one relay that listens on 5,000 ports, and the same on one: the time with one is a part of the time
-// with all. The port that is raced comes last; the others are on an address of their own, where they are free.
+// with all. The port that is raced comes last; the others are on an address of their own, above those that are given out.
 func rangeTools() []tool {
 	return []tool{
-		{name: "zcp", command: "zcp relay -q 127.31.7.4:10000-14998 127.0.0.1:BACK 127.0.0.1:PORT 127.0.0.1:BACK"},
+		{name: "zcp", command: "zcp relay -q 127.31.7.4:60500-65498 127.0.0.1:BACK 127.0.0.1:PORT 127.0.0.1:BACK"},
 		{name: "one port", command: "zcp relay -q 127.0.0.1:PORT 127.0.0.1:BACK"},
 	}
 }
