@@ -29,6 +29,12 @@ func record(lines []string, cols, rows int) (cast, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
+	bin, err := build()
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(bin)
+	os.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 	var typed []string
 	for _, line := range lines {
 		if hidden, ok := strings.CutPrefix(line, "!"); ok {
@@ -57,6 +63,20 @@ func record(lines []string, cols, rows int) (cast, error) {
 	_ = sh.Process.Kill() // it has been told to exit, unless the script failed
 	_ = sh.Wait()
 	return film, err
+}
+
+// build makes the zcp that is shown, not one that is installed, in a folder of its own.
+func build() (dir string, err error) {
+	if dir, err = os.MkdirTemp("", "demo-bin"); err != nil {
+		return "", err
+	}
+	cmd := exec.Command("go", "build", "-tags", "urfave_cli_no_docs", "-o", dir, ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		os.RemoveAll(dir)
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return dir, nil
 }
 
 // shell makes a command in the demo's folder with an environment without surprises.
