@@ -14,6 +14,15 @@ import (
 	"github.com/zcp-go/zcp/cmd/text"
 )
 
+// images are the file systems that need one, and how small it may be.
+var images = map[string]struct {
+	size    int64
+	options []string
+}{
+	"ext2": {4 << 20, []string{"-q"}}, "ext4": {4 << 20, []string{"-q", "-O", "^has_journal", "-m", "0"}},
+	"xfs": {320 << 20, []string{"-q"}}, "btrfs": {128 << 20, []string{"-q"}},
+}
+
 // mounted mounts a small file system and returns its folder.
 func mounted(t testing.TB, name string) string {
 	t.Helper()
@@ -22,16 +31,14 @@ func mounted(t testing.TB, name string) string {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	args := map[string][]string{
-		"tmpfs": {"-t", "tmpfs", "-o", "size=1m", "none", dir},
-		"ext4":  {"-o", "loop", dir + ".img", dir},
-	}[name]
-	if name == "ext4" {
-		if err := os.Truncate(mustCreate(t, dir+".img"), 4<<20); err != nil {
+	args := []string{"-t", "tmpfs", "-o", "size=1m", "none", dir}
+	if i, ok := images[name]; ok {
+		args = []string{"-o", "loop", dir + ".img", dir}
+		if err := os.Truncate(mustCreate(t, dir+".img"), i.size); err != nil {
 			t.Fatal(err)
 		}
-		if out, err := exec.Command("mkfs.ext4", "-q", "-O", "^has_journal", "-m", "0", dir+".img").CombinedOutput(); err != nil {
-			t.Skipf("NOT TESTED: mkfs.ext4: %v %s", err, out)
+		if out, err := exec.Command("mkfs."+name, append(i.options, dir+".img")...).CombinedOutput(); err != nil {
+			t.Skipf("NOT TESTED: mkfs.%s: %v %s", name, err, out)
 		}
 	}
 	if out, err := exec.Command("mount", args...).CombinedOutput(); err != nil {

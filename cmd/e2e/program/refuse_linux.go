@@ -14,7 +14,7 @@ import (
 const RefuseVariable = "REFUSE_TO_ZCP"
 
 // A refusal is a system call, all of it or with these values of its second and third argument, which
-// name what is asked of a socket.
+// name what is asked of a socket; of socket(2) the first.
 type refusal struct {
 	call uint32
 	args []uint32
@@ -34,6 +34,7 @@ var refusable = map[string]refusal{
 	"F_GET_SEALS":  {unix.SYS_FCNTL, []uint32{unix.F_GET_SEALS}},
 	"FIONREAD":     {unix.SYS_IOCTL, []uint32{unix.TIOCINQ}},
 	"getxattr":     {call: unix.SYS_GETXATTR},
+	"AF_INET6":     {unix.SYS_SOCKET, []uint32{unix.AF_INET6}},
 
 	"SIOCOUTQ":      {unix.SYS_IOCTL, []uint32{unix.SIOCOUTQ}},
 	"TCP_INFO":      {unix.SYS_GETSOCKOPT, []uint32{unix.SOL_TCP, unix.TCP_INFO}},
@@ -55,7 +56,7 @@ var RefusableOfAll = []string{"splice", "sendfile", "copy_file_range", "pipe2", 
 	"flock", "fchmod", "fchown", "pwritev2", "F_SETLEASE", "F_GETLEASE", "F_SETPIPE_SZ", "F_GETPIPE_SZ", "F_GET_SEALS", "FIONREAD", "getxattr"}
 
 var refusals = map[string]unix.Errno{"ENOSYS": unix.ENOSYS, "EPERM": unix.EPERM, "EINVAL": unix.EINVAL, "EMFILE": unix.EMFILE,
-	"ENOPROTOOPT": unix.ENOPROTOOPT, "ENOTTY": unix.ENOTTY, "EOPNOTSUPP": unix.EOPNOTSUPP}
+	"ENOPROTOOPT": unix.ENOPROTOOPT, "ENOTTY": unix.ENOTTY, "EOPNOTSUPP": unix.EOPNOTSUPP, "EAFNOSUPPORT": unix.EAFNOSUPPORT}
 
 // filter returns the instructions that refuse it; the number of the call is loaded, and is again behind them.
 func (r refusal) filter(errno unix.Errno) []unix.SockFilter {
@@ -70,8 +71,12 @@ func (r refusal) filter(errno unix.Errno) []unix.SockFilter {
 		return f
 	}
 	fs := []unix.SockFilter{equal(r.call)}
+	first := uint32(1)
+	if r.call == unix.SYS_SOCKET {
+		first = 0
+	}
 	for i, v := range r.args {
-		fs = append(fs, load(args+word*uint32(i+1)), equal(v))
+		fs = append(fs, load(args+word*(first+uint32(i))), equal(v))
 	}
 	return append(fs, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)}, load(number))
 }
