@@ -29,8 +29,8 @@ type delivery struct {
 
 	atBreak atomic.Int64 // bytes that were acknowledged when the connection broke
 
-	resumed bool      // standAt was called
-	began   time.Time // when bytes could move; zero: not yet
+	resumed bool                      // standAt was called
+	began   atomic.Pointer[time.Time] // when bytes could move; nil: not yet
 	phase   atomic.Int32
 	opening atomic.Bool // a source is being opened: a FIFO waits for its writer
 
@@ -124,13 +124,20 @@ func (d *delivery) snapshot() show.Snapshot {
 
 // took is the time to the last acknowledged byte, or until now; what a sender took to close is not in it.
 func (d *delivery) took() time.Duration {
+	began := d.began.Load()
 	switch at := d.t.Stats.AllAcked.Load(); {
-	case d.began.IsZero():
+	case began == nil:
 		return 0
 	case at > 0:
-		return d.t.Stats.At(at).Sub(d.began)
+		return d.t.Stats.At(at).Sub(*began)
 	}
-	return max(0, time.Since(d.began)-d.closedLater())
+	return max(0, time.Since(*began)-d.closedLater())
+}
+
+// begin starts the clock.
+func (d *delivery) begin() {
+	now := time.Now()
+	d.began.Store(&now)
 }
 
 // closedLater is how long after its last byte a sender closed, in a delivery that receives.

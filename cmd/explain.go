@@ -109,7 +109,7 @@ func (j *job) ran() string {
 
 // explainRan tells after a transfer what really happened.
 func (j *job) explainRan() {
-	if !j.out.Options.Explain || j.d.began.IsZero() {
+	if !j.out.Options.Explain || j.d.began.Load() == nil {
 		return
 	}
 	st := &j.d.t.Stats

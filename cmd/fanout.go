@@ -145,7 +145,8 @@ func (f *fanout) start(ctx context.Context, deliver func(context.Context, *targe
 func (f *fanout) begin() {
 	f.begun.Do(func() {
 		f.mu.Lock()
-		f.d.began, f.moving = time.Now(), true
+		f.d.begin()
+		f.moving = true
 		f.mu.Unlock()
 		f.d.enter(show.Moving)
 		f.progress.Begin() // it may ask for a snapshot at once

@@ -212,7 +212,7 @@ func (j *job) broke(err error) bool {
 // meet begins with a connection: the clock runs from the first one on.
 func (j *job) meet(conn *transfer.Conn) {
 	sayCongestion(j.out, conn, j.label)
-	if j.d.began.IsZero() {
+	if j.d.began.Load() == nil {
 		j.begin()
 	}
 	j.d.enter(show.Moving)

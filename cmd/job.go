@@ -146,7 +146,7 @@ func (j *job) attach(ctx context.Context, conn *transfer.Conn) error {
 
 // begin starts the clock and the progress line.
 func (j *job) begin() {
-	j.d.began = time.Now()
+	j.d.begin()
 	j.d.enter(show.Moving)
 	if j.progress != nil {
 		j.progress.Begin()

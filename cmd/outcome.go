@@ -111,7 +111,7 @@ func (j *job) fail(err error) error {
 	said := j.withKept(err)
 	if sig, ok := errors.AsType[*exit.Signaled](err); ok {
 		said = err
-		if sig != exit.StdoutClosed && !j.d.began.IsZero() {
+		if sig != exit.StdoutClosed && j.d.began.Load() != nil {
 			said = j.withKept(&exit.Failure{Err: fmt.Errorf("%s: %w after %s", j.pair(), sig, j.soFar()), Status: sig.ExitStatus()})
 			if !j.served {
 				j.out.Say("%v", said)
