@@ -26,7 +26,7 @@ func steady(t time.Time) int64 { return epoch.UnixNano() + int64(t.Sub(epoch)) }
 type Stats struct {
 	Counters
 	Offset   atomic.Int64 // bytes of the sources that segments skipped, because the destination has them; not in Bytes
-	Dropped  atomic.Int64 // bytes that the peer of a destination socket sent and that were thrown away
+	Dropped  atomic.Int64 // bytes that the peer of a destination socket sent, read and discarded
 	Digested atomic.Int64 // bytes that Transfer.Digest has got so far
 	Lost     atomic.Int64 // bytes taken from the source that could not be delivered any more
 	AllAcked atomic.Int64 // when the peer had acknowledged everything, for At; 0: not yet

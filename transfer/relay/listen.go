@@ -20,7 +20,7 @@ type listenSocket struct {
 	ours    bool         // opened here, so that options for accepted sockets may be set on it
 	path    string
 	file    os.FileInfo // of path when it was taken
-	hidden  string      // what path is called while clients are turned away; "": it has its name
+	hidden  string      // what path is called while clients are refused; "": it has its name
 	restore func()
 	passed  bool // another process has it too: nothing but the descriptor is closed
 	route   *route

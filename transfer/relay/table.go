@@ -21,8 +21,8 @@ type counts struct {
 type Totals struct {
 	Since       time.Time     // when it began
 	Open        int           // connections now, those that wait for their target included
-	Accepted    int64         // clients that were let in
-	Denied      int64         // clients that the gate turned away
+	Accepted    int64         // accepted connections
+	Denied      int64         // connections that the gate refused
 	Connected   int64         // targets that were reached
 	Unreachable int64         // clients that were reset because the target was not
 	Closed      int64         // connections that ended, in whatever way, those that never had a target included
@@ -30,7 +30,7 @@ type Totals struct {
 	Up, Down    int64         // bytes delivered to the target and to the clients
 	Dropped     int64         // bytes that were taken and could not be delivered
 	NoHeader    int64         // clients that were reset because they said no valid PROXY header
-	NoPipe      int64         // times that a direction had to go on through memory for want of a pipe
+	NoPipe      int64         // times that a direction had to go on through memory because no pipe was available
 	Pipes       int           // pipes open now: two descriptors each
 	MaxConns    int           // most connections at once
 	Age         time.Duration // since it began
@@ -103,7 +103,7 @@ type ConnInfo struct {
 	Up, Down         int64 // bytes delivered to the target and to the client
 	UpRate, DownRate int64 // bytes a second, lately
 	Waits            Wait
-	NoPipe           bool // a direction goes through memory for want of a pipe
+	NoPipe           bool // a direction goes through memory because no pipe is available
 }
 
 // A Wait says what a connection waits for.
