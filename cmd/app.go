@@ -40,37 +40,31 @@ func run(ctx context.Context, argv []string, env environment) error {
 	case conf.Version:
 		return env.print(env.build.String() + "\n")
 	case *conf.Send:
-		out.Options = show.Options(c.Display)
-		env.strangers()
-		<-env.listening
+		env.prepare(c.Display, true)
 		return runSend(ctx, out, c)
 	case *conf.Recv:
-		out.Options = show.Options(c.Display)
-		env.strangers()
-		<-env.listening
+		env.prepare(c.Display, true)
 		return runRecv(ctx, out, c)
 	case *conf.Cat:
-		out.Options = show.Options(c.Display)
-		env.strangers()
-		if !isStdout(c.Dest) {
-			<-env.listening
-		}
+		env.prepare(c.Display, !isStdout(c.Dest))
 		return runCat(ctx, out, c)
 	case *conf.Probe:
-		out.Options = show.Options(c.Display)
-		env.strangers()
+		env.prepare(c.Display, false)
 		return runProbe(ctx, out, c)
 	case *conf.Relay:
-		out.Options = show.Options(c.Display)
-		env.strangers()
-		<-env.listening
+		env.prepare(c.Display, true)
 		return runRelay(ctx, out, c)
 	}
 	return err
 }
 
-// strangers says with -v which variables look like options of zcp and are none.
-func (env environment) strangers() {
+// prepare sets what is shown, says with -v which variables look like options of zcp and are none, and
+// waits for signals to be heard where the command leaves something behind.
+func (env environment) prepare(d conf.Display, leaves bool) {
+	env.out.Options = show.Options(d)
+	if leaves {
+		defer func() { <-env.listening }()
+	}
 	if !env.out.Verbose {
 		return
 	}

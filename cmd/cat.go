@@ -49,7 +49,7 @@ func runCat(ctx context.Context, out *show.Printer, c *conf.Cat) error {
 	return failed
 }
 
-// endCopied prints the last lines. Who saw no progress is told of the end with -v alone.
+// endCopied prints the last lines. Without a progress line the end is said with -v alone.
 func (j *job) endCopied(c *conf.Cat, failed error) {
 	if j.stop(failed == nil); failed == nil {
 		j.sayDigest()

@@ -50,10 +50,7 @@ func runChain(ctx context.Context, out *show.Printer, c *conf.Recv) error {
 	if err != nil {
 		return j.refused(err)
 	}
-	if c.Resume {
-		return runRecvResumed(ctx, j, c, plan)
-	}
-	return j.over(ctx, c.Network, func(conn *transfer.Conn) error { return j.recv(ctx, conn, plan, c.Sync) })
+	return j.recvOver(ctx, c, plan)
 }
 
 // newChain makes the job of a receiver that has nexts, and shows it.

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -132,42 +130,6 @@ func (c *connector) inherited() (int, error) {
 	return activationFD(c.op.Name)
 }
 
-// activationFD finds the first socket that systemd passed by that name, or at all.
-func activationFD(name string) (int, error) {
-	fds, err := activationFDs(name)
-	if err != nil {
-		return 0, err
-	}
-	return fds[0], nil
-}
-
-// activationFDs finds the sockets that systemd passed: LISTEN_FDS of them from
-// descriptor 3 on, for the process LISTEN_PID, named by LISTEN_FDNAMES (sd_listen_fds(3)).
-func activationFDs(name string) ([]int, error) {
-	if pid := os.Getenv("LISTEN_PID"); pid != "" && pid != strconv.Itoa(os.Getpid()) {
-		return nil, fmt.Errorf("the sockets of LISTEN_FDS are for process %s", text.Quote(pid))
-	}
-	n, err := strconv.Atoi(os.Getenv("LISTEN_FDS"))
-	if err != nil || n < 1 {
-		return nil, errors.New("no socket was passed (LISTEN_FDS is not set)")
-	}
-	var fds []int
-	names := strings.Split(os.Getenv("LISTEN_FDNAMES"), ":")
-	for i := range n {
-		if _, err := unix.FcntlInt(uintptr(3+i), unix.F_GETFD, 0); err != nil {
-			return nil, fmt.Errorf("LISTEN_FDS is %d, but descriptor %d is not open", n, 3+i)
-		}
-		if name == "" || i < len(names) && names[i] == name {
-			unix.CloseOnExec(3 + i)
-			fds = append(fds, 3+i)
-		}
-	}
-	if len(fds) == 0 {
-		return nil, fmt.Errorf("no socket called %s was passed (there are: %s)", text.Quote(name), text.Quote(os.Getenv("LISTEN_FDNAMES")))
-	}
-	return fds, nil
-}
-
 // connect returns the connection: the one asked for, or the first that is let in. A
 // listener for one connection is closed then.
 func (c *connector) connect(ctx context.Context) (*transfer.Conn, error) {
@@ -233,19 +195,20 @@ func (c *connector) show(reason string) {
 // take takes over an inherited connection. What others see of it changes only as was asked for.
 func (c *connector) take(fd int) (*transfer.Conn, error) {
 	conn, err := transfer.Inherited(fd, isStdio(fd))
-	if err == nil && c.net.DSCP != 0 {
-		if err = conn.SetDSCP(c.net.DSCP); err != nil {
-			conn.Close()
-			return nil, err
-		}
+	if err != nil {
+		return nil, err
+	}
+	if c.net.DSCP != 0 {
+		err = conn.SetDSCP(c.net.DSCP)
 	}
 	if err == nil && c.net.Congestion != "" {
-		if err = conn.SetCongestion(c.net.Congestion); err != nil {
-			conn.Close()
-			return nil, err
-		}
+		err = conn.SetCongestion(c.net.Congestion)
 	}
-	return conn, err
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
 }
 
 func (c *connector) accept(ctx context.Context) (*transfer.Conn, error) {

@@ -168,7 +168,7 @@ func (j *job) waits() []wait {
 	st := &j.d.t.Stats
 	dst := time.Duration(st.WaitDst.Load())
 	if last, acked := st.LastByte.Load(), st.AllAcked.Load(); j.d.role == sending && last > 0 && acked > last {
-		dst += time.Duration(acked - last) // for the acknowledgements, which is no wait of the engine's
+		dst += time.Duration(acked - last) // for the acknowledgements: the engine does not count that
 	}
 	m := j.sides()
 	waits := []wait{{name: m.From, long: time.Duration(st.WaitSrc.Load())}, {name: m.To, long: dst},

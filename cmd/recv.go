@@ -30,6 +30,11 @@ func runRecv(ctx context.Context, out *show.Printer, c *conf.Recv) error {
 	if err != nil {
 		return j.refused(err)
 	}
+	return j.recvOver(ctx, c, plan)
+}
+
+// recvOver connects and receives.
+func (j *job) recvOver(ctx context.Context, c *conf.Recv, plan *files.Plan) error {
 	if c.Resume {
 		return runRecvResumed(ctx, j, c, plan)
 	}

@@ -113,9 +113,8 @@ func (w *stdio) run(ctx context.Context, out *show.Printer) error {
 // failure puts an error of one direction in the user's words.
 func (w *stdio) failure(err error) error {
 	at := exit.Where{Subject: "- to " + w.peer, Place: exit.Connected}
-	var direction *transfer.ExchangeError
-	var side *transfer.Error
-	if errors.As(err, &direction) && errors.As(err, &side) {
+	direction, ok := errors.AsType[*transfer.ExchangeError](err)
+	if side, known := errors.AsType[*transfer.Error](err); ok && known {
 		err = side.Err
 		switch {
 		case direction.Down && side.Side == transfer.Destination:

@@ -1,8 +1,11 @@
 package cmd
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -51,4 +54,40 @@ func (s *serviceStatus) tell(t relay.Totals) {
 
 func statusLine(t relay.Totals) string {
 	return fmt.Sprintf("%s open, %s served, %s up, %s down", text.Grouped(int64(t.Open)), text.Grouped(t.Accepted), text.Size(t.Up), text.Size(t.Down))
+}
+
+// activationFD finds the first socket that systemd passed by that name, or at all.
+func activationFD(name string) (int, error) {
+	fds, err := activationFDs(name)
+	if err != nil {
+		return 0, err
+	}
+	return fds[0], nil
+}
+
+// activationFDs finds the sockets that systemd passed: LISTEN_FDS of them from
+// descriptor 3 on, for the process LISTEN_PID, named by LISTEN_FDNAMES (sd_listen_fds(3)).
+func activationFDs(name string) ([]int, error) {
+	if pid := os.Getenv("LISTEN_PID"); pid != "" && pid != strconv.Itoa(os.Getpid()) {
+		return nil, fmt.Errorf("the sockets of LISTEN_FDS are for process %s", text.Quote(pid))
+	}
+	n, err := strconv.Atoi(os.Getenv("LISTEN_FDS"))
+	if err != nil || n < 1 {
+		return nil, errors.New("no socket was passed (LISTEN_FDS is not set)")
+	}
+	var fds []int
+	names := strings.Split(os.Getenv("LISTEN_FDNAMES"), ":")
+	for i := range n {
+		if _, err := unix.FcntlInt(uintptr(3+i), unix.F_GETFD, 0); err != nil {
+			return nil, fmt.Errorf("LISTEN_FDS is %d, but descriptor %d is not open", n, 3+i)
+		}
+		if name == "" || i < len(names) && names[i] == name {
+			unix.CloseOnExec(3 + i)
+			fds = append(fds, 3+i)
+		}
+	}
+	if len(fds) == 0 {
+		return nil, fmt.Errorf("no socket called %s was passed (there are: %s)", text.Quote(name), text.Quote(os.Getenv("LISTEN_FDNAMES")))
+	}
+	return fds, nil
 }

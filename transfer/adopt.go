@@ -35,10 +35,7 @@ func AdoptPlain(fd int) (net.Listener, error) {
 	if !ok || strings.HasPrefix(path, "@") {
 		return ln, nil
 	}
-	u.SetUnlinkOnClose(false)
-	own := &ownFile{UnixListener: u, path: path}
-	own.dev, own.ino, _ = identity(path)
-	return own, nil
+	return ownFileOf(u, path), nil
 }
 
 // AdoptListener is AdoptPlain for what Listen had opened in another process, or, where inherited, what that process was

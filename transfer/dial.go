@@ -74,12 +74,11 @@ func sleep(ctx context.Context, d time.Duration) error {
 // WorthRetrying tells for a driver what may pass by itself. A name that does not exist may do so soon:
 // containers get theirs when they start. A service and an address that cannot be read will not.
 func WorthRetrying(err error) bool {
-	var dns *net.DNSError
-	if errors.As(err, &dns) {
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		return !strings.Contains(dns.Err, "unknown port")
 	}
-	var addr *net.AddrError
-	return !errors.As(err, &addr)
+	_, malformed := errors.AsType[*net.AddrError](err)
+	return !malformed
 }
 
 func (d *Dialer) dialOnce(ctx context.Context, network, address string) (*Conn, error) {

@@ -181,7 +181,7 @@ func TestNothingLeaks(t *testing.T) {
 			}
 			r.Close()
 			if _, err := tr.Move(bedContext(t), to, from, -1); err == nil {
-				t.Error("nobody reads any more")
+				t.Error("moved to a pipe that has lost its reader")
 			}
 		}
 	}

@@ -64,10 +64,7 @@ func listen(ctx context.Context, network, address string, control func(network, 
 	if err != nil || !ok || strings.HasPrefix(address, "@") {
 		return ln, err
 	}
-	u.SetUnlinkOnClose(false)
-	own := &ownFile{UnixListener: u, path: address}
-	own.dev, own.ino, _ = identity(address)
-	return own, nil
+	return ownFileOf(u, address), nil
 }
 
 // onlyAddress resolves the host of an address to listen on, IPv4 first as package net has it, and names the
@@ -162,10 +159,7 @@ func ListenerOf(ln net.Listener) (*Listener, error) {
 		if strings.HasPrefix(path, "@") {
 			return &Listener{ln: l, restore: func() {}}, nil
 		}
-		l.SetUnlinkOnClose(false)
-		own := &ownFile{UnixListener: l, path: path}
-		own.dev, own.ino, _ = identity(path)
-		return &Listener{ln: own, restore: func() {}}, nil
+		return &Listener{ln: ownFileOf(l, path), restore: func() {}}, nil
 	}
 	return nil, fmt.Errorf("%T is not a listener of TCP or Unix sockets", ln)
 }

@@ -50,6 +50,13 @@ type ownFile struct {
 	dev, ino uint64
 }
 
+func ownFileOf(u *net.UnixListener, path string) *ownFile {
+	u.SetUnlinkOnClose(false)
+	own := &ownFile{UnixListener: u, path: path}
+	own.dev, own.ino, _ = identity(path)
+	return own
+}
+
 // Close stops listening and removes the socket file where it is still the one that was made.
 func (l *ownFile) Close() error {
 	err := l.UnixListener.Close()

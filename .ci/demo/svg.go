@@ -18,7 +18,7 @@ const (
 )
 
 // draw makes a film of frames that needs no script: the frames stand below each other, and
-// an animation in steps shows one of them at a time. Who asked for less motion, and who
+// an animation in steps shows one of them at a time. A reader who asked for less motion, and one who
 // draws no animation, sees the last.
 func draw(frames []frame, cols, rows int) string {
 	width := float64(cols)*cellWidth + 2*margin

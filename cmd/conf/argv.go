@@ -30,7 +30,7 @@ func commandOf(name string) command {
 // operand, takes every flag behind it for an operand too and says nothing; it
 // does not know -qL5M either, and refuses `-q --quiet`.
 //
-// What cannot be understood is a *UsageError in the user's words. Where help or
+// What cannot be understood is an *exit.Usage in the user's words. Where help or
 // the version is asked for, that is all that remains, whatever else was typed.
 // Rewriting a result again changes nothing.
 func rewrite(argv []string, options table) ([]string, error) {

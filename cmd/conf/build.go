@@ -9,7 +9,7 @@ import (
 )
 
 // This file weighs flags and operands against each other: each function makes
-// the config of one command or says in a *UsageError why that is impossible. Nothing
+// the config of one command or says in an *exit.Usage why that is impossible. Nothing
 // is opened yet.
 
 func (s *settings) send(words []string) (*Send, error) {

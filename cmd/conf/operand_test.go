@@ -255,7 +255,7 @@ func wrongFields(o Operand) string {
 	case (o.Port != "") != (o.Kind == TCP) || o.Host != "" && o.Kind != TCP:
 		return "Host or Port"
 	case o.Kind == TCP && o.Host == "" && !o.Listen:
-		return "nobody can connect to no host"
+		return "a host to connect to"
 	case o.Name != "" && o.Kind != SD && o.Kind != Unix:
 		return "Name"
 	case (o.Network != "") != (o.Kind == TCP || o.Kind == Unix):

@@ -195,7 +195,7 @@ func TestNoReader(t *testing.T) {
 	}
 }
 
-// Nowhere to complain to is no reason to fail, and nowhere to write to is.
+// A closed stderr does not make a run fail; a closed destination does.
 func TestClosedStreams(t *testing.T) {
 	for script, want := range map[string]int{
 		`"$0" cat -v "$1" 2>&-`:               0,

@@ -37,8 +37,8 @@ func OpenSource(ctx context.Context, name Name, meanwhile Meanwhile) (e *transfe
 // ofTransfer tells an error that came while a file was opened from one of the open: it
 // concerns the transfer, and is not that file's.
 func ofTransfer(err error) bool {
-	var side *transfer.Error
-	return errors.Is(err, transfer.ErrIdle) || errors.As(err, &side)
+	_, ok := errors.AsType[*transfer.Error](err)
+	return ok || errors.Is(err, transfer.ErrIdle)
 }
 
 // TotalSize returns how many bytes the sources hold together, -1 where that is not known

@@ -94,7 +94,7 @@ func TestMeterStall(t *testing.T) {
 		{"not yet", 1 << 30, Destination, false, 1900 * time.Millisecond, ""},
 		{"receiver", 1 << 30, Destination, false, 12 * time.Second, "stalled 12s, waiting for the receiver"},
 		{"sender", 1 << 30, Source, true, 12 * time.Second, "stalled 12s, waiting for the sender"},
-		{"nobody knows", 1 << 30, Neither, false, 12 * time.Second, "stalled 12s"},
+		{"neither side known", 1 << 30, Neither, false, 12 * time.Second, "stalled 12s"},
 		{"sender of unknown size, early", -1, Source, true, 4 * time.Second, "stalled 4s, waiting for the sender"},
 		{"sender of unknown size", -1, Source, true, 12 * time.Second, "stalled 12s, waiting for the sender to close (nc needs -N)"},
 		{"sender of all", 100 * ((1 << 20) / 10), Source, true, 12 * time.Second, "stalled 12s, waiting for the sender to close (nc needs -N)"},

@@ -222,7 +222,7 @@ func (b *bench) standStill() (goOn func()) {
 	return func() { b.release <- true }
 }
 
-// TestProgressStopped: an hour in SIGSTOP is no stall, no slow rate and no time,
+// TestProgressStopped: an hour in SIGSTOP is not a stall, does not slow the rate and does not count,
 // whether the tick or the signal is seen first.
 func TestProgressStopped(t *testing.T) {
 	for _, signalFirst := range []bool{true, false} {

@@ -365,7 +365,7 @@ func TestTerminalGone(t *testing.T) {
 	}
 	look.Close()
 	if found.drawable() {
-		t.Error("a terminal without anybody is drawable")
+		t.Error("a terminal whose last user has closed it is drawable")
 	}
 	if found.columns() != defaultColumns {
 		t.Errorf("%d columns of nothing", found.columns())

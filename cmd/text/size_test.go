@@ -117,11 +117,11 @@ func FuzzParseSize(f *testing.F) {
 		number := strings.TrimRight(text, "kKmMgGtTpPeEiB")
 		unit, wrong := parseUnit(text[len(number):])
 		if wrong != "" {
-			t.Fatalf("ParseSize(%q) = %d, but %q is no unit", text, n, text[len(number):])
+			t.Fatalf("ParseSize(%q) = %d, but %q is not a unit", text, n, text[len(number):])
 		}
 		want, ok := new(big.Rat).SetString(number)
 		if !ok {
-			t.Fatalf("ParseSize(%q) = %d, but %q is no number", text, n, number)
+			t.Fatalf("ParseSize(%q) = %d, but %q is not a number", text, n, number)
 		}
 		want.Mul(want, new(big.Rat).SetUint64(unit))
 		if floor := new(big.Int).Quo(want.Num(), want.Denom()); !floor.IsInt64() || floor.Int64() != n {

@@ -21,10 +21,7 @@ func (o *owners) uid(h *tar.Header) int {
 		o.user(0)
 		o.uids = inverse(o.users)
 	}
-	if id, ok := o.uids[h.Uname]; ok && h.Uname != "" {
-		return int(id)
-	}
-	return h.Uid
+	return known(o.uids, h.Uname, h.Uid)
 }
 
 // gid is the same for the group.
@@ -33,10 +30,15 @@ func (o *owners) gid(h *tar.Header) int {
 		o.group(0)
 		o.gids = inverse(o.groups)
 	}
-	if id, ok := o.gids[h.Gname]; ok && h.Gname != "" {
-		return int(id)
+	return known(o.gids, h.Gname, h.Gid)
+}
+
+// known is the number of a name, otherwise id.
+func known(ids map[string]uint32, name string, id int) int {
+	if here, ok := ids[name]; ok && name != "" {
+		return int(here)
 	}
-	return h.Gid
+	return id
 }
 
 func inverse(names map[uint32]string) map[string]uint32 {

@@ -314,7 +314,7 @@ func TestLimiterShared(t *testing.T) {
 				sum += m
 			}
 			slices.Sort(moved)
-			least, most := moved[0], moved[(n-1)*99/100] // the very first gets a slot while nobody knows of the others
+			least, most := moved[0], moved[(n-1)*99/100] // the very first gets a slot before the others have asked
 			if got := float64(sum) / d.Seconds() / float64(rate); math.Abs(got-1) > 0.02 {
 				t.Errorf("%d pumps, %d B/s: %+.2f %% together", n, rate, 100*(got-1))
 			}

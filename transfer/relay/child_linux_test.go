@@ -33,7 +33,7 @@ const (
 	childSpin  = "ZCP_TEST_RELAY_SPIN" // see relay.Spins
 )
 
-// TestRelayChild is no test: it is the relay that others start. It says where it listens,
+// TestRelayChild is not a test: it is the relay that others start. It says where it listens,
 // drains when its input ends, and then says what it has seen.
 func TestRelayChild(t *testing.T) {
 	target := os.Getenv(childEnv)
@@ -233,7 +233,7 @@ func TestRelayFewDescriptors(t *testing.T) {
 // the kernel keeps small after the first 64: everything arrives, if need be through memory.
 func TestRelayUnprivileged(t *testing.T) {
 	if os.Getuid() != 0 {
-		bed.SkipLoudly(t, "only root can become somebody else")
+		bed.SkipLoudly(t, "only root can become another user")
 	}
 	const clients, each, nobody = 200, 3 << 19, 65534
 	data := bed.Noise(each+clients, 1) // of which each client sends another part

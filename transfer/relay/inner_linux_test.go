@@ -124,7 +124,7 @@ func TestPollers(t *testing.T) {
 				t.Errorf("woken with %v", m)
 			}
 			expect("woken once", nil)
-			for range 3 { // it is rung without anybody listening
+			for range 3 { // it is rung while the loop does not wait
 				p.wake()
 			}
 			if m := told(-1); len(m) != 1 {

@@ -127,7 +127,7 @@ func TestRecvFromFaultySender(t *testing.T) {
 	}
 }
 
-// A pending urgent byte is no reason to spin, on either side.
+// A pending urgent byte does not make either side spin.
 func TestUrgentStall(t *testing.T) {
 	program.InModes(t, func(t *testing.T, m program.Mode) {
 		p := m.Zcp(t, "recv", ":0", filepath.Join(t.TempDir(), "out")).Start()

@@ -161,7 +161,7 @@ func TestIdle(t *testing.T) {
 	})
 }
 
-// A receiver that is stopped, and goes on later, is no error; nor does the wait cost time.
+// A receiver that is stopped, and goes on later, is not an error; nor does the wait take processor time.
 func TestStoppedReceiver(t *testing.T) {
 	program.InModes(t, func(t *testing.T, m program.Mode) {
 		out := filepath.Join(t.TempDir(), "out")

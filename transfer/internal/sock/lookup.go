@@ -63,8 +63,8 @@ func lookUpLocal(ctx context.Context, network, host string) []netip.Addr {
 // inWords puts what the resolver says of its sockets ("read udp [::1]:40000->[::1]:53: read: connection
 // refused") into words. Without resolv.conf Go asks this host's own port 53 (resolv.conf(5) has it so).
 func inWords(err error) error {
-	var dns *net.DNSError
-	if !errors.As(err, &dns) || dns.IsNotFound {
+	dns, ok := errors.AsType[*net.DNSError](err)
+	if !ok || dns.IsNotFound {
 		return err
 	}
 	e := *dns
