@@ -11,16 +11,23 @@ import (
 // ends. side is the one that is waited for, for people.
 func (t *Transfer) ServeWhileWaiting(ctx context.Context, conn *Endpoint, side Side) error {
 	defer t.wake.on(ctx)()
+	err := t.attend(ctx, conn, side, interest{fd: -1})
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// attend waits for side, for what in says, and minds conn's peer meanwhile.
+func (t *Transfer) attend(ctx context.Context, conn *Endpoint, side Side, in interest) error {
 	t.resetPeer(conn)
 	t.pump.dst, t.pump.src = conn, nil
 	start := time.Now()
 	t.moved = start
 	t.Stats.wait(side, start)
 	defer func() { t.Stats.waited(side, time.Since(start)) }()
-	_, err := t.wait(ctx, interest{fd: -1, limits: true, local: t.IdleOf != Neither && t.IdleOf != side})
-	if ctx.Err() != nil {
-		return nil
-	}
+	in.limits, in.local = true, t.IdleOf != Neither && t.IdleOf != side
+	_, err := t.wait(ctx, in)
 	return err
 }
 

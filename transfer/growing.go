@@ -3,7 +3,13 @@ package transfer
 import (
 	"context"
 	"io"
+	"slices"
 	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/transfer/internal/sock"
 )
 
 // A Growing is how far a regular file has been written that others begin to read meanwhile. The zero
@@ -12,7 +18,7 @@ type Growing struct {
 	mu      sync.Mutex
 	size    int64 // bytes written
 	ended   bool
-	changed chan struct{} // closed by the next change; nil: nothing waits for it
+	waiting []int // the pipes of those that the next change wakes
 }
 
 // Grow counts n more bytes.
@@ -42,23 +48,36 @@ func (g *Growing) End() {
 }
 
 func (g *Growing) tell() {
-	if g.changed != nil {
-		close(g.changed)
-		g.changed = nil
+	for _, w := range g.waiting {
+		_, _ = unix.Write(w, []byte{0}) // one byte into an empty pipe of ours is always taken
 	}
+	g.waiting = g.waiting[:0]
 }
 
-// state returns the bytes beyond sent, and if there are none and more may come, what tells of them.
-func (g *Growing) state(sent int64) (more int64, ended bool, changed <-chan struct{}) {
+// state returns the bytes beyond sent. If there are none and more may come, the next change writes a byte to w, where
+// that is not below 0.
+func (g *Growing) state(sent int64, w int) (more int64, ended bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.size > sent || g.ended {
-		return g.size - sent, g.ended, nil
+		return g.size - sent, g.ended
 	}
-	if g.changed == nil {
-		g.changed = make(chan struct{})
+	if w >= 0 {
+		g.waiting = append(g.waiting, w)
 	}
-	return 0, false, g.changed
+	return 0, false
+}
+
+// leave closes the pipe of one that waits no more.
+func (g *Growing) leave(p [2]int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.waiting = slices.DeleteFunc(g.waiting, func(w int) bool { return w == p[1] })
+	for _, fd := range p {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+	}
 }
 
 // MoveGrowing moves a file from where src stands, as far as g says that it was written, until g ends. skip is how many
@@ -66,9 +85,15 @@ func (g *Growing) state(sent int64) (more int64, ended bool, changed <-chan stru
 // caller opened src for this alone.
 func (t *Transfer) MoveGrowing(ctx context.Context, dst, src *Endpoint, g *Growing, skip int64) (sent int64, err error) {
 	defer func(trace func(Event)) { t.Trace = trace }(t.Trace)
+	defer t.Under(ctx)()
+	grown := [2]int{-1, -1}
+	if err := sock.NewPipe(&grown); err != nil {
+		grown = [2]int{-1, -1} // as in wakeup: it looks at every wakeTick
+	}
+	defer g.leave(grown)
 	src.guard = &guard{fixed: true, settled: true, fd: -1}
 	for {
-		more, ended, changed := g.state(skip + sent)
+		more, ended := g.state(skip+sent, grown[1])
 		switch {
 		case more > 0:
 			n, err := t.Move(ctx, dst, src, more)
@@ -83,26 +108,24 @@ func (t *Transfer) MoveGrowing(ctx context.Context, dst, src *Endpoint, g *Growi
 		case ended:
 			return sent, nil
 		default:
-			if err := t.awaitGrowth(ctx, dst, changed); err != nil {
+			if err := t.awaitGrowth(ctx, dst, grown[0]); err != nil {
 				return sent, err
 			}
 		}
 	}
 }
 
-// awaitGrowth attends to the destination's peer until the file has grown.
-func (t *Transfer) awaitGrowth(ctx context.Context, dst *Endpoint, changed <-chan struct{}) error {
-	waiting, stop := context.WithCancel(ctx)
-	defer stop()
-	go func() {
-		select {
-		case <-changed:
-			stop()
-		case <-waiting.Done():
-		}
-	}()
-	if err := t.ServeWhileWaiting(waiting, dst, Source); err != nil {
+// awaitGrowth attends to the destination's peer until there is a byte in grown, and takes it.
+func (t *Transfer) awaitGrowth(ctx context.Context, dst *Endpoint, grown int) error {
+	in := interest{fd: grown, events: unix.POLLIN}
+	if grown < 0 {
+		in.until, in.bound = time.Now().Add(wakeTick), true
+	}
+	if err := t.attend(ctx, dst, Source, in); err != nil {
 		return err
 	}
-	return context.Cause(ctx)
+	if grown >= 0 {
+		_, _ = unix.Read(grown, make([]byte, 1)) // it is there
+	}
+	return nil
 }

@@ -157,6 +157,11 @@ func (p *Process) Ends(status int) *Process {
 	return p
 }
 
+// ProcessorTime returns what it used, after its end.
+func (p *Process) ProcessorTime() time.Duration {
+	return p.ProcessState.UserTime() + p.ProcessState.SystemTime()
+}
+
 // Signal sends a signal.
 func (p *Process) Signal(s syscall.Signal) {
 	p.t.Helper()
