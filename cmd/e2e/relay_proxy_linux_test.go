@@ -217,35 +217,41 @@ var (
 	takes      = map[string]bool{"read": true, "recvfrom": true, "recvmsg": true, "splice": true}
 )
 
-// headerAtOnce looks in a trace at what the thread does between each connect to a port and the header, and returns how
+// headerAtOnce looks in a trace at what a thread does between each connect to a port and the header, and returns how
 // many headers it has seen.
 func headerAtOnce(t *testing.T, trace, port string) (headers int) {
 	t.Helper()
-	between := map[string][]string{} // the calls since the last connect of that descriptor, by thread
-	stands := map[string]bool{}      // by thread: the last connect found the connection there
-	target := map[string]string{}    // the descriptor, by thread
+	type connecting struct {
+		thread string
+		stands bool // connect has found the connection there
+		calls  []string
+	}
+	all := map[string]*connecting{} // by descriptor: a loop that has waited may go on on another thread
 	for line := range strings.Lines(trace) {
 		m := tracedCall.FindStringSubmatch(line)
 		if m == nil {
 			continue
 		}
 		thread, call, fd := m[1], m[2], m[3]
+		c := all[fd]
 		switch {
 		case call == "connect" && strings.Contains(line, "htons("+port+")"):
-			target[thread], between[thread] = fd, nil
-			stands[thread] = strings.Contains(line, "= 0\n") || strings.Contains(line, "EISCONN")
-		case target[thread] == "":
-		case call == "write" && fd == target[thread] && strings.Contains(line, `"PROXY `):
+			all[fd] = &connecting{thread: thread, stands: strings.Contains(line, "= 0\n") || strings.Contains(line, "EISCONN")}
+		case call == "write" && c != nil && strings.Contains(line, `"PROXY `):
 			headers++
-			for _, before := range between[thread] {
-				if takes[before] || stands[thread] && strings.HasPrefix(before, "epoll_pwait") {
-					t.Errorf("between connect and the header: %v", between[thread])
+			for _, before := range c.calls {
+				if takes[before] || c.stands && strings.HasPrefix(before, "epoll_pwait") {
+					t.Errorf("between connect and the header: %v", c.calls)
 					break
 				}
 			}
-			target[thread] = ""
+			delete(all, fd)
 		default:
-			between[thread] = append(between[thread], call)
+			for _, c := range all {
+				if c.thread == thread {
+					c.calls = append(c.calls, call)
+				}
+			}
 		}
 	}
 	return headers

@@ -142,12 +142,15 @@ func echo(t testing.TB) string {
 	return ln.Addr().String()
 }
 
-// talkTo sends data to an echo and compares what comes back, piece by piece.
-func talkTo(t testing.TB, addr string, data []byte) {
+// talkTo sends data to an echo, behind what greets says, and compares what comes back, piece by piece.
+func talkTo(t testing.TB, addr string, data []byte, greets ...func(testing.TB, net.Conn)) {
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Error(err)
 		return
+	}
+	for _, greet := range greets {
+		greet(t, c)
 	}
 	s := newSide(t, c)
 	go func() {

@@ -71,7 +71,11 @@ func TestRelayCircle(t *testing.T) {
 	for _, how := range []string{"reset", "drain"} {
 		t.Run(how, func(t *testing.T) {
 			const most = 100
-			few := func(r *relay.Relay) { r.MaxConns = most }
+			few := func(r *relay.Relay) {
+				if r.MaxConns = most; front { // each expects a header of the other
+					r.SendProxy = 2
+				}
+			}
 			ln := bed.Must(transfer.Listen(context.Background(), "tcp", "127.0.0.1:0"))(t)
 			a := &relayBed{network: "tcp", addr: ln.Addr().String(), Relay: &relay.Relay{Network: "tcp"}}
 			b := relayTo(t, "tcp", "tcp", a.addr, few)

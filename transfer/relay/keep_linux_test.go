@@ -197,7 +197,7 @@ func TestRelayLeavesNothing(t *testing.T) {
 			for w := range workers {
 				all.Go(func() {
 					for i := range conns / workers {
-						talkTo(t, b.addr, bed.Noise(1+i*1000, uint64(w*conns+i)))
+						talkTo(t, b.addr, bed.Noise(1+i*1000, uint64(w*conns+i)), b.greets)
 					}
 				})
 			}

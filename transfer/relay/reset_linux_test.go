@@ -149,9 +149,16 @@ func TestRelayUrgent(t *testing.T) {
 					target.reads(rest)
 					if end {
 						target.readsEnd(nil)
-					} else if used := bed.WhileNothingMoves(t, quietFor); used > quietFor/4 {
-						t.Errorf("%v of processor time in %v behind an urgent byte", used, quietFor)
+						return
 					}
+					used := quietFor
+					for range 3 { // what tests before have left may take some of it once; a loop that spins always does
+						used = min(used, bed.WhileNothingMoves(t, quietFor))
+						if used <= quietFor/4 {
+							return
+						}
+					}
+					t.Errorf("%v of processor time in %v behind an urgent byte", used, quietFor)
 				})
 			}
 		}
