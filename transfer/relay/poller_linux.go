@@ -78,10 +78,11 @@ func (p *epoll) closing(int) {}
 // (measured with short connections: 157 us of processor time each instead of 173, 5355 a second
 // instead of 4625). The garbage collector waits as long at the most.
 //
-// To ask again and again before it sleeps does not pay: 64 bytes there and back on one connection, 2 busy processors
-// that both peers run on as well, took the relay 45 us of processor time a round without, 55 when it asked for up to
-// 20 us, 70 for 50 us and 77 for 100 us, and no less time: 111 us a round without, 105, 141 and 146 with
-// (BenchmarkPolling, medians of 3). A peer that runs where the relay asks is what it waits for.
+// To ask again and again before it sleeps does not pay: 64 bytes there and back on one connection, 2 processors
+// that both peers run on as well, took the relay 59 us of processor time a round without, 63 when it asked for up to
+// 20 us, 80 for 50 us and 82 for 100 us, and no less time: 101 us a round without, 104, 103 and 99 with; on busy
+// processors 45 us without and 55, 68 and 72 with (BenchmarkPolling, medians of 3). A peer that could run where the
+// relay asks is what it waits for.
 const briefWait = 200_000
 
 // wait waits briefly without telling the scheduler, and then for as long as it takes.
