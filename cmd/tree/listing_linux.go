@@ -38,10 +38,7 @@ func (l *listing) next() (e entry, err error) {
 				n, err = unix.Getdents(l.fd, l.buf[:])
 				return err
 			})
-			if err == unix.ENOENT || err == nil && n == 0 { // removed, or at its end
-				return entry{}, nil
-			}
-			if err != nil {
+			if err != nil || n == 0 {
 				return entry{}, err
 			}
 			l.got = l.buf[:n]

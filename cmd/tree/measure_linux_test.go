@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/zcp-go/zcp/cmd/exit"
 	"github.com/zcp-go/zcp/transfer"
 )
 
@@ -64,6 +65,22 @@ func TestMeasure(t *testing.T) {
 	(&measurer{walker: &walker{Source: &s.Source}, count: &early}).measure(ended)
 	if early.Size() != -1 {
 		t.Error("a walk that was ended knows the size")
+	}
+}
+
+// TestDirectoryVanishes: a directory that is removed while it is open is named, and counts as changed.
+func TestDirectoryVanishes(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "d")
+	ok(t, os.Mkdir(name, 0o755))
+	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	ok(t, err)
+	var st unix.Stat_t
+	ok(t, unix.Fstat(fd, &st), os.Remove(name))
+	var said error
+	w := &walker{Source: &Source{Report: func(err error) { said = errors.Join(said, err) }}, b: newBatch()}
+	ok(t, w.directory(context.Background(), fd, "./d", "d", 0, &st))
+	if said == nil || said.Error() != "./d: vanished while it was being sent" || exit.Status(said) != exit.Changed {
+		t.Errorf("said %v", said)
 	}
 }
 

@@ -193,7 +193,10 @@ func (w *walker) directory(ctx context.Context, fd int, name, rel string, dev ui
 	defer list.close()
 	for {
 		e, err := list.next()
-		if err != nil {
+		switch {
+		case err == unix.ENOENT:
+			w.Report(changed(name, "vanished while it was being sent"))
+		case err != nil:
 			w.Report(problem(name, err))
 		}
 		if err != nil || e.base == "" {
