@@ -274,7 +274,10 @@ func (c *cutRun) run(seed uint64, content []byte, cuts int) {
 	if c.d.Ends(0); t.Failed() {
 		t.Logf("seed %d, the sender:\n%s", seed, c.s.ErrOut)
 	}
-	if c.x.orphaned { // the sender that was started again waits for a receiver that has everything
+	c.x.mu.Lock()
+	orphaned := c.x.orphaned
+	c.x.mu.Unlock()
+	if orphaned { // the sender that was started again waits for a receiver that has everything
 		c.s.Kill(unix.SIGKILL)
 		c.s.End()
 	} else {
