@@ -4,6 +4,7 @@ import (
 	"context"
 	"hash"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -137,7 +138,7 @@ func (t *Transfer) plan(dst, src *Endpoint, limit int64) {
 	path, _ := t.choice.Next(1)
 	byRef := path != ReadWrite
 	src.protect(byRef)
-	if src.guard != nil && src.guard.held {
+	if src.guard != nil && src.guard.held && !slices.Contains(t.leases, src) { // the bodies of an archive are of one source
 		t.leases = append(t.leases, src)
 	}
 	if byRef && !src.byReference(dst.kind) {
