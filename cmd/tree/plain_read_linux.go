@@ -3,7 +3,6 @@ package tree
 import (
 	"archive/tar"
 	"bytes"
-	"strconv"
 	"time"
 )
 
@@ -68,7 +67,7 @@ func (r *plainReader) main(b []byte) bool {
 	if len(name) == 0 {
 		return false
 	}
-	r.h = tar.Header{Typeflag: tar.TypeReg, Name: string(name), Mode: int64(mode), Uid: uid, Gid: gid, Size: int64(size), ModTime: time.Unix(int64(at), 0)}
+	r.h = tar.Header{Typeflag: tar.TypeReg, Name: string(name), Mode: mode, Uid: int(uid), Gid: int(gid), Size: size, ModTime: time.Unix(at, 0)}
 	if p := cString(prefix); len(p) > 0 {
 		r.h.Name = string(p) + "/" + r.h.Name
 	}
@@ -102,14 +101,11 @@ func sealed(b []byte) bool {
 }
 
 // number reads octal digits up to a space or a zero byte, behind which there is nothing else. An
-// empty field is 0.
-func number(b []byte) (x int, ok bool) {
+// empty field is 0. The longest field has 12 digits: 36 bits.
+func number(b []byte) (x int64, ok bool) {
 	i := 0
 	for ; i < len(b) && b[i] >= '0' && b[i] <= '7'; i++ {
-		if x >= 1<<27 && strconv.IntSize == 32 {
-			return 0, false
-		}
-		x = x<<3 | int(b[i]-'0')
+		x = x<<3 | int64(b[i]-'0')
 	}
 	for ; i < len(b); i++ {
 		if b[i] != 0 && b[i] != ' ' {
