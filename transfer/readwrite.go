@@ -35,7 +35,7 @@ func (e *Endpoint) write(b []byte) (int, error) {
 	if !e.kind.Socket() && e.mayBlock() {
 		if e.kind == Pipe && !e.waits {
 			n, err := writeNow(e.fd, b)
-			if err != unix.EOPNOTSUPP {
+			if !sock.Refused(err) {
 				return n, err
 			}
 			e.waits = true
