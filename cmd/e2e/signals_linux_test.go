@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -127,13 +128,19 @@ func TestIgnoredSignal(t *testing.T) {
 	}
 }
 
-// The reader of standard output goes away: an end like that of cat, and a reset for the sender.
-func TestReaderGone(t *testing.T) {
+// recvIntoPipe starts a receiver whose standard output is a pipe that is read from r.
+func recvIntoPipe(t *testing.T) (p *program.Process, r *os.File) {
 	r, w := program.Pipe(t)
-	p := program.Zcp(t, "recv", ":0")
+	p = program.Zcp(t, "recv", ":0")
 	p.Stdout = w
 	p.Start()
 	w.Close()
+	return p, r
+}
+
+// The reader of standard output goes away: an end like that of cat, and a reset for the sender.
+func TestReaderGone(t *testing.T) {
+	p, r := recvIntoPipe(t)
 	c := program.Dial(t, p)
 	r.Close()
 	_, err := c.Write([]byte("this is never read"))
@@ -148,11 +155,7 @@ func TestReaderGone(t *testing.T) {
 
 // A reader that leaves when it has everything, as tar(1) does, missed nothing: there is only the end to come.
 func TestReaderLeavesAtTheEnd(t *testing.T) {
-	r, w := program.Pipe(t)
-	p := program.Zcp(t, "recv", ":0")
-	p.Stdout = w
-	p.Start()
-	w.Close()
+	p, r := recvIntoPipe(t)
 	c := program.Dial(t, p)
 	program.Write(t, c, []byte("everything"))
 	program.ReadN(t, r, len("everything"))
@@ -162,7 +165,7 @@ func TestReaderLeavesAtTheEnd(t *testing.T) {
 	}
 	p.Ends(0)
 
-	r, w = program.Pipe(t)
+	r, w := program.Pipe(t)
 	in, out := program.Pipe(t)
 	p = program.Zcp(t, "cat").From(in)
 	p.Stdout = w
