@@ -200,11 +200,7 @@ func TestProxyAtOnce(t *testing.T) {
 	}
 	p.Kill(unix.SIGTERM)
 	p.End()
-	b, err := os.ReadFile(trace)
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := headerAtOnce(t, string(b), port)
+	at := headerAtOnce(t, program.Trace(t, trace), port)
 	if at != conns {
 		t.Errorf("%d of %d connections have a header in the trace", at, conns)
 	}
@@ -282,12 +278,8 @@ func TestProxySpliced(t *testing.T) {
 	p.Says("192.0.2.1:8080 .*: ended")
 	p.Kill(unix.SIGTERM)
 	p.End()
-	b, err := os.ReadFile(trace)
-	if err != nil {
-		t.Fatal(err)
-	}
 	moved := map[string]int64{}
-	for _, m := range regexp.MustCompile(`(splice|recvfrom|read)\(.*= (\d+)\n`).FindAllStringSubmatch(string(b), -1) {
+	for _, m := range regexp.MustCompile(`(splice|recvfrom|read)\(.*= (\d+)\n`).FindAllStringSubmatch(program.Trace(t, trace), -1) {
 		var n int64
 		if _, err := fmt.Sscan(m[2], &n); err != nil {
 			t.Error(err)

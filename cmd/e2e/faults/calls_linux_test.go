@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -109,12 +108,8 @@ var callLine = regexp.MustCompile(`(?m)^\d+ +(\w+)\((.*)$`)
 // calls counts the calls in a trace by their names.
 func calls(t *testing.T, trace string) map[string]int {
 	t.Helper()
-	b, err := os.ReadFile(trace)
-	if err != nil {
-		t.Fatal(err)
-	}
 	sum := map[string]int{}
-	for _, m := range callLine.FindAllStringSubmatch(string(b), -1) {
+	for _, m := range callLine.FindAllStringSubmatch(program.Trace(t, trace), -1) {
 		if !strings.Contains(m[2], "TCP_CONGESTION") {
 			sum[m[1]]++
 		}
