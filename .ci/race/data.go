@@ -65,12 +65,15 @@ func sumFile(name string, look bool) (got payload, err error) {
 		return got, fmt.Errorf("nothing arrived: %w", err)
 	}
 	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return got, err
+	}
 	if !look {
-		info, err := file.Stat()
-		return payload{bytes: info.Size()}, err
+		return payload{bytes: info.Size()}, nil
 	}
 	sum := crc32.New(castagnoli)
-	got.bytes, err = io.CopyBuffer(sum, onlyReader{file}, make([]byte, chunk))
+	got.bytes, err = io.CopyBuffer(sum, onlyReader{file}, make([]byte, min(chunk, info.Size()+1)))
 	got.sum = sum.Sum32()
 	return got, err
 }
