@@ -2,6 +2,7 @@ package sock
 
 import (
 	"fmt"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -43,7 +44,7 @@ func CheckStream(fd int) error {
 	case typ == unix.SOCK_DGRAM && family == "IP":
 		return &WrongKind{"UDP"}
 	}
-	return &WrongKind{join(family, typeName(typ))}
+	return &WrongKind{strings.TrimSpace(family + " " + typeName(typ))}
 }
 
 func typeName(typ int) string {
@@ -58,11 +59,4 @@ func typeName(typ int) string {
 		return "raw"
 	}
 	return fmt.Sprintf("type %d", typ)
-}
-
-func join(a, b string) string {
-	if a == "" {
-		return b
-	}
-	return a + " " + b
 }

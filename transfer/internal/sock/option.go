@@ -41,10 +41,9 @@ func NoDelay(fd int) { _ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOD
 // this system, or this kind of socket, does not have what was asked for: seccomp profiles say
 // EPERM or ENOSYS, MPTCP EOPNOTSUPP, old kernels ENOPROTOOPT, gVisor ENOTTY or EINVAL.
 func Refused(err error) bool {
-	for _, e := range []unix.Errno{unix.EPERM, unix.EACCES, unix.EINVAL, unix.ENOPROTOOPT, unix.ENOTTY, unix.EOPNOTSUPP, unix.ENOSYS} {
-		if errors.Is(err, e) {
-			return true
-		}
+	switch e, _ := errors.AsType[unix.Errno](err); e {
+	case unix.EPERM, unix.EACCES, unix.EINVAL, unix.ENOPROTOOPT, unix.ENOTTY, unix.EOPNOTSUPP, unix.ENOSYS:
+		return true
 	}
 	return false
 }

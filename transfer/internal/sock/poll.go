@@ -22,6 +22,14 @@ func RetryN(f func() (int, error)) (int, error) {
 	}
 }
 
+// Recv is recv(2) that does not wait, with other flags, MSG_PEEK perhaps.
+func Recv(fd int, b []byte, flags int) (int, error) {
+	return RetryN(func() (int, error) {
+		n, _, err := unix.Recvfrom(fd, b, flags|unix.MSG_DONTWAIT)
+		return n, err
+	})
+}
+
 // PollNow asks poll which of the events are true of fd now; POLLERR and POLLHUP are told unasked.
 func PollNow(fd int, events uint32) uint32 {
 	fds := []unix.PollFd{{Fd: int32(fd), Events: int16(events)}}
