@@ -45,10 +45,7 @@ func (k *link) readGreeting() {
 	g, fd := k.greeting, k.ends[clientEnd].FD()
 	var b [1024]byte
 	for {
-		n, err := sock.RetryN(func() (int, error) {
-			n, _, err := unix.Recvfrom(fd, b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-			return n, err
-		})
+		n, err := sock.Recv(fd, b[:], unix.MSG_PEEK)
 		switch {
 		case err == unix.EAGAIN:
 			if err := k.watch(clientEnd, pollIn); err != nil {
@@ -88,10 +85,7 @@ func (g *greeting) take(fd int, b []byte) error {
 	if g.length > 0 {
 		b = b[:min(len(b), g.length-g.got)]
 	}
-	n, err := sock.RetryN(func() (int, error) {
-		n, _, err := unix.Recvfrom(fd, b, unix.MSG_DONTWAIT)
-		return n, err
-	})
+	n, err := sock.Recv(fd, b, 0)
 	if err != nil {
 		return err
 	}

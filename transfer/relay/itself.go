@@ -2,11 +2,11 @@ package relay
 
 import (
 	"errors"
-	"net"
 	"net/netip"
 	"os"
 
 	"github.com/zcp-go/zcp/transfer"
+	"github.com/zcp-go/zcp/transfer/internal/sock"
 )
 
 // ErrItself is the error of a connection whose target is the relay itself: it would be accepted,
@@ -41,7 +41,7 @@ func ownAddrs(socks []*listenSocket) map[uint16][]ownAddr {
 func (r *Relay) itself(to netip.AddrPort) bool {
 	for _, o := range r.own[to.Port()] {
 		family := o.both || o.Addr().Is4() == to.Addr().Is4()
-		if o.Addr() == to.Addr() || o.Addr().IsUnspecified() && family && ofThisHost(to.Addr()) {
+		if o.Addr() == to.Addr() || o.Addr().IsUnspecified() && family && sock.OnThisHost(to.Addr()) {
 			return true
 		}
 	}
@@ -56,24 +56,6 @@ func (r *Relay) itselfUnix(path string) bool {
 				return true
 			}
 		} else if fi, err := os.Stat(path); err == nil && os.SameFile(fi, o.file) {
-			return true
-		}
-	}
-	return false
-}
-
-// ofThisHost reports whether an address is one of this host's, in this network namespace. An
-// unspecified one reaches the host itself (ip(7)).
-func ofThisHost(a netip.Addr) bool {
-	if a.IsLoopback() || a.IsUnspecified() {
-		return true
-	}
-	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		return false // then it is connected to, as without the question
-	}
-	for _, x := range addrs {
-		if p, err := netip.ParsePrefix(x.String()); err == nil && p.Addr().Unmap() == a.WithZone("") {
 			return true
 		}
 	}

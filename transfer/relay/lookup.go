@@ -81,11 +81,11 @@ func (n *name) lookUp(ctx context.Context) ([]netip.AddrPort, error) {
 	return addrs, err
 }
 
+type nameKey struct{ network, host string }
+
 // lookups finds addresses for the links that ask. Each lookup takes descriptors that no link has,
 // so at most mostLookups run at once, shared among the names; links that ask later share the next
 // one. It begins after they asked, so no answer is older than its question.
-type nameKey struct{ network, host string }
-
 type lookups struct {
 	ctx     context.Context // ends with the relay
 	mu      sync.Mutex

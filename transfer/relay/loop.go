@@ -2,6 +2,7 @@ package relay
 
 import (
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -278,10 +279,6 @@ func (l *loop) handOver() {
 	l.r.mu.Lock()
 	defer l.r.mu.Unlock()
 	l.r.finished.add(&l.counts)
-	for i, x := range l.r.loops {
-		if x == l {
-			l.r.loops = append(append([]*loop(nil), l.r.loops[:i]...), l.r.loops[i+1:]...)
-			return
-		}
-	}
+	others := slices.Clone(l.r.loops) // what current has returned stays as it is
+	l.r.loops = slices.DeleteFunc(others, func(x *loop) bool { return x == l })
 }

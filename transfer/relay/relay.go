@@ -205,8 +205,11 @@ func (r *Relay) openLoops(socks []*listenSocket) ([]*loop, error) {
 // supervise waits for a reason to end, and then for so many loops to end. Each of them
 // reports once to failed.
 func (r *Relay) supervise(ctx context.Context, socks []*listenSocket, left int, failed <-chan error) (err error) {
-	idle := newTimer(r.ExitIdle)
+	idle := time.NewTimer(r.ExitIdle)
 	defer idle.Stop()
+	if r.ExitIdle <= 0 {
+		idle.Stop() // it never fires, not even if it is due by now (Go 1.23)
+	}
 	var limit <-chan time.Time
 	stopped := ctx.Done()
 	drains := r.drainings()
@@ -247,16 +250,6 @@ func (r *Relay) supervise(ctx context.Context, socks []*listenSocket, left int, 
 	return err
 }
 
-// newTimer returns a timer that never fires for 0.
-func newTimer(d time.Duration) *time.Timer {
-	if d > 0 {
-		return time.NewTimer(d)
-	}
-	t := time.NewTimer(time.Hour)
-	t.Stop()
-	return t
-}
-
 // sinceEmpty returns how much of ExitIdle is left, at least.
 func (r *Relay) sinceEmpty() time.Duration {
 	if r.openNow() > 0 {
@@ -287,12 +280,16 @@ func (r *Relay) drainings() chan time.Duration {
 
 // each has every loop run f, and does not wait for it.
 func (r *Relay) each(f func(*loop)) {
-	r.mu.Lock()
-	loops := r.loops
-	r.mu.Unlock()
-	for _, l := range loops {
+	for _, l := range r.current() {
 		l.post(f)
 	}
+}
+
+// current returns the loops that run.
+func (r *Relay) current() []*loop {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.loops
 }
 
 func (r *Relay) emit(e Event) {

@@ -23,8 +23,13 @@ type route struct {
 // a target holds for all listeners.
 func (r *Relay) openRoutes(ctx context.Context, n int) ([]*route, error) {
 	known := make(map[Target]*target)
-	open := func(of []Target) (*route, error) {
-		p := new(route)
+	routes := r.Routes
+	if len(routes) == 0 {
+		routes = slices.Repeat([][]Target{{{r.Network, r.Address}}}, n)
+	}
+	all := make([]*route, len(routes))
+	for i, of := range routes {
+		all[i] = new(route)
 		for _, where := range of {
 			t := known[where]
 			if t == nil {
@@ -38,30 +43,10 @@ func (r *Relay) openRoutes(ctx context.Context, n int) ([]*route, error) {
 				known[where] = t
 				r.targets = append(r.targets, t)
 			}
-			p.targets = append(p.targets, t)
+			all[i].targets = append(all[i].targets, t)
 		}
-		return p, nil
-	}
-	if len(r.Routes) == 0 {
-		p, err := open([]Target{{r.Network, r.Address}})
-		return repeat(p, n), err
-	}
-	var all []*route
-	for _, of := range r.Routes {
-		p, err := open(of)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, p)
 	}
 	return all, nil
-}
-
-func repeat(p *route, n int) (all []*route) {
-	for range n {
-		all = append(all, p)
-	}
-	return all
 }
 
 // order appends to ts the targets in the order in which a client tries them, and returns how many

@@ -134,9 +134,7 @@ func (r *Relay) Accepting() bool {
 
 // Alive tells whether Serve runs and every event loop answers within limit.
 func (r *Relay) Alive(limit time.Duration) bool {
-	r.mu.Lock()
-	loops := append([]*loop(nil), r.loops...)
-	r.mu.Unlock()
+	loops := r.current()
 	late := time.After(limit)
 	answers := make(chan struct{}, len(loops))
 	for _, l := range loops {
@@ -156,11 +154,8 @@ func (r *Relay) Alive(limit time.Duration) bool {
 // Table returns the connections that are open now. It waits for the loops, which answer
 // between two turns.
 func (r *Relay) Table() []ConnInfo {
-	r.mu.Lock()
-	loops := append([]*loop(nil), r.loops...)
-	r.mu.Unlock()
 	var rows []ConnInfo
-	for _, l := range loops {
+	for _, l := range r.current() {
 		part := make(chan []ConnInfo, 1)
 		l.post(func(l *loop) { part <- l.rows() })
 		select {
