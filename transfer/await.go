@@ -31,7 +31,7 @@ type interest struct {
 // the peer of a destination socket sends, lets writers have the leases they want, and notices
 // silence. It returns whether fd was ready.
 func (t *Transfer) wait(ctx context.Context, in interest) (ready bool, err error) {
-	fds := [3]unix.PollFd{{Fd: int32(in.fd), Events: in.events}, {Fd: int32(t.wake.fd()), Events: unix.POLLIN}, {Fd: -1}}
+	fds := [3]unix.PollFd{{Fd: int32(in.fd), Events: in.events}, {Fd: int32(t.wake.r), Events: unix.POLLIN}, {Fd: -1}}
 	for {
 		back := &fds[2]
 		if d := t.pump.dst; t.minds(d) && !in.deaf {
@@ -71,26 +71,21 @@ func (t *Transfer) wait(ctx context.Context, in interest) (ready bool, err error
 // nextCheck returns how long poll may sleep, below 0 for as long as it takes.
 func (t *Transfer) nextCheck(now time.Time, in interest) time.Duration {
 	d := time.Duration(-1)
-	sooner := func(x time.Duration) {
-		if d < 0 || x < d {
-			d = max(x, 0)
-		}
-	}
 	if in.bound {
-		sooner(in.until.Sub(now))
+		d = max(0, in.until.Sub(now))
 	}
 	if len(t.leases) > 0 {
-		sooner(leaseTick)
+		d = shorter(d, leaseTick)
 	}
 	if in.limits {
 		if t.Idle > 0 && !in.local {
-			sooner(t.lastMoved().Add(t.Idle).Sub(now))
-			if d := t.pump.dst; d != nil && d.kind.Socket() {
-				sooner(t.queueDue().Sub(now))
+			d = shorter(d, max(0, t.lastMoved().Add(t.Idle).Sub(now)))
+			if dst := t.pump.dst; dst != nil && dst.kind.Socket() {
+				d = shorter(d, max(0, t.queueDue().Sub(now)))
 			}
 		}
 		if t.pump.dst != nil && t.pump.dst.kind == TCP || t.pump.src != nil && t.pump.src.kind == TCP {
-			sooner(peerTick)
+			d = shorter(d, peerTick)
 		}
 	}
 	return t.wake.atMost(d)
@@ -172,13 +167,11 @@ func (t *Transfer) readBackChannel(revents int16) error {
 	}
 	if t.peerEnded {
 		// Both directions are over although we still have bytes: they will not be read.
-		if err := sock.Error(d.fd); err != nil {
-			return &Error{"poll", Destination, err}
+		err := pendingError(d.fd)
+		if err == nil && revents&unix.POLLHUP != 0 {
+			err = &Error{"poll", Destination, unix.EPIPE}
 		}
-		if revents&unix.POLLHUP != 0 {
-			return &Error{"poll", Destination, unix.EPIPE}
-		}
-		return nil
+		return err
 	}
 	n, err := t.drop(d.fd)
 	if n > 0 {
@@ -194,10 +187,7 @@ func (t *Transfer) drop(fd int) (n int64, err error) {
 	defer buffers.Put(b)
 	defer func() { t.Stats.Dropped.Add(n) }()
 	for range 16 {
-		m, err := sock.RetryN(func() (int, error) {
-			m, _, err := unix.Recvfrom(fd, *b, unix.MSG_DONTWAIT)
-			return m, err
-		})
+		m, err := sock.Recv(fd, *b, 0)
 		switch {
 		case err == unix.EAGAIN:
 			return n, nil

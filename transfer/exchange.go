@@ -206,10 +206,7 @@ func awaitBroken(ctx context.Context, c *Conn) error {
 	if _, err := t.wait(ctx, interest{fd: c.fd, deaf: true}); err != nil {
 		return err
 	}
-	if err := sock.Error(c.fd); err != nil {
-		return &Error{"poll", Destination, err}
-	}
-	return nil
+	return pendingError(c.fd)
 }
 
 // flush waits, after both directions have ended, until the peer's kernel has acknowledged

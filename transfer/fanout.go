@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -130,10 +131,7 @@ func openStream(size int) (r, w int, err error) {
 	}
 	pair, serr := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if serr != nil {
-		if err == nil {
-			err = serr
-		}
-		return -1, -1, err
+		return -1, -1, cmp.Or(err, serr)
 	}
 	for _, fd := range pair {
 		unix.CloseOnExec(fd)

@@ -92,7 +92,9 @@ func (f *Fanout) copyStep() (moved, ended bool, err error) {
 		n, err := sock.RetryN(func() (int, error) { return unix.Read(f.r, b[:cap(b)]) })
 		switch {
 		case err == unix.EAGAIN:
-			f.nothingFull()
+			for _, b := range f.branches {
+				b.full = false
+			}
 			return false, false, nil
 		case err != nil:
 			return false, false, &Error{"read", Source, err}
@@ -127,10 +129,4 @@ func (f *Fanout) copyStep() (moved, ended bool, err error) {
 		moved = true
 	}
 	return moved, false, nil
-}
-
-func (f *Fanout) nothingFull() {
-	for _, b := range f.branches {
-		b.full = false
-	}
 }

@@ -42,11 +42,8 @@ func (t *Transfer) Finish(ctx context.Context, c *Conn, linger time.Duration) (D
 		return 0, err
 	}
 	early := t.peerEnded
-	if err := unix.Shutdown(c.fd, unix.SHUT_WR); err != nil {
-		if serr := sock.Error(c.fd); serr != nil {
-			err = serr
-		}
-		return 0, &Error{"shutdown", Destination, err}
+	if err := c.CloseWrite(); err != nil {
+		return 0, err
 	}
 	c.ended.Store(true)
 	t.Stats.wait(Destination, time.Now())
@@ -162,8 +159,11 @@ func (t *Transfer) lastSign(from time.Time) time.Time {
 
 // pendingError asks for an error that came after the peer's end: a peer that closes with
 // bytes unread sends a reset after its FIN.
-func (t *Transfer) pendingError() error {
-	if err := sock.Error(t.pump.dst.fd); err != nil {
+func (t *Transfer) pendingError() error { return pendingError(t.pump.dst.fd) }
+
+// pendingError takes the pending error of a destination.
+func pendingError(fd int) error {
+	if err := sock.Error(fd); err != nil {
 		return &Error{"poll", Destination, err}
 	}
 	return nil

@@ -90,11 +90,7 @@ func cannotChange(fd int) bool {
 	if seals, err := unix.FcntlInt(uintptr(fd), unix.F_GET_SEALS, 0); err == nil {
 		return seals&unix.F_SEAL_WRITE != 0 && seals&unix.F_SEAL_SHRINK != 0
 	}
-	var st unix.Statfs_t
-	if sock.Retry(func() error { return unix.Fstatfs(fd, &st) }) != nil {
-		return false
-	}
-	switch int64(st.Type) { // a read-only mount of these has no writer anywhere; a remote or bind mount may have
+	switch fileSystem(fd) { // a read-only mount of these has no writer anywhere; a remote or bind mount may have
 	case unix.SQUASHFS_MAGIC, unix.EROFS_SUPER_MAGIC_V1, unix.ISOFS_SUPER_MAGIC, unix.CRAMFS_MAGIC:
 		return true
 	}

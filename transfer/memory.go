@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -16,9 +17,7 @@ func (t *Transfer) Write(ctx context.Context, dst *Endpoint, b []byte) (int64, e
 	t.pump.hold(b)
 	t.pump.digest.memory(b)
 	err := t.run(ctx, &lowWater{fd: -1})
-	if derr := t.endDigest(); err == nil {
-		err = derr
-	}
+	err = cmp.Or(err, t.endDigest())
 	t.Stats.Lost.Add(t.pump.Stop())
 	return t.pump.Bytes.Load(), err
 }

@@ -58,14 +58,10 @@ func (h *Threads) poll(fds []unix.PollFd, d time.Duration) (int, error) {
 		return n, err
 	}
 	if h.tryTake() {
-		brief := d < 0 || d > briefPoll
-		if brief {
-			n, err = sock.PollFor(fds, briefPoll)
-		} else {
-			n, err = sock.PollFor(fds, d)
-		}
+		brief := shorter(d, briefPoll)
+		n, err = sock.PollFor(fds, brief)
 		h.give()
-		if n != 0 || err != nil || !brief {
+		if n != 0 || err != nil || brief == d {
 			return n, err
 		}
 		if d > 0 {
@@ -80,9 +76,6 @@ func (h *Threads) poll(fds []unix.PollFd, d time.Duration) (int, error) {
 	default: // no descriptor for that: a thread has to do, and may be waited for
 		h.take()
 		defer h.give()
-		if d < 0 || d > briefPoll {
-			d = briefPoll
-		}
-		return sock.PollFor(fds, d) // its caller asks again
+		return sock.PollFor(fds, shorter(d, briefPoll)) // its caller asks again
 	}
 }

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"hash"
 	"runtime"
@@ -91,9 +92,7 @@ func (t *Transfer) MoveSegment(ctx context.Context, dst *Endpoint, s Segment) (n
 	defer t.wake.on(ctx)()
 	t.plan(dst, s.From, s.N)
 	defer func() {
-		if derr := t.endDigest(); err == nil {
-			err = derr
-		}
+		err = cmp.Or(err, t.endDigest())
 		dropped := t.pump.Stop()
 		lost := s.From.putBack(dropped)
 		t.Stats.Lost.Add(lost)
@@ -180,20 +179,13 @@ func (t *Transfer) resetPeer(dst *Endpoint) {
 func (t *Transfer) growPipe(dst, src *Endpoint) int {
 	for _, e := range []*Endpoint{src, dst} {
 		if e.kind == Pipe && !t.NoSplice {
-			t.Stats.PipeSize.Store(int64(growPipe(e.fd, t.pipeSize())))
+			t.Stats.PipeSize.Store(int64(growPipe(e.fd, cmp.Or(max(0, t.PipeSize), pipepool.DefaultSize))))
 		}
 	}
 	if dst.kind == Pipe {
 		return pipeCapacity(dst.fd)
 	}
 	return 0
-}
-
-func (t *Transfer) pipeSize() int {
-	if t.PipeSize > 0 {
-		return t.PipeSize
-	}
-	return pipepool.DefaultSize
 }
 
 // run is the driver: it steps the pump and waits for what the pump waits for.

@@ -62,12 +62,18 @@ func (k *wakeup) on(ctx context.Context) (stop func()) {
 	}
 }
 
-func (k *wakeup) fd() int { return k.r }
-
 // atMost shortens a wait that a blind wake-up cannot end.
 func (k *wakeup) atMost(d time.Duration) time.Duration {
-	if k.blind && (d < 0 || d > wakeTick) {
-		return wakeTick
+	if k.blind {
+		return shorter(d, wakeTick)
+	}
+	return d
+}
+
+// shorter returns a wait of d, below 0 for as long as it takes, or of most where that is less.
+func shorter(d, most time.Duration) time.Duration {
+	if d < 0 || d > most {
+		return most
 	}
 	return d
 }

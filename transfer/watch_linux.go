@@ -46,12 +46,8 @@ func (w *watch) stop() (written, known bool) {
 
 // remote tells whether fd lies on a file system that other systems may write to.
 func remote(fd int) bool {
-	var st unix.Statfs_t
-	if sock.Retry(func() error { return unix.Fstatfs(fd, &st) }) != nil {
-		return true
-	}
-	switch int64(uint32(st.Type)) { // 32-bit systems sign it
-	case unix.NFS_SUPER_MAGIC, unix.SMB_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC, unix.FUSE_SUPER_MAGIC,
+	switch fileSystem(fd) {
+	case 0, unix.NFS_SUPER_MAGIC, unix.SMB_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC, unix.FUSE_SUPER_MAGIC,
 		unix.V9FS_MAGIC, unix.CEPH_SUPER_MAGIC, unix.AFS_SUPER_MAGIC, unix.CODA_SUPER_MAGIC, unix.OCFS2_SUPER_MAGIC:
 		return true
 	}
