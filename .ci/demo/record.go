@@ -4,16 +4,20 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/cmd/e2e/program"
 )
 
 // ready is what the shell prints, unseen, before each prompt.
@@ -29,11 +33,14 @@ func record(lines []string, cols, rows int) (cast, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	bin, err := build()
+	bin, err := os.MkdirTemp("", "demo-bin")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(bin)
+	if err := program.Build(context.Background(), filepath.Join(bin, "zcp")); err != nil { // not one that is installed
+		return nil, err
+	}
 	os.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 	var typed []string
 	for _, line := range lines {
@@ -63,20 +70,6 @@ func record(lines []string, cols, rows int) (cast, error) {
 	_ = sh.Process.Kill() // it has been told to exit, unless the script failed
 	_ = sh.Wait()
 	return film, err
-}
-
-// build makes the zcp that is shown, not one that is installed, in a folder of its own.
-func build() (dir string, err error) {
-	if dir, err = os.MkdirTemp("", "demo-bin"); err != nil {
-		return "", err
-	}
-	cmd := exec.Command("go", "build", "-tags", "urfave_cli_no_docs", "-o", dir, ".")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		os.RemoveAll(dir)
-		return "", fmt.Errorf("%w: %s", err, out)
-	}
-	return dir, nil
 }
 
 // shell makes a command in the demo's folder with an environment without surprises.

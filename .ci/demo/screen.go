@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -96,12 +97,7 @@ func (s *screen) escape(text []byte) int {
 	}
 	switch text[1] {
 	case ']':
-		for i, c := range text {
-			if c == 0x07 {
-				return i + 1
-			}
-		}
-		return 0
+		return bytes.IndexByte(text, 0x07) + 1
 	case '[':
 		for i := 2; i < len(text); i++ {
 			if text[i] >= 0x40 && text[i] <= 0x7e {

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/zcp-go/zcp/cmd/e2e/program"
 )
 
 // raceAll runs the rows that are asked for and returns the report.
@@ -137,7 +139,7 @@ func newBench(ctx context.Context, s settings) (b *bench, err error) {
 	}
 	if len(b.zcp) == 0 {
 		b.zcp = []binary{{"zcp", filepath.Join(b.work, "built")}}
-		if err := build(ctx, b.zcp[0].path); err != nil {
+		if err := program.Build(ctx, b.zcp[0].path); err != nil {
 			return nil, err
 		}
 	}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -16,18 +17,9 @@ import (
 func (b *bench) makeData() error {
 	random := rand.NewChaCha8([32]byte{'z', 'c', 'p'})
 	for name, size := range map[string]int64{"small": 4096, "data": b.size} {
-		file, err := os.Create(filepath.Join(b.work, name))
-		if err != nil {
-			return err
-		}
-		if _, err := io.CopyBuffer(onlyWriter{file}, io.LimitReader(random, size), make([]byte, chunk)); err != nil {
-			return err
-		}
+		file, err := create(filepath.Join(b.work, name), random, size)
 		// The disk is done with it before the first round begins.
-		if err := file.Sync(); err != nil {
-			return err
-		}
-		if err := file.Close(); err != nil {
+		if err = cmp.Or(err, file.Sync(), file.Close()); err != nil {
 			return err
 		}
 	}
@@ -38,6 +30,15 @@ func (b *bench) makeData() error {
 		b.blocks = crc32.Update(b.blocks, castagnoli, b.block[:min(left, chunk)])
 	}
 	return nil
+}
+
+// create makes a file of n bytes.
+func create(name string, random io.Reader, n int64) (*os.File, error) {
+	file, err := os.Create(name)
+	if err == nil {
+		_, err = io.CopyBuffer(onlyWriter{file}, io.LimitReader(random, n), make([]byte, chunk))
+	}
+	return file, err
 }
 
 // onlyWriter hides everything of a file but Write, so that the buffer is used.

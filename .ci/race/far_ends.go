@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"os"
 	"runtime"
 	"sync"
@@ -65,9 +66,6 @@ func (f *farEnds) wait() (got payload, err error) {
 	}
 	return got, errors.Join(f.errs...)
 }
-
-// arrived returns what each end received, after wait.
-func (f *farEnds) arrived() []payload { return f.got }
 
 // closeOurs closes the command's ends in this process, after it has inherited them.
 func (f *farEnds) closeOurs() {
@@ -150,9 +148,17 @@ func drainPipe(fd int, splice, look bool) (got payload, err error) {
 	if splice {
 		take = func() (int, error) { return spliceNull(fd, null) }
 	}
+	return receive(buf, look, take)
+}
+
+// receive reads into buf until the end, with a sum of what was read where look is set.
+func receive(buf []byte, look bool, read func() (int, error)) (got payload, err error) {
 	for {
-		n, err := restart(take)
-		if err != nil || n == 0 {
+		n, err := restart(read)
+		if n == 0 && err == io.EOF {
+			err = nil
+		}
+		if n == 0 || err != nil {
 			return got, err
 		}
 		got.bytes += int64(n)

@@ -20,7 +20,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
@@ -176,19 +175,4 @@ func named(row, word string) bool {
 // wanted reports whether a row was asked for.
 func (s settings) wanted(row string) bool {
 	return len(s.rows) == 0 || slices.ContainsFunc(s.rows, func(word string) bool { return named(row, word) })
-}
-
-// build builds zcp from the sources at hand as it is shipped.
-func build(ctx context.Context, out string) error {
-	mod, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
-	if err != nil {
-		return fmt.Errorf("go env: %w", err)
-	}
-	c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "urfave_cli_no_docs", "-ldflags", "-s -w", "-o", out, ".")
-	c.Dir = filepath.Dir(strings.TrimSpace(string(mod)))
-	c.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if text, err := c.CombinedOutput(); err != nil {
-		return fmt.Errorf("go build: %w\n%s", err, text)
-	}
-	return nil
 }

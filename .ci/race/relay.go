@@ -110,7 +110,7 @@ func bulk(conns int) load {
 		}
 		return func() error {
 			want := b.prefix("data", share)
-			for _, got := range run.ends.arrived() {
+			for _, got := range run.ends.got {
 				if got.bytes != want.bytes || run.verify && got.sum != want.sum {
 					return fmt.Errorf("%d of %d bytes arrived, or other bytes", got.bytes, want.bytes)
 				}
@@ -177,7 +177,7 @@ func roundTrips(n int) load {
 func dialPort(port int) (net.Conn, error) {
 	c, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err == nil {
-		err = c.SetDeadline(time.Now().Add(patience()))
+		err = c.SetDeadline(time.Now().Add(runLimit))
 	}
 	return c, err
 }

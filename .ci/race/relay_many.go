@@ -5,7 +5,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"net"
 	"os"
@@ -134,23 +133,11 @@ func (l listener) net() (net.Listener, error) {
 
 // take reads a connection to its end, with a sum where look is set.
 func take(c net.Conn, look bool) (got payload, err error) {
-	if err := c.SetDeadline(time.Now().Add(patience())); err != nil {
+	if err := c.SetDeadline(time.Now().Add(runLimit)); err != nil {
 		return got, err
 	}
 	buf := make([]byte, 64<<10)
-	for {
-		n, err := c.Read(buf)
-		got.bytes += int64(n)
-		if look {
-			got.sum = crc32.Update(got.sum, castagnoli, buf[:n])
-		}
-		if err == io.EOF {
-			return got, nil
-		}
-		if err != nil {
-			return got, err
-		}
-	}
+	return receive(buf, look, func() (int, error) { return c.Read(buf) })
 }
 
 // give sends the first n bytes of a file by sendfile, ends its direction, and waits for the other end.

@@ -5,7 +5,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"net"
 	"os"
 	"strconv"
@@ -18,12 +17,9 @@ import (
 // A listener accepts connections for discard.
 type listener struct{ fd, port int }
 
-// patience is how long a far end waits for one byte or one connection.
-func patience() time.Duration { return runLimit }
-
-// patient makes a socket's calls, accept among them, end when patience is at its end.
+// patient makes a socket's calls, accept among them, end when one byte or one connection takes as long as a run may.
 func patient(fd int) error {
-	limit := unix.NsecToTimeval(patience().Nanoseconds())
+	limit := unix.NsecToTimeval(runLimit.Nanoseconds())
 	return errors.Join(
 		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit),
 		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit))
@@ -76,22 +72,13 @@ func (l listener) discard(look, spin bool) (got payload, err error) {
 	if spin {
 		flags = unix.MSG_DONTWAIT
 	}
-	for {
-		n, err := restart(func() (int, error) {
-			n, _, err := unix.Recvfrom(fd, buf, flags)
-			return n, err
-		})
-		if spin && errors.Is(err, unix.EAGAIN) {
-			continue
+	return receive(buf, look, func() (int, error) {
+		for {
+			if n, _, err := unix.Recvfrom(fd, buf, flags); !spin || err != unix.EAGAIN {
+				return n, err
+			}
 		}
-		if err != nil || n == 0 {
-			return got, err
-		}
-		got.bytes += int64(n)
-		if look {
-			got.sum = crc32.Update(got.sum, castagnoli, buf[:n])
-		}
-	}
+	})
 }
 
 // farCongestion keeps the far ends from being the limit: what is measured under an algorithm that

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"os/exec"
 	"regexp"
@@ -67,7 +68,9 @@ func (b *bench) tabulate(r row, laps []*lap) table {
 		}
 		tab.lines = append(tab.lines, out)
 	}
-	slices.SortStableFunc(tab.lines, func(a, b line) int { return compareTimes(a.time, b.time) })
+	slices.SortStableFunc(tab.lines, func(a, b line) int { // what did not run comes last
+		return cmp.Compare(cmp.Or(a.time, math.MaxInt64), cmp.Or(b.time, math.MaxInt64))
+	})
 	return tab
 }
 
@@ -88,17 +91,6 @@ func (l line) quoted(digits int) string {
 		return "noisy"
 	}
 	return fmt.Sprintf("%.*f", digits, l.ratio)
-}
-
-// compareTimes puts what did not run last.
-func compareTimes(a, b time.Duration) int {
-	switch {
-	case a == 0 || b == 0:
-		return int(min(b, 1)) - int(min(a, 1))
-	case a < b:
-		return -1
-	}
-	return 1
 }
 
 // perUnit turns a round's processor time into seconds for each GB, or milliseconds for

@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"io/fs"
 	"math"
 	"math/rand/v2"
@@ -98,11 +97,7 @@ func makeFew(b *bench, dir string) error {
 	}
 	random := rand.NewChaCha8([32]byte{'f', 'e', 'w'})
 	for i := range 20 {
-		file, err := os.Create(filepath.Join(dir, fmt.Sprintf("file-%d.bin", i)))
-		if err != nil {
-			return err
-		}
-		_, err = io.CopyBuffer(onlyWriter{file}, io.LimitReader(random, 100_000_000*b.size/usualSize), make([]byte, chunk))
+		file, err := create(filepath.Join(dir, fmt.Sprintf("file-%d.bin", i)), random, 100_000_000*b.size/usualSize)
 		if err = cmp.Or(err, file.Close()); err != nil {
 			return err
 		}

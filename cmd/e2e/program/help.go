@@ -57,11 +57,10 @@ var TransferCommands = []string{"send", "recv", "cat", "relay", "probe"}
 
 // Difference returns the flags of a that b lacks, in order.
 func Difference(a, b FlagSet) []string {
-	var only []string
-	for _, flag := range slices.Sorted(maps.Keys(a)) {
-		if _, ok := b[flag]; !ok {
-			only = append(only, flag)
-		}
-	}
-	return only
+	only := maps.Clone(a)
+	maps.DeleteFunc(only, func(flag string, _ bool) bool {
+		_, ok := b[flag]
+		return ok
+	})
+	return slices.Sorted(maps.Keys(only))
 }

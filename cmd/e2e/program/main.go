@@ -5,9 +5,12 @@
 package program
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -41,4 +44,19 @@ func Path(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// Build builds zcp from the sources at hand as it is shipped.
+func Build(ctx context.Context, out string) error {
+	mod, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
+	if err != nil {
+		return fmt.Errorf("go env: %w", err)
+	}
+	c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "urfave_cli_no_docs", "-ldflags", "-s -w", "-o", out, ".")
+	c.Dir = filepath.Dir(strings.TrimSpace(string(mod)))
+	c.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if text, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w\n%s", err, text)
+	}
+	return nil
 }

@@ -87,6 +87,12 @@ func Target(t testing.TB, network string, f func(net.Conn)) (addr string) {
 func Dial(t testing.TB, p *Process) *net.TCPConn {
 	t.Helper()
 	c, err := net.Dial("tcp", "127.0.0.1:"+p.Port())
+	return kept(t, c, err)
+}
+
+// kept is what a call has returned: a connection that ends with the test.
+func kept(t testing.TB, c net.Conn, err error) *net.TCPConn {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,14 +147,7 @@ func MeetPeer(t testing.TB, m Mode, args ...string) (*Process, *net.TCPConn) {
 	defer ln.Close()
 	p := m.Zcp(t, append(args, ln.Addr().String())...).Start()
 	c, err := ln.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	if err := c.SetDeadline(time.Now().Add(GuardTime)); err != nil {
-		t.Fatal(err)
-	}
-	return p, c.(*net.TCPConn)
+	return p, kept(t, c, err)
 }
 
 // ReadN reads n bytes from a peer that sends at least so many.

@@ -52,10 +52,11 @@ func (p *Process) From(r io.Reader) *Process {
 	return p
 }
 
-// Start starts the process and watches it.
+// Start starts the process, with its signals as a terminal would leave them, and watches it.
 func (p *Process) Start() *Process {
 	p.t.Helper()
-	if err := startInterruptible(p.Cmd); err != nil {
+	catchIgnored()
+	if err := p.Cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
 	go p.watch()
@@ -86,12 +87,6 @@ func (p *Process) guard() {
 // Kill signals the process and everything that it has started and that may be left of it.
 func (p *Process) Kill(s syscall.Signal) {
 	_ = unix.Kill(-p.Process.Pid, s) // nothing may be left, which is what we want
-}
-
-// startInterruptible starts a process with its signals as a terminal would leave them.
-func startInterruptible(c *exec.Cmd) error {
-	catchIgnored()
-	return c.Start()
 }
 
 // catchIgnored catches what was ignored when the tests began: a shell's background job ignores
