@@ -85,17 +85,19 @@ func Reason(err error, place Place) string {
 // judge is the table.
 func judge(err error, at Where) (status int, hint string, cause error) {
 	peer := at.Place == Connected || at.Place == Connecting
+	dns, ofName := errors.AsType[*net.DNSError](err)
 	switch is := func(errno syscall.Errno) bool { return errors.Is(err, errno) }; {
 	case at.Place == Stdout && is(unix.EPIPE):
 		return StdoutClosed.ExitStatus(), "", StdoutClosed
-	case unknownService(err):
+	case ofName && dns.IsNotFound && strings.Contains(dns.Err, "unknown port"):
+		// The system has no name for the port: a mistake on the command line that is seen when the name is looked up.
 		return BadUsage, "", errors.New("no such service")
-	case notFound(err) != nil:
-		return Failed, "", notFound(err)
-	case lookup(err) != nil && timeout(err):
-		return TimedOut, "", lookup(err)
-	case lookup(err) != nil:
-		return Failed, "", lookup(err)
+	case ofName && dns.IsNotFound:
+		return Failed, "", errors.New("no such host")
+	case ofName && timeout(err):
+		return TimedOut, "", noLookup(dns)
+	case ofName:
+		return Failed, "", noLookup(dns)
 	case timeout(err) && at.Place == Connecting:
 		return TimedOut, "", noAnswer(at.Patience)
 	case timeout(err):
@@ -111,30 +113,7 @@ func judge(err error, at Where) (status int, hint string, cause error) {
 	return Failed, "", Cause(err)
 }
 
-// notFound returns the words for a name that does not exist, or nil.
-func notFound(err error) error {
-	dns, ok := errors.AsType[*net.DNSError](err)
-	if !ok || !dns.IsNotFound {
-		return nil
-	}
-	return errors.New("no such host")
-}
-
-// unknownService tells a port that is not a number and that the system has no name for: a mistake on the command
-// line that is seen when the name is looked up.
-func unknownService(err error) bool {
-	dns, ok := errors.AsType[*net.DNSError](err)
-	return ok && dns.IsNotFound && strings.Contains(dns.Err, "unknown port")
-}
-
-// lookup returns the words for a name that could not be looked up, or nil.
-func lookup(err error) error {
-	dns, ok := errors.AsType[*net.DNSError](err)
-	if !ok {
-		return nil
-	}
-	return errors.New("cannot look up the name: " + dns.Err)
-}
+func noLookup(e *net.DNSError) error { return errors.New("cannot look up the name: " + e.Err) }
 
 // timeout tells whether a time limit has passed. EAGAIN, which calls itself a timeout
 // (syscall.Errno), is not one.
