@@ -38,7 +38,7 @@ func (j *job) trace(e transfer.Event) {
 			msg += ", pipe of " + text.Size(int64(e.Pipe))
 		}
 		if j.out.Options.Explain && len(e.Plan) > 1 {
-			msg += ", else " + joinPaths(e.Plan[1:])
+			msg += ", else " + text.Join(e.Plan[1:], ", else ")
 		}
 	case transfer.Borrowed:
 		msg = "borrowed a pipe of " + text.Size(int64(e.Pipe))
@@ -90,22 +90,8 @@ func leaseRefusal(err error) string {
 	return err.Error()
 }
 
-func joinPaths(ps []transfer.Path) string {
-	var names []string
-	for _, p := range ps {
-		names = append(names, p.String())
-	}
-	return strings.Join(names, ", else ")
-}
-
 // ran names the paths that moved bytes.
-func (j *job) ran() string {
-	var names []string
-	for _, p := range j.d.t.Stats.Paths() {
-		names = append(names, p.String())
-	}
-	return strings.Join(names, " and ")
-}
+func (j *job) ran() string { return text.Join(j.d.t.Stats.Paths(), " and ") }
 
 // explainRan tells after a transfer what really happened.
 func (j *job) explainRan() {

@@ -4,7 +4,6 @@ import (
 	"iter"
 	"net/netip"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/zcp-go/zcp/cmd/text"
@@ -201,13 +200,7 @@ func (p Pair) Each() iter.Seq[Pair] {
 func (p Pair) String() string { return p.Listen.String() + " to " + p.To() }
 
 // To is the targets in the user's words.
-func (p Pair) To() string {
-	var words []string
-	for _, t := range p.Targets {
-		words = append(words, t.String())
-	}
-	return strings.Join(words, ",")
-}
+func (p Pair) To() string { return text.Join(p.Targets, ",") }
 
 // Stdio tells whether one of the ends is standard input and output.
 func (r *Relay) Stdio() bool {
@@ -215,19 +208,16 @@ func (r *Relay) Stdio() bool {
 }
 
 // What is the relay in the user's words.
-func (r *Relay) What() string {
-	if n := len(r.Pairs) - 1; n > 0 {
-		return r.Pairs[0].String() + " and " + text.Counted(int64(n), "more pair")
-	}
-	return r.Pairs[0].String()
-}
+func (r *Relay) What() string { return r.andMore(r.Pairs[0].String(), "more pair") }
 
 // Where is what it listens on, in the user's words.
-func (r *Relay) Where() string {
+func (r *Relay) Where() string { return r.andMore(r.Pairs[0].Listen.String(), "other") }
+
+func (r *Relay) andMore(first, more string) string {
 	if n := len(r.Pairs) - 1; n > 0 {
-		return r.Pairs[0].Listen.String() + " and " + text.Counted(int64(n), "other")
+		return first + " and " + text.Counted(int64(n), more)
 	}
-	return r.Pairs[0].Listen.String()
+	return first
 }
 
 // Probe is what was asked of probe.

@@ -1,6 +1,7 @@
 package text
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"unicode"
@@ -18,6 +19,15 @@ func Quote(name string) string {
 		return strconv.Quote(name)
 	}
 	return name
+}
+
+// Join writes a list of things with sep between them.
+func Join[T fmt.Stringer](list []T, sep string) string {
+	words := make([]string, len(list))
+	for i, one := range list {
+		words[i] = one.String()
+	}
+	return strings.Join(words, sep)
 }
 
 // Unseen finds what does not show as itself: control characters, invalid
@@ -45,14 +55,13 @@ func Escape(line string) string {
 		return line
 	}
 	var b strings.Builder
-	for i, r := range line {
+	for i := range line {
 		_, size := utf8.DecodeRuneInString(line[i:])
 		part := line[i : i+size]
 		if Unseen(part) {
 			part = strconv.Quote(part)
 			part = part[1 : len(part)-1]
 		}
-		_ = r
 		b.WriteString(part)
 	}
 	return b.String()
