@@ -3,6 +3,7 @@ package conf
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -142,12 +143,7 @@ Data is the only thing on stdout; what zcp says is on stderr. More: man zcp
 
 // commandHelp is the text of zcp help COMMAND.
 func commandHelp(name string) string {
-	var p page
-	for _, p = range pages {
-		if p.name == name {
-			break
-		}
-	}
+	p := pages[slices.IndexFunc(pages, func(p page) bool { return p.name == name })]
 	var b strings.Builder
 	fmt.Fprintf(&b, "zcp %s: %s\n\nUsage: %s\n", name, p.summary, p.usage)
 	if p.operands != "" {

@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/zcp-go/zcp/cmd/exit"
@@ -80,10 +81,8 @@ func meant(table []foreign, name string, in command) string {
 		if in != 0 && f.in&in == 0 || in == 0 && f.in != every {
 			continue
 		}
-		for _, known := range f.names {
-			if known == name {
-				return f.hint
-			}
+		if slices.Contains(f.names, name) {
+			return f.hint
 		}
 	}
 	return ""

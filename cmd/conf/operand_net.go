@@ -64,10 +64,9 @@ func parseTargets(words string) (targets []Operand, err error) {
 
 // parseRange reads a network end whose port may be a range: digits, hyphen, digits.
 func parseRange(word string) (Operand, error) {
-	const digits = "0123456789"
 	colon := strings.LastIndexByte(word, ':')
 	first, last, hyphen := strings.Cut(word[colon+1:], "-")
-	if !hyphen || first == "" || last == "" || strings.Trim(first+last, digits) != "" || strings.HasPrefix(word, "unix:") || strings.HasPrefix(word, "sd:") {
+	if !hyphen || !isNumber(first) || !isNumber(last) || strings.HasPrefix(word, "unix:") || strings.HasPrefix(word, "sd:") {
 		return parseEnd(word)
 	}
 	o, err := parseEnd(word[:colon+1] + first)
@@ -232,7 +231,7 @@ func parsePort(word, port string) (string, error) {
 	if port == "" {
 		return "", exit.Usagef("%q: missing port, want HOST:PORT", word)
 	}
-	if strings.Trim(port, "0123456789") == "" {
+	if isNumber(port) {
 		n, err := strconv.ParseUint(port, 10, 16)
 		if err != nil {
 			return "", exit.Usagef("%q: port %s is not between 1 and 65535", word, port)

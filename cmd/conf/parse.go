@@ -16,8 +16,8 @@ import (
 // Parse reads a command line and the environment. It returns what was asked for (a *[Send],
 // *[Recv], *[Cat], *[Relay], *[Probe], [Print] or [Version]) or a *exit.Usage.
 func Parse(argv []string, lookupEnv func(name string) (string, bool)) (any, error) {
-	p := parser{lookupEnv: lookupEnv}
-	p.reset()
+	p := parser{lookupEnv: lookupEnv, settings: settings{values: defaults(), given: make(map[*option]given)}}
+	p.options = newTable(&p.values)
 	words, err := rewrite(argv, p.options)
 	if err != nil {
 		return nil, err
@@ -120,7 +120,10 @@ func (p *parser) run(words []string) error {
 		}
 	}
 	if err := set.Parse(words); err != nil {
-		return p.usageError(err)
+		if p.bad != nil {
+			return p.bad
+		}
+		return exit.Usagef("%s", err)
 	}
 	var err error
 	p.asked, err = p.build(set.Args())
@@ -170,14 +173,6 @@ func completion(words []string) (any, error) {
 		return nil, exit.Usagef("no completion for %s, only for %s", text.Quote(words[0]), want)
 	}
 	return Print{file}, nil
-}
-
-// usageError turns package flag's complaint into ours.
-func (p *parser) usageError(err error) error {
-	if p.bad != nil {
-		return p.bad
-	}
-	return exit.Usagef("%s", err)
 }
 
 // cliFlag shows an option to the library, by its long name only: the rewriter

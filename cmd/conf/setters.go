@@ -36,7 +36,9 @@ func setIPv6(v *values, _ string) error { v.Family = 6; return nil }
 func setSize(v *values, word string) (err error) {
 	word, v.Estimate = strings.CutPrefix(word, "~")
 	if name, ok := strings.CutPrefix(word, "@"); ok {
-		v.Size, err = fileSize(name)
+		if v.Size, err = fileSize(name); err != nil {
+			err = fmt.Errorf("%s: %w", text.Quote(name), exit.Cause(err))
+		}
 		return err
 	}
 	v.Size, err = text.ParseSize(word)
@@ -64,14 +66,6 @@ func setName(v *values, word string) error {
 // fileSize returns the size of a regular file or a block device. Nothing else
 // is opened: a FIFO would wait.
 func fileSize(name string) (int64, error) {
-	size, err := sizeOf(name)
-	if err != nil {
-		return 0, fmt.Errorf("%s: %w", text.Quote(name), exit.Cause(err))
-	}
-	return size, nil
-}
-
-func sizeOf(name string) (int64, error) {
 	info, err := os.Stat(name)
 	if err != nil {
 		return 0, err
@@ -244,12 +238,11 @@ func setCongestion(v *values, word string) error {
 }
 
 func setSendProxy(v *values, word string) error {
-	switch word {
-	case "v1", "v2":
-		v.SendProxy = int(word[1] - '0')
-		return nil
+	if word != "v1" && word != "v2" {
+		return fmt.Errorf("%q is not one of v1, v2", word)
 	}
-	return fmt.Errorf("%q is not one of v1, v2", word)
+	v.SendProxy = int(word[1] - '0')
+	return nil
 }
 
 // setAcceptProxy reads a list of networks, among which unix stands for the peers of Unix sockets.

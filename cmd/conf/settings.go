@@ -16,11 +16,6 @@ type settings struct {
 	given   map[*option]given // a switch is on when it is here
 }
 
-func (s *settings) reset() {
-	s.values, s.given = defaults(), make(map[*option]given)
-	s.options = newTable(&s.values)
-}
-
 // given is how a value came: its text, and whether from the environment.
 type given struct {
 	word string
