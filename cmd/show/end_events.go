@@ -78,7 +78,7 @@ func (e *End) line() (string, Audience) {
 		msg += ", " + text.Size(e.Offset) + " were there before"
 	}
 	if e.Breaks > 0 {
-		msg += ", " + breaks(e.Breaks)
+		msg += ", " + text.Counted(int64(e.Breaks), "break")
 	}
 	if e.Note != "" {
 		msg += ", " + e.Note
@@ -91,13 +91,6 @@ func (e *End) line() (string, Audience) {
 
 // worthSaying is how late a sender has to close to be told of it.
 const worthSaying = time.Second
-
-func breaks(n int) string {
-	if n == 1 {
-		return "1 break"
-	}
-	return text.Grouped(int64(n)) + " breaks"
-}
 
 // meanRate is bytes per second, 0 where the time is too short to measure.
 func meanRate(n int64, took time.Duration) float64 {
