@@ -56,25 +56,21 @@ func (o *Output) ReadStored(ctx context.Context, at, n int64, to io.Writer, done
 	if err := dropPages(fd); err != nil {
 		o.note("%s: its pages stay in memory: %v", o.plan.name, err)
 	}
-	return readBack(ctx, fd, at, n, to, done)
+	return o.readBack(ctx, at, n, to, done)
 }
 
-func readBack(ctx context.Context, fd int, at, n int64, to io.Writer, done *atomic.Int64) error {
+func (o *Output) readBack(ctx context.Context, at, n int64, to io.Writer, done *atomic.Int64) error {
 	b := make([]byte, min(n, 1<<20))
 	for end := at + n; at < end; {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		m := 0
-		err := again(func() (err error) {
-			m, err = unix.Pread(fd, b[:min(end-at, int64(len(b)))], at)
-			return err
-		})
-		if err != nil {
-			return os.NewSyscallError("pread", err)
-		}
-		if m == 0 {
+		m, err := o.ReadAt(b[:min(end-at, int64(len(b)))], at)
+		if err == io.EOF {
 			return errors.New("became shorter while it was being read back")
+		}
+		if err != nil {
+			return err
 		}
 		if _, err := to.Write(b[:m]); err != nil {
 			return err

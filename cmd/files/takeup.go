@@ -79,7 +79,7 @@ func (o *Output) ToEnd() (int64, error) {
 	return n, o.End.MoveTo(n)
 }
 
-// ReadAt reads what is stored (io.ReaderAt), where Options.Resume has opened it for that.
+// ReadAt reads what is stored (io.ReaderAt), where it was opened for reading as well.
 func (o *Output) ReadAt(b []byte, at int64) (int, error) { return At(o.End).ReadAt(b, at) }
 
 // At reads a regular file without moving its offset.

@@ -37,18 +37,9 @@ func ReadAt(b []byte) (a At, rest []byte, more, ok bool) {
 	if end < 0 {
 		return At{}, nil, len(b) < MaxLine, false
 	}
-	a, ok = parseAt(b[n:end])
-	return a, b[end+1:], false, ok
-}
-
-// parseAt reads the keys and values.
-func parseAt(b []byte) (a At, ok bool) {
-	f, ok := readFields(bytes.Split(b, []byte{' '}))
-	if !ok {
-		return At{}, false
-	}
-	from, ok1 := f.number("from")
-	size, ok2 := f.number("size")
-	key, ok3 := f.key()
-	return At{from, size, key}, ok1 && ok2 && ok3
+	f, ok := readFields(bytes.Split(b[n:end], []byte{' '}))
+	from, okFrom := f.number("from")
+	size, okSize := f.number("size")
+	key, okKey := f.key()
+	return At{from, size, key}, b[end+1:], false, ok && okFrom && okSize && okKey
 }

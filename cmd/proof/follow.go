@@ -2,10 +2,8 @@ package proof
 
 import (
 	"context"
-	"encoding/hex"
 	"hash"
 	"io"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -18,12 +16,9 @@ type Follower struct {
 	hash hash.Hash
 	file io.ReaderAt
 	upTo func() int64
-	quit chan struct{}
+	stop context.CancelFunc
 	done chan struct{}
-	once sync.Once
-
-	mu   sync.Mutex
-	last int64        // where it is to end; -1: not known yet
+	last atomic.Int64 // where it is to end; -1: not known yet
 	n    atomic.Int64 // bytes hashed
 	err  error        // of the goroutine until done is closed
 }
@@ -31,17 +26,17 @@ type Follower struct {
 // Follow begins to hash. upTo, which is called beside the caller, returns how many bytes are
 // there to be hashed now.
 func Follow(alg string, file io.ReaderAt, upTo func() int64) *Follower {
-	f := &Follower{hash: New(alg), file: file, upTo: upTo, last: -1, quit: make(chan struct{}), done: make(chan struct{})}
-	go f.run()
+	ctx, stop := context.WithCancel(context.Background())
+	f := &Follower{hash: New(alg), file: file, upTo: upTo, stop: stop, done: make(chan struct{})}
+	f.last.Store(-1)
+	go f.run(ctx)
 	return f
 }
 
 // Sum waits until the first n bytes are hashed, all that there are in the end, and returns their digest in hex. The
 // error is that of the read; a file that is shorter is io.ErrUnexpectedEOF.
 func (f *Follower) Sum(ctx context.Context, n int64) (string, error) {
-	f.mu.Lock()
-	f.last = n
-	f.mu.Unlock()
+	f.last.Store(n)
 	select {
 	case <-f.done:
 	case <-ctx.Done():
@@ -50,7 +45,7 @@ func (f *Follower) Sum(ctx context.Context, n int64) (string, error) {
 	if f.err == nil && f.n.Load() != n {
 		f.err = io.ErrUnexpectedEOF
 	}
-	return hex.EncodeToString(f.hash.Sum(nil)), f.err
+	return Hex(f.hash), f.err
 }
 
 // Hashed returns how many bytes are hashed.
@@ -58,33 +53,22 @@ func (f *Follower) Hashed() int64 { return f.n.Load() }
 
 // Stop ends it. The file may be closed afterwards.
 func (f *Follower) Stop() {
-	f.once.Do(func() { close(f.quit) })
+	f.stop()
 	<-f.done
-}
-
-func (f *Follower) stopped() bool {
-	select {
-	case <-f.quit:
-		return true
-	default:
-		return false
-	}
 }
 
 // goal returns how far to hash, and whether that is the end.
 func (f *Follower) goal() (n int64, end bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.last >= 0 {
-		return f.last, true
+	if last := f.last.Load(); last >= 0 {
+		return last, true
 	}
 	return f.upTo(), false
 }
 
-func (f *Follower) run() {
+func (f *Follower) run(ctx context.Context) {
 	defer close(f.done)
 	b := make([]byte, 256<<10)
-	for !f.stopped() {
+	for ctx.Err() == nil {
 		n, end := f.goal()
 		m, err := 0, error(nil)
 		if f.n.Load() < n {
@@ -101,7 +85,7 @@ func (f *Follower) run() {
 			return
 		default:
 			select {
-			case <-f.quit:
+			case <-ctx.Done():
 			case <-time.After(followPause):
 			}
 		}
