@@ -84,8 +84,13 @@ func (e *Signaled) ExitStatus() int { return 128 + int(e.Signal) }
 // by SIGPIPE, without a message.
 var StdoutClosed = &Signaled{unix.SIGPIPE}
 
-// Reported marks an error that was shown already: it only counts for the exit status.
-func Reported(err error) error { return &reported{err} }
+// Reported marks an error that was shown already: it only counts for the exit status. It is nil for nil.
+func Reported(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &reported{err}
+}
 
 type reported struct{ error }
 

@@ -41,14 +41,9 @@ func (w *walker) encode(fd int, h *tar.Header) ([]byte, error) {
 	}
 	var b bytes.Buffer
 	if err := tar.NewWriter(&b).WriteHeader(h); err != nil {
-		return nil, wordsOf(err)
+		return nil, errors.New("cannot be put into a tar stream: " + strings.TrimPrefix(err.Error(), "archive/tar: "))
 	}
 	return b.Bytes(), nil
-}
-
-// wordsOf strips archive/tar's prefix.
-func wordsOf(err error) error {
-	return errors.New("cannot be put into a tar stream: " + strings.TrimPrefix(err.Error(), "archive/tar: "))
 }
 
 func (w *walker) header(name string, st *unix.Stat_t, kind byte, to string, size int64) *tar.Header {

@@ -23,12 +23,9 @@ type measurer struct {
 func (m *measurer) measure(ctx context.Context) {
 	m.known = map[inode]struct{}{}
 	for _, r := range m.Roots {
-		fd := -1
-		if r.Name == "." {
-			var err error
-			if fd, err = m.openRoot(r); err != nil {
-				continue
-			}
+		fd, err := m.openRoot(r)
+		if err != nil {
+			continue
 		}
 		if m.visit(ctx, unix.AT_FDCWD, fd, r.Path, r.Name, "", 0) != nil {
 			return
@@ -44,7 +41,7 @@ func (m *measurer) visit(ctx context.Context, dir, fd int, base, name, rel strin
 		return ctx.Err()
 	}
 	var st unix.Stat_t
-	err := error(nil)
+	var err error
 	if fd < 0 {
 		err = unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW)
 	} else {

@@ -10,57 +10,42 @@ import (
 
 // owners are the names of users and groups. They are read from the files, not by getpwuid(3): zcp
 // is static, and has no cgo. Users of a directory service are sent by number alone.
-type owners struct {
-	users, groups map[uint32]string
-	uids, gids    map[string]uint32
-}
+type owners struct{ users, groups names }
+
+func (o *owners) user(id uint32) string  { return o.users.of("/etc/passwd")[id] }
+func (o *owners) group(id uint32) string { return o.groups.of("/etc/group")[id] }
 
 // uid is the number of the user of that name here, or the number in the header.
-func (o *owners) uid(h *tar.Header) int {
-	if o.uids == nil {
-		o.user(0)
-		o.uids = inverse(o.users)
-	}
-	return known(o.uids, h.Uname, h.Uid)
-}
+func (o *owners) uid(h *tar.Header) int { return o.users.number("/etc/passwd", h.Uname, h.Uid) }
 
 // gid is the same for the group.
-func (o *owners) gid(h *tar.Header) int {
-	if o.gids == nil {
-		o.group(0)
-		o.gids = inverse(o.groups)
-	}
-	return known(o.gids, h.Gname, h.Gid)
+func (o *owners) gid(h *tar.Header) int { return o.groups.number("/etc/group", h.Gname, h.Gid) }
+
+// names are those of one file, read when the first of them is asked for.
+type names struct {
+	byID map[uint32]string
+	ids  map[string]uint32
 }
 
-// known is the number of a name, otherwise id.
-func known(ids map[string]uint32, name string, id int) int {
-	if here, ok := ids[name]; ok && name != "" {
+func (n *names) of(file string) map[uint32]string {
+	if n.byID == nil {
+		n.byID = readNames(file)
+	}
+	return n.byID
+}
+
+// number is the number of a name, otherwise id.
+func (n *names) number(file, name string, id int) int {
+	if n.ids == nil {
+		n.ids = make(map[string]uint32, len(n.of(file)))
+		for id, name := range n.byID {
+			n.ids[name] = id
+		}
+	}
+	if here, ok := n.ids[name]; ok && name != "" {
 		return int(here)
 	}
 	return id
-}
-
-func inverse(names map[uint32]string) map[string]uint32 {
-	ids := make(map[string]uint32, len(names))
-	for id, name := range names {
-		ids[name] = id
-	}
-	return ids
-}
-
-func (o *owners) user(id uint32) string {
-	if o.users == nil {
-		o.users = readNames("/etc/passwd")
-	}
-	return o.users[id]
-}
-
-func (o *owners) group(id uint32) string {
-	if o.groups == nil {
-		o.groups = readNames("/etc/group")
-	}
-	return o.groups[id]
 }
 
 // maxNames is how much of passwd(5) and group(5) is read.

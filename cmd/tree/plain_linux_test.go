@@ -19,8 +19,8 @@ import (
 // TestPlainHeader: what appendPlain writes is, byte for byte, what archive/tar writes.
 func TestPlainHeader(t *testing.T) {
 	w := &walker{Source: &Source{}}
-	w.owners.users = map[uint32]string{0: "root", 7: strings.Repeat("u", 32), 8: strings.Repeat("u", 33), 9: "ü"}
-	w.owners.groups = map[uint32]string{0: "root", 7: "staff", 8: "g", 9: "g"}
+	w.owners.users.byID = map[uint32]string{0: "root", 7: strings.Repeat("u", 32), 8: strings.Repeat("u", 33), 9: "ü"}
+	w.owners.groups.byID = map[uint32]string{0: "root", 7: "staff", 8: "g", 9: "g"}
 	names := []string{"f", "./f", "./a/b/c.go", "root/x", "../f", "./..f", "./a/.b", strings.Repeat("n", 100), strings.Repeat("n", 101), "./" + strings.Repeat("d/", 40) + "f",
 		strings.Repeat("d", 86) + "/f", strings.Repeat("d", 85) + "/f", strings.Repeat("d", 98) + "/f", "./ü", "./\xff", "./a b\n", "-", "./a//b", "./a/./b"}
 	times := []time.Time{time.Unix(0, 0), time.Unix(1, 0), time.Unix(0, 1), time.Unix(0, 100_000_000), time.Unix(1<<33-1, 999_999_999), time.Unix(1<<33, 0), time.Unix(-1, 5), time.Unix(1_700_000_000, 123_456_780)}

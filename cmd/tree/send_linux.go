@@ -138,9 +138,6 @@ func (s *Sender) report(err error) {
 func (s *Sender) Failed() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.failed == nil {
-		return nil
-	}
 	return exit.Reported(s.failed)
 }
 

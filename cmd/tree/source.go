@@ -3,6 +3,7 @@ package tree
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/zcp-go/zcp/cmd/exit"
@@ -55,18 +56,12 @@ func changed(name, how string, args ...any) error {
 
 // Worse returns the one of two errors whose exit status is the more important.
 func Worse(a, b error) error {
+	order := []int{exit.OK, exit.Failed, exit.TimedOut, exit.Incomplete, exit.Changed}
 	rank := func(err error) int {
-		switch exit.Status(err) {
-		case exit.OK:
-			return 0
-		case exit.Changed:
-			return 4
-		case exit.Incomplete:
-			return 3
-		case exit.TimedOut:
-			return 2
+		if at := slices.Index(order, exit.Status(err)); at >= 0 {
+			return at
 		}
-		return 1
+		return 1 // as Failed
 	}
 	if rank(b) > rank(a) {
 		return b

@@ -83,19 +83,14 @@ func record(key, value string) string {
 // withRecords adds records to the extended header that stands before the last block of headers.
 func withRecords(headers []byte, records ...string) []byte {
 	x, main := headers[:blockSize], headers[len(headers)-blockSize:]
-	n, _ := strconv.ParseInt(string(x[124:135]), 8, 64) // archive/tar wrote it
+	n, _ := number(x[gidEnd:sizeEnd]) // archive/tar wrote it
 	body := append([]byte{}, headers[blockSize:blockSize+n]...)
 	for _, r := range records {
 		body = append(body, r...)
 	}
 	x = append([]byte{}, x...)
-	copy(x[124:136], fmt.Sprintf("%011o\x00", len(body)))
-	copy(x[148:156], "        ")
-	sum := 0
-	for _, c := range x {
-		sum += int(c)
-	}
-	copy(x[148:156], fmt.Sprintf("%06o\x00 ", sum))
+	octal(x[gidEnd:sizeEnd], uint64(len(body)))
+	seal(x)
 	body = append(body, make([]byte, padding(int64(len(body))))...)
 	return append(append(x, body...), main...)
 }

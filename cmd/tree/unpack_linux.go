@@ -166,12 +166,7 @@ func (u *Unpacker) broken(err error) error {
 }
 
 // Failed returns the worst of what was reported, marked as reported.
-func (u *Unpacker) Failed() error {
-	if u.failed == nil {
-		return nil
-	}
-	return exit.Reported(u.failed)
-}
+func (u *Unpacker) Failed() error { return exit.Reported(u.failed) }
 
 // Taken returns how many bytes of the stream were taken so far.
 func (u *Unpacker) Taken() int64 { return u.in.taken }
