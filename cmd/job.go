@@ -106,26 +106,17 @@ func (j *job) attempted() (show.Attempt, bool) {
 	return show.Attempt{}, false
 }
 
-// connect makes the connection of a job: the one asked for, or the first that is let in. Its error is the
-// job's end, which was said.
-func (j *job) connect(ctx context.Context, n conf.Network) (*transfer.Conn, error) {
+// over makes the connection of a job, the one asked for or the first that is let in, and delivers over it. Its
+// error is the job's end, which was said.
+func (j *job) over(ctx context.Context, n conf.Network, deliver func(*transfer.Conn) error) error {
 	m := &connector{op: j.net, net: n, out: j.out, attempt: &j.attempt, there: j.typedThere()}
 	if err := m.prepare(ctx); err != nil {
-		return nil, j.refused(err)
+		return j.refused(err)
 	}
 	defer m.close()
 	conn, err := m.connect(ctx)
 	if err != nil {
-		return nil, j.fail(err)
-	}
-	return conn, nil
-}
-
-// over makes the connection of a job and delivers over it. Its error is the job's end, which was said.
-func (j *job) over(ctx context.Context, n conf.Network, deliver func(*transfer.Conn) error) error {
-	conn, err := j.connect(ctx, n)
-	if err != nil {
-		return err
+		return j.fail(err)
 	}
 	return deliver(conn)
 }

@@ -77,9 +77,7 @@ func (t *takeover) ask() error {
 	if _, err := peerOfSameUser(t.conn); err != nil {
 		return err
 	}
-	if err := t.conn.SetDeadline(time.Now().Add(takeoverPatience)); err != nil {
-		return err
-	}
+	patience(t.conn, takeoverPatience)
 	if err := json.NewEncoder(t.conn).Encode(takeoverAsk{Versions: []int{takeoverVersion}}); err != nil {
 		return err
 	}
@@ -159,9 +157,7 @@ func (t *takeover) ready() (err error) {
 		return err
 	}
 	t.drop()
-	if err := t.conn.SetDeadline(time.Now().Add(takeoverPatience)); err != nil {
-		return err
-	}
+	patience(t.conn, takeoverPatience)
 	err = json.NewEncoder(t.conn).Encode(takeoverReady{Ready: true})
 	t.conn.Close()
 	if err == nil && t.ln == nil {
@@ -208,9 +204,7 @@ func (t *takeover) serve(c *net.UnixConn, r *relay.Relay, stats *statsServer) (p
 	if pid, err = peerOfSameUser(c); err != nil {
 		return 0, err
 	}
-	if err := c.SetDeadline(time.Now().Add(takeoverPatience)); err != nil {
-		return 0, err
-	}
+	patience(c, takeoverPatience)
 	lines := rightsReader{c: c}
 	defer lines.close()
 	var ask takeoverAsk
@@ -235,9 +229,7 @@ func (t *takeover) serve(c *net.UnixConn, r *relay.Relay, stats *statsServer) (p
 	if err := sendSockets(c, sockets); err != nil {
 		return 0, err
 	}
-	if err := c.SetDeadline(time.Now().Add(takeoverStart)); err != nil {
-		return 0, err
-	}
+	patience(c, takeoverStart)
 	var ready takeoverReady
 	if err := lines.line(&ready); err != nil {
 		return 0, err

@@ -59,6 +59,9 @@ func sendSockets(c *net.UnixConn, all []passedSocket) error {
 	return nil
 }
 
+// patience limits what comes next. Its only error is that the socket is closed (net.ErrClosed), which what comes next says too.
+func patience(c *net.UnixConn, d time.Duration) { _ = c.SetDeadline(time.Now().Add(d)) }
+
 // A rightsReader reads lines and the descriptors that come with them.
 type rightsReader struct {
 	c     *net.UnixConn
