@@ -136,9 +136,6 @@ func (u *Unpacker) writeUnhashed(e *transfer.Endpoint, b []byte) error {
 }
 
 func destination(op string, err error) error {
-	if err == nil {
-		return nil
-	}
 	return &transfer.Error{Op: op, Side: transfer.Destination, Err: err}
 }
 
@@ -157,14 +154,13 @@ func (u *Unpacker) finish(fd int, h *tar.Header, xattrs []xattr) error {
 	if err := setXattrs(fd, xattrs); err != nil {
 		u.refuse(shortened(h.Name), err)
 	}
-	ts := times(h)
-	return futimens(fd, &ts)
+	return futimens(fd, times(h))
 }
 
 // futimens sets the times of an open file: utimensat(2) without a name, which every kernel knows.
 // With AT_EMPTY_PATH it needs Linux 5.8.
-func futimens(fd int, ts *[2]unix.Timespec) error {
-	if _, _, errno := unix.Syscall6(unix.SYS_UTIMENSAT, uintptr(fd), 0, uintptr(unsafe.Pointer(ts)), 0, 0, 0); errno != 0 {
+func futimens(fd int, ts [2]unix.Timespec) error {
+	if _, _, errno := unix.Syscall6(unix.SYS_UTIMENSAT, uintptr(fd), 0, uintptr(unsafe.Pointer(&ts)), 0, 0, 0); errno != 0 {
 		return errno
 	}
 	return nil

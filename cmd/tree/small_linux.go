@@ -100,8 +100,7 @@ func (u *Unpacker) finishSmall(l *level, fd int, h *tar.Header, asked, mode uint
 			return err
 		}
 	}
-	ts := times(h)
-	return futimens(fd, &ts)
+	return futimens(fd, times(h))
 }
 
 func writeAll(fd int, b []byte) error {

@@ -55,12 +55,7 @@ func (s *stream) Read(b []byte) (int, error) {
 	} else if !got {
 		return 0, io.EOF
 	}
-	n := copy(b, s.buf)
-	s.buf = s.buf[n:]
-	s.taken += int64(n)
-	if h := s.t.Digest; h != nil {
-		h.Write(b[:n]) // of what is not a body; those go by the transfer
-	}
+	n := len(s.take(copy(b, s.buf)))
 	s.zeros += int64(n)
 	if !allZero(b[:n]) {
 		s.zeros = 0
@@ -88,7 +83,7 @@ func (s *stream) have(n int) (bool, error) {
 	return true, nil
 }
 
-// take takes n bytes that are there.
+// take takes n bytes that are there. Bodies but small ones go by the transfer, which has its digest see them.
 func (s *stream) take(n int) []byte {
 	b := s.buf[:n]
 	s.buf = s.buf[n:]
@@ -177,11 +172,6 @@ func (s *stream) body(dst *transfer.Endpoint, n int64) error {
 
 // rest reads what follows the end mark, which tar pads to its record.
 func (s *stream) rest() error {
-	for {
-		if _, err := s.Read(s.store[:cap(s.store)]); err == io.EOF {
-			return nil
-		} else if err != nil {
-			return err
-		}
-	}
+	_, err := io.Copy(io.Discard, s)
+	return err
 }
