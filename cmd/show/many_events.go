@@ -9,13 +9,10 @@ import (
 // Delivered is the end of one of several deliveries.
 type Delivered struct {
 	Head
-	Target  string  `json:"target"`
-	Bytes   int64   `json:"bytes"`
-	Acked   int64   `json:"acked"`
-	Seconds float64 `json:"seconds"`
-	Rate    float64 `json:"rate"`
-	Status  int     `json:"status"`
-	Error   string  `json:"error,omitempty"`
+	Target string `json:"target"`
+	Counts
+	Status int    `json:"status"`
+	Error  string `json:"error,omitempty"`
 
 	Moved `json:"-"`
 	Note  string   `json:"-"` // how the target ended
@@ -36,25 +33,22 @@ func (e *Delivered) line() (string, Audience) {
 
 // DeliveryOf makes the end of a delivery whose counters stood at s.
 func DeliveryOf(target string, s Snapshot, m Moved) *Delivered {
-	c := countsOf(s, m.Took, meanRate(s.Bytes, m.Took))
-	return &Delivered{Target: target, Bytes: c.Bytes, Acked: c.Acked, Seconds: c.Seconds, Rate: c.Rate, Moved: m}
+	s.Offset, s.Files = 0, 0 // they are the job's
+	return &Delivered{Target: target, Counts: countsOf(s, m.Took, meanRate(s.Bytes, m.Took)), Moved: m}
 }
 
 // TargetRow is one row of the table of several deliveries.
 type TargetRow struct {
 	Head
-	Target  string  `json:"target"`
-	Bytes   int64   `json:"bytes"`
-	Acked   int64   `json:"acked"`
-	Seconds float64 `json:"seconds"`
-	Rate    float64 `json:"rate"`
-	State   string  `json:"state"`
+	Target string `json:"target"`
+	Counts
+	State string `json:"state"`
 }
 
 // RowOf makes the row of a delivery whose counters stand at s after took.
 func RowOf(target string, s Snapshot, took time.Duration, state string) *TargetRow {
-	c := countsOf(s, took, meanRate(s.Acked, took))
-	return &TargetRow{Target: target, Bytes: c.Bytes, Acked: c.Acked, Seconds: c.Seconds, Rate: c.Rate, State: state}
+	s.Offset, s.Files = 0, 0 // they are the job's
+	return &TargetRow{Target: target, Counts: countsOf(s, took, meanRate(s.Acked, took)), State: state}
 }
 
 func (e *TargetRow) stamp(now time.Time) { e.set("target", now) }
