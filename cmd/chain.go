@@ -35,43 +35,24 @@ type chain struct {
 	complete bool            // everything is stored; under fanout.mu
 }
 
-// runChain receives to a file and passes it on.
-func runChain(ctx context.Context, out *show.Printer, c *conf.Recv) error {
-	n := newChain(ctx, out, c)
-	defer n.cancel(nil)
-	j := n.job
-	plan, err := files.Look(fileName(c.Dest), files.Options(c.Output), false)
-	if err == nil {
-		err = plan.Follows()
-	}
-	if err == nil {
-		err = n.prepare(ctx)
-	}
-	if err != nil {
-		return j.refused(err)
-	}
-	return j.recvOver(ctx, c, plan)
-}
-
-// newChain makes the job of a receiver that has nexts, and shows it.
-func newChain(ctx context.Context, out *show.Printer, c *conf.Recv) *chain {
-	j := newRecvJob(out, c, fileName(c.Dest))
-	n := &chain{fanout: newFanout(j), linger: c.Idle, digested: make(chan struct{})}
+// newChain gives the job of a receiver its nexts, and shows it.
+func newChain(ctx context.Context, j *job, c *conf.Recv) *chain {
+	n := &chain{fanout: &fanout{job: j}, linger: c.Idle, digested: make(chan struct{})}
 	j.next, j.d.t.Grows = n, &n.stored
 	if n.linger <= 0 {
 		n.linger = math.MaxInt64 / 2 // something is added to it
 	}
 	n.ctx, n.cancel = context.WithCancelCause(ctx)
 	for _, op := range c.To {
-		to := newJob(out, sending, c.Transfer, conf.Length{Size: -1}, c.Idle)
+		to := newJob(j.out, sending, c.Transfer, conf.Length{Size: -1}, c.Idle)
 		to.named([]conf.Operand{c.Dest}, op)
 		to.d.t.Discard, to.d.t.Heard, to.d.t.Limits, to.d.t.IdleOf = true, to.hear, nil, transfer.Destination
 		to.proof = proofOf{alg: j.proof.alg, verify: j.proof.verify}
-		n.add(to, &connector{op: op, net: c.Next, out: out})
+		n.add(to, &connector{op: op, net: c.Next, out: j.out})
 	}
 	n.begun.Do(func() {}) // the receiver has a clock of its own
 	j.d.enter(show.Connecting)
-	j.progress = &show.Progress{Printer: out, Read: n.snapshot, Rows: n.rows, Attempt: j.attempted,
+	j.progress = &show.Progress{Printer: j.out, Read: n.snapshot, Rows: n.rows, Attempt: j.attempted,
 		Meter: show.Meter{From: "the sender", To: "the reader", FromNet: true}}
 	j.progress.Start()
 	return n

@@ -6,7 +6,6 @@ import (
 
 	"github.com/zcp-go/zcp/cmd/conf"
 	"github.com/zcp-go/zcp/cmd/exit"
-	"github.com/zcp-go/zcp/cmd/show"
 	"github.com/zcp-go/zcp/cmd/tree"
 	"github.com/zcp-go/zcp/transfer"
 )
@@ -17,21 +16,6 @@ type treeStream struct {
 	stage *transfer.Fanout
 	mover transfer.Transfer // from the sender into the stage
 	all   sync.WaitGroup
-}
-
-// runTreeChain unpacks what one peer sends and passes the stream on as it came.
-func runTreeChain(ctx context.Context, out *show.Printer, c *conf.Recv) error {
-	n := newChain(ctx, out, c)
-	defer n.cancel(nil)
-	j := n.job
-	target, err := tree.Look(c.Dest.Path, c.Dest.Text, c.NoClobber)
-	if err == nil {
-		err = n.prepare(ctx)
-	}
-	if err != nil {
-		return j.refused(err)
-	}
-	return j.over(ctx, c.Network, func(conn *transfer.Conn) error { return j.recvTree(ctx, conn, target, c) })
 }
 
 // startTree begins to duplicate the stream. It returns what the unpacker reads, and the context that ends

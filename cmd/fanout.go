@@ -37,7 +37,7 @@ type target struct {
 
 // runFanout sends the same bytes to several targets.
 func runFanout(ctx context.Context, out *show.Printer, c *conf.Send) error {
-	f := newFanout(newSendJob(out, c))
+	f := &fanout{job: newSendJob(out, c)}
 	f.add(newSendJob(out, c), &connector{op: c.Net, net: c.Network, out: out})
 	for _, to := range c.To {
 		f.add(newSendJob(out, c), &connector{op: to, net: c.Next, out: out})
@@ -58,12 +58,10 @@ func runFanout(ctx context.Context, out *show.Printer, c *conf.Send) error {
 		return f.sendStream(ctx, c)
 	}
 	f.beginsWithPlan()
-	f.run(ctx, func(ctx context.Context, t *target, conn *transfer.Conn) error { return t.send(ctx, conn, c) })
+	f.start(ctx, func(ctx context.Context, t *target, conn *transfer.Conn) error { return t.send(ctx, conn, c) }).Wait()
 	f.d.t.Digest = f.targets[0].d.t.Digest // all targets were sent the same
 	return f.end(ctx, nil)
 }
-
-func newFanout(j *job) *fanout { return &fanout{job: j} }
 
 // add gives the fan-out one more target. Only the first speaks of the sources, and only it
 // computes a digest: all get the same bytes. With --verify each has its own, of what was sent to it.
@@ -110,12 +108,7 @@ func (f *fanout) close() {
 	}
 }
 
-// run connects to all targets at once, and delivers to each.
-func (f *fanout) run(ctx context.Context, deliver func(context.Context, *target, *transfer.Conn) error) {
-	f.start(ctx, deliver).Wait()
-}
-
-// start is run that does not wait; what it returns does.
+// start connects to all targets at once, and delivers to each. What it returns waits for them.
 func (f *fanout) start(ctx context.Context, deliver func(context.Context, *target, *transfer.Conn) error) *sync.WaitGroup {
 	all := &sync.WaitGroup{}
 	for _, t := range f.targets {

@@ -10,32 +10,38 @@ import (
 	"github.com/zcp-go/zcp/cmd/exit"
 	"github.com/zcp-go/zcp/cmd/files"
 	"github.com/zcp-go/zcp/cmd/show"
+	"github.com/zcp-go/zcp/cmd/tree"
 	"github.com/zcp-go/zcp/transfer"
 )
 
-// runRecv moves what one peer sends to a file or stdout.
+// runRecv moves what one peer sends to a file or stdout, or unpacks it into a directory, and passes it on with --to.
 func runRecv(ctx context.Context, out *show.Printer, c *conf.Recv) error {
 	if c.KeepOpen {
 		return serveRecv(ctx, out, c)
 	}
-	if c.Dest.Dir {
-		return runRecvTree(ctx, out, c)
-	}
-	if len(c.To) > 0 {
-		return runChain(ctx, out, c)
-	}
 	j := newRecvJob(out, c, fileName(c.Dest))
-	j.watch(onTerminal(c.Dest))
-	plan, err := files.Look(fileName(c.Dest), files.Options(c.Output), false)
-	if err != nil {
-		return j.refused(err)
+	if len(c.To) > 0 {
+		defer newChain(ctx, j, c).cancel(nil)
+	} else {
+		j.watch(onTerminal(c.Dest))
 	}
-	return j.recvOver(ctx, c, plan)
-}
-
-// recvOver connects and receives.
-func (j *job) recvOver(ctx context.Context, c *conf.Recv, plan *files.Plan) error {
-	if c.Resume {
+	var plan *files.Plan
+	var target *tree.Target
+	var err error
+	if c.Dest.Dir {
+		target, err = tree.Look(c.Dest.Path, c.Dest.Text, c.NoClobber)
+	} else if plan, err = files.Look(fileName(c.Dest), files.Options(c.Output), false); err == nil && j.next != nil {
+		err = plan.Follows()
+	}
+	if err == nil && j.next != nil {
+		err = j.next.prepare(ctx)
+	}
+	switch {
+	case err != nil:
+		return j.refused(err)
+	case c.Dest.Dir:
+		return j.over(ctx, c.Network, func(conn *transfer.Conn) error { return j.recvTree(ctx, conn, target, c) })
+	case c.Resume:
 		return runRecvResumed(ctx, j, c, plan)
 	}
 	return j.over(ctx, c.Network, func(conn *transfer.Conn) error { return j.recv(ctx, conn, plan, c.Sync) })

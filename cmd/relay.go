@@ -43,11 +43,8 @@ func runRelay(ctx context.Context, out *show.Printer, c *conf.Relay) error {
 	if err != nil {
 		return err
 	}
-	if msg := relayCongestion(c.Congestion); msg != "" && (c.Verbose || c.Explain) {
-		out.Explain("plan", "%s", msg)
-		if !c.Explain {
-			out.Detail("%s", msg)
-		}
+	if msg := relayCongestion(c.Congestion); msg != "" {
+		sayPlan(out, "", msg)
 	}
 	if err := refuseItself(c, addresses(lns)...); err != nil {
 		closeAll(lns)

@@ -14,20 +14,6 @@ import (
 	"github.com/zcp-go/zcp/transfer"
 )
 
-// runRecvTree unpacks what one peer sends into a directory.
-func runRecvTree(ctx context.Context, out *show.Printer, c *conf.Recv) error {
-	if len(c.To) > 0 {
-		return runTreeChain(ctx, out, c)
-	}
-	j := newRecvJob(out, c, fileName(c.Dest))
-	j.watch(false)
-	target, err := tree.Look(c.Dest.Path, c.Dest.Text, c.NoClobber)
-	if err != nil {
-		return j.refused(err)
-	}
-	return j.over(ctx, c.Network, func(conn *transfer.Conn) error { return j.recvTree(ctx, conn, target, c) })
-}
-
 // recvTree is recv for a directory. Where members were refused the rest is in DST under its
 // name, and the sender sees a reset: not all that it sent is there.
 func (j *job) recvTree(ctx context.Context, conn *transfer.Conn, target *tree.Target, c *conf.Recv) error {
@@ -80,7 +66,9 @@ func (j *job) unpack(ctx context.Context, src *transfer.Endpoint, target *tree.T
 	}
 	err = u.Run(root)
 	if err == nil {
-		j.unpacked(u.Taken())
+		// Everything is written, and the rest, fsync and names, may take long.
+		j.proof.members, j.stored.bytes = false, u.Taken()
+		j.readingBack()
 		if sync {
 			j.d.enter(show.Storing)
 		}
@@ -91,12 +79,6 @@ func (j *job) unpack(ctx context.Context, src *transfer.Endpoint, target *tree.T
 		return nil, j.aboutStream(err)
 	}
 	return u.Failed(), nil
-}
-
-// unpacked says that everything, a stream of n bytes, is written, and that the rest, fsync and names, may take long.
-func (j *job) unpacked(n int64) {
-	j.proof.members, j.stored.bytes = false, n
-	j.readingBack()
 }
 
 // aboutStream names the source where the stream is not as it should be.
