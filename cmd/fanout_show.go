@@ -1,9 +1,16 @@
 package cmd
 
 import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/zcp-go/zcp/cmd/exit"
 	"github.com/zcp-go/zcp/cmd/show"
+	"github.com/zcp-go/zcp/cmd/text"
 )
 
 // watch shows the slowest delivery, and answers SIGUSR1 with a row for each.
@@ -95,4 +102,127 @@ func (t *target) state() string {
 		return "waiting for the source"
 	}
 	return "sending"
+}
+
+// settle keeps what came of a target, and says it: a failure while others still run, because
+// the last line may be far away.
+func (f *fanout) settle(t *target, err error) {
+	f.mu.Lock()
+	f.running--
+	t.ended, t.err, t.took = true, err, t.d.took()
+	e := show.DeliveryOf(t.label, t.counts(), t.moved)
+	if e.Note = t.sendNote(); err != nil {
+		e.Status, e.Error = exit.Status(err), t.reason()
+	}
+	if err == nil {
+		t.took = t.moved.Took
+	} else {
+		e.Moved.Took = t.took
+	}
+	_, signal := errors.AsType[*exit.Signaled](err)
+	if f.running == 0 || signal {
+		e.To = show.ForVerbose
+	}
+	f.mu.Unlock()
+	f.out.Emit(e)
+}
+
+// reason is why a target does not have everything, beginning with its name.
+func (t *target) reason() string {
+	if msg := t.err.Error(); strings.HasPrefix(msg, t.label+": ") {
+		return msg
+	}
+	return t.label + ": " + t.err.Error()
+}
+
+// end says what came of all targets together, and returns the verdict. of is what is wrong with the
+// source; then nothing that arrived is worth much.
+func (f *fanout) end(ctx context.Context, of error) error {
+	err := f.verdict("have", "has")
+	if of != nil && (err == nil || exit.Status(of) != exit.Changed) {
+		err = of
+	}
+	f.stop(err == nil)
+	slowest := slices.MinFunc(f.targets, func(a, b *target) int { return cmp.Compare(a.d.acked(), b.d.acked()) })
+	if ctx.Err() != nil && err != nil {
+		f.d.t.Stats.Bytes.Store(slowest.d.bytes()) // what it counts itself is not delivered yet
+		return f.fail(context.Cause(ctx))
+	}
+	if err == nil {
+		f.sayDigest()
+	}
+	took := max(0, slowest.took-f.progress.Stopped())
+	e := show.Done("sent", slowest.counts(), took)
+	e.Path, e.Calls, e.Fallbacks = slowest.ran(), slowest.d.t.Stats.Calls.Load(), int64(len(slowest.d.t.Stats.Fallbacks()))
+	e.What, e.Where, e.Note = f.movedName(), fmt.Sprintf("to %d targets", len(f.targets)), f.notes()
+	e.Verified = err == nil && f.proof.verify
+	if err == nil && f.proof.say {
+		e.Hash, e.Digest = f.proof.alg, f.proof.digest
+	}
+	if err != nil {
+		e.Status, e.Error = exit.Status(err), err.Error()
+	}
+	f.out.Emit(e)
+	if err == nil {
+		f.progress.Curve()
+	}
+	for _, t := range f.targets {
+		t.explainRan()
+	}
+	return err
+}
+
+// notes says which targets have everything and have not closed after the end.
+func (f *fanout) notes() string {
+	var notes []string
+	if f.proof.verify {
+		notes = append(notes, receiptNote)
+	}
+	for _, t := range f.targets {
+		if n := t.sendNote(); n != "" && t.err == nil && n != receiptNote {
+			notes = append(notes, t.label+": "+n)
+		}
+	}
+	return strings.Join(notes, ", ")
+}
+
+// severity is the order in which statuses count where several things went wrong.
+var severity = []int{exit.BadUsage, exit.Unproven, exit.Changed, exit.Incomplete, exit.TimedOut, exit.Failed}
+
+// verdict is nil if all targets have everything. Where some have, it is at least [exit.Incomplete].
+func (f *fanout) verdict(many, one string) error {
+	var not []string
+	worst, hint, have := len(severity), "", 0
+	for _, t := range f.targets {
+		if t.err == nil {
+			have++
+			continue
+		}
+		if r := t.reason(); !slices.Contains(not, r) {
+			not = append(not, r)
+		}
+		if at := slices.Index(severity, exit.Status(t.err)); at >= 0 && at < worst {
+			worst = at
+		}
+		hint = cmp.Or(hint, exit.Hint(t.err))
+	}
+	if len(not) == 0 {
+		return nil
+	}
+	count, verb := text.Grouped(int64(have)), many
+	switch have {
+	case 0:
+		count, verb = "none", one
+	case 1:
+		verb = one
+	}
+	if have > 0 {
+		worst = min(worst, slices.Index(severity, exit.Incomplete))
+	}
+	status := exit.Failed
+	if worst < len(severity) {
+		status = severity[worst]
+	}
+	return &exit.Failure{Status: status, Hint: hint,
+		Err: fmt.Errorf("%s of %d targets %s it; not %s", count, len(f.targets), verb, strings.Join(not, "; not "))}
 }

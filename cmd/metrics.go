@@ -3,8 +3,12 @@ package cmd
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/zcp-go/zcp/transfer/relay"
 )
@@ -152,4 +156,30 @@ var labelEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 // label quotes the value of a label: UTF-8, in which only these three are escaped.
 func label(msg string) string {
 	return `"` + labelEscapes.Replace(strings.ToValidUTF8(msg, "\uFFFD")) + `"`
+}
+
+// cpuSeconds returns the processor time of the process so far.
+func cpuSeconds() (float64, bool) {
+	var u unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_SELF, &u) != nil {
+		return 0, false
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds(), true
+}
+
+// residentBytes returns the resident memory, where /proc/self/statm (proc(5)) says it.
+func residentBytes() (int64, bool) {
+	b, err := os.ReadFile("/proc/self/statm")
+	if f := bytes.Fields(b); err == nil && len(f) > 1 {
+		n, err := strconv.ParseInt(string(f[1]), 10, 64)
+		return n * int64(os.Getpagesize()), err == nil
+	}
+	return 0, false
+}
+
+// openLimit returns how many descriptors the process may have.
+func openLimit() (uint64, bool) {
+	var lim unix.Rlimit
+	err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim)
+	return uint64(lim.Cur), err == nil
 }

@@ -1,6 +1,8 @@
 package show
 
 import (
+	"fmt"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -99,4 +101,93 @@ func (f Frame) number() int64 {
 // event is the frame for --json.
 func (f Frame) event(s Snapshot, to Audience) *Progressed {
 	return &Progressed{Counts: countsOf(s, f.Elapsed, f.Rate), Size: f.Total, Wait: f.Remark.Long, to: to}
+}
+
+// suspend takes the line off the screen, and stops the process.
+func (p *Progress) suspend() {
+	p.Printer.clear()
+	p.Printer.Flush(clearGrace)
+	p.update(time.Now())
+	suspend()
+	p.awaitContinued() // or it would be taken for another stop
+	p.skip(time.Since(p.last))
+}
+
+// awaitContinued gives SIGCONT a moment to come.
+func (p *Progress) awaitContinued() bool {
+	if p.continued == nil {
+		return false
+	}
+	select {
+	case <-p.continued:
+		return true
+	case <-time.After(continueGrace):
+		return false
+	}
+}
+
+// resume follows a SIGCONT, which any process may send. When the process was stopped, if it
+// was, is not known: it ran at the last look, and not when the next one was due.
+func (p *Progress) resume() {
+	gap := time.Since(p.last)
+	if gap > p.beat {
+		p.skip(gap - p.beat/2)
+		return
+	}
+	p.Printer.forget()
+}
+
+// skip takes the time in which the process was stopped out of all clocks. The
+// shell has used the screen meanwhile.
+func (p *Progress) skip(gap time.Duration) {
+	p.last = time.Now()
+	p.stopped += gap
+	if p.started {
+		p.Meter.Skip(gap)
+	}
+	p.Printer.forget()
+}
+
+// Stopped is how long the process was stopped (SIGSTOP, SIGTSTP) meanwhile. It
+// may be called after Stop.
+func (p *Progress) Stopped() time.Duration { return p.stopped }
+
+// An Attempt is a connection that is being made.
+type Attempt struct {
+	Target string    // the operand
+	Tries  int       // that have failed
+	Reason string    // of the last of them: "refused"
+	Until  time.Time // when it is given up; zero: the kernel says
+}
+
+// String is the attempt in words.
+func (a Attempt) String(now time.Time) string { return strings.Join(a.parts(now), ", ") }
+
+// Render writes it for a terminal of that many columns, as much as fits.
+func (a Attempt) Render(columns int, now time.Time) string {
+	for parts := a.parts(now); len(parts) > 0; parts = parts[:len(parts)-1] {
+		if line := strings.Join(parts, ", "); len(line) < columns {
+			return line
+		}
+	}
+	return ""
+}
+
+func (a Attempt) parts(now time.Time) []string {
+	parts := []string{"connecting to " + a.Target}
+	if a.Tries > 0 {
+		parts = append(parts, a.Reason+" "+times(a.Tries))
+	}
+	if !a.Until.IsZero() {
+		parts = append(parts, seconds(max(0, a.Until.Sub(now)+time.Second-1))+" left")
+	}
+	return parts
+}
+
+// times writes how often something was so.
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
 }
