@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"net/netip"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -18,7 +19,10 @@ func (c *Conn) Congestion() (algorithm, replaced string) {
 	if err != nil {
 		return "", "" // the connection is gone, or the system has no TCP_CONGESTION
 	}
-	return algorithm, c.replaced
+	if host := DefaultCongestion(); !c.asked && algorithm == UnpacedCongestion && Paces(host) {
+		replaced = host
+	}
+	return algorithm, replaced
 }
 
 // SetCongestion chooses the congestion control of a TCP connection; others have none. The error is that
@@ -27,22 +31,29 @@ func (c *Conn) SetCongestion(algorithm string) error {
 	if c.kind != TCP {
 		return nil
 	}
-	c.replaced = ""
+	c.asked = true
 	return sock.SetCongestion(c.fd, algorithm)
 }
 
-// control applies the congestion control that was asked for, or sees to it that a
-// peer on this host is not paced.
+// control is the function control for a connection that stands.
 func (c *Conn) control(algorithm string) error {
 	if c.kind != TCP {
 		return nil
 	}
+	c.asked = algorithm != ""
+	peer, _ := unix.Getpeername(c.fd) // nil: it is reset already
+	return control(c.fd, algorithm, sock.Addr(peer))
+}
+
+// control applies the congestion control that was asked for to a TCP socket, or sees to it that a peer
+// on this host is not paced. A socket that is dialled gets it before connect(2): where bbr has begun once, the kernel
+// goes on to pace whatever follows it (sk_pacing_status), which costs nc as a receiver a quarter of the speed and the
+// sender half of its processor time.
+func control(fd int, algorithm string, peer netip.Addr) error {
 	if algorithm != "" {
-		return c.SetCongestion(algorithm)
+		return sock.SetCongestion(fd, algorithm)
 	}
-	if sa, err := unix.Getpeername(c.fd); err == nil { // else it is reset already
-		c.replaced = sock.Unpace(c.fd, sock.Addr(sa))
-	}
+	sock.Unpace(fd, peer)
 	return nil
 }
 

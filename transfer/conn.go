@@ -22,7 +22,7 @@ type Conn struct {
 	armed         bool
 	ended         atomic.Bool // our direction was ended
 	linger        unix.Linger // what an inherited socket had
-	replaced      string      // see Congestion
+	asked         bool        // its congestion control was
 }
 
 // arm makes every close but CloseGracefully a reset.

@@ -237,6 +237,9 @@ func (d *Dialer) dialAddress(ctx context.Context, network string, to netip.AddrP
 			if err = sock.Before(int(fd), sourcePort); err == nil && d.DSCP != 0 {
 				err = sock.SetDSCP(int(fd), d.DSCP)
 			}
+			if err == nil {
+				err = control(int(fd), d.Congestion, to.Addr())
+			}
 		})
 		return cmp.Or(cerr, err)
 	}

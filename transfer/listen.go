@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -91,15 +92,18 @@ func onlyAddress(ctx context.Context, network, address string) (string, string, 
 
 // armListener arms a TCP socket before it listens: what it accepts inherits that, and a client
 // that connects at once must not be one that is not armed.
-func armListener(network, _ string, rc syscall.RawConn) error {
+func armListener(network, address string, rc syscall.RawConn) error {
 	if network == "unix" {
 		return nil
 	}
 	var err error
-	if cerr := rc.Control(func(fd uintptr) { err = sock.ArmListener(int(fd)) }); cerr != nil {
-		return cerr
-	}
-	return err
+	cerr := rc.Control(func(fd uintptr) {
+		if err = sock.ArmListener(int(fd)); err == nil {
+			at, _ := netip.ParseAddrPort(address) // else it is of no host in particular
+			sock.UnpaceListener(int(fd), at.Addr())
+		}
+	})
+	return cmp.Or(cerr, err)
 }
 
 // InheritListener listens on a socket that the process was born with. The runtime makes

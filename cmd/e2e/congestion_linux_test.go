@@ -70,6 +70,36 @@ func TestCongestionLocal(t *testing.T) {
 	})
 }
 
+// reno is its option as strace shows it, or as an older one does: as a number.
+var reno = regexp.MustCompile(`TCP_CONGESTION, ("reno"|\[1869505906\])`)
+
+// What bbr has begun to pace, the kernel goes on to pace: it is replaced before there is a connection.
+func TestCongestionBeforeConnect(t *testing.T) {
+	program.NeedTool(t, "strace")
+	dir := t.TempDir()
+	file, trace := filepath.Join(dir, "f"), filepath.Join(dir, "trace")
+	program.WriteFile(t, file, program.Noise(1<<20, 1), 0o644)
+	for stands, script := range map[string]string{
+		"connect(": `"$zcp" recv -q :9000 null: & $strace "$zcp" send -q --retry-for 10s ` + file + ` 127.0.0.1:9000; wait`,
+		"listen(":  `"$zcp" recv -q --retry-for 10s 127.0.0.1:9000 null: & $strace "$zcp" send -q -l ` + file + ` 127.0.0.1:9000; wait`,
+	} {
+		p := inHost(t, "bbr", script)
+		p.With("strace=strace -f -qq -o " + trace + " -e signal=none -e trace=setsockopt,connect,listen").Run(0)
+		socket := ""
+		for line := range strings.Lines(program.Trace(t, trace)) {
+			switch _, args, _ := strings.Cut(line, "("); {
+			case reno.MatchString(line):
+				socket, _, _ = strings.Cut(args, ",")
+			case strings.Contains(line, stands) && strings.HasPrefix(args, socket+","):
+				stands = ""
+			}
+		}
+		if socket == "" || stands != "" {
+			t.Errorf("%s no reno before %s\n%s", p.ErrOut, stands, program.Trace(t, trace))
+		}
+	}
+}
+
 // A name that cannot be used is a usage error with those that can, before anything listens.
 func TestCongestionRefused(t *testing.T) {
 	const want = `zcp: --congestion nonesuch: the kernel does not have it \(available: .*\breno\b.*\)`

@@ -8,8 +8,8 @@ import (
 )
 
 // control gives a socket the congestion control that was asked for, or one that does not pace if
-// the host's does and the peer is on this host. A listener could pass it on, but clients that connect
-// before it is set there would have the host's.
+// the host's does and the peer is on this host. A listener passes it on where it is on a loopback address;
+// who comes to another is only known here.
 func (l *loop) control(fd int, peer netip.Addr) error {
 	switch {
 	case l.r.Dialer.Congestion != "":

@@ -17,13 +17,20 @@ const Unpaced = "reno"
 func Paces(algorithm string) bool { return strings.HasPrefix(algorithm, "bbr") }
 
 // Unpace gives a TCP socket with a peer on this host an algorithm that does not pace, if its own
-// does. It returns the one that was replaced, "" where none was.
-func Unpace(fd int, peer netip.Addr) (replaced string) {
-	was, err := Congestion(fd)
-	if err != nil || !Paces(was) || !OnThisHost(peer) || SetCongestion(fd, Unpaced) != nil {
-		return "" // it is only slower
+// does. Before connect(2) is the time for it: once bbr has begun, the kernel goes on to pace whatever
+// follows it (sk_pacing_status is never taken back).
+func Unpace(fd int, peer netip.Addr) {
+	if was, err := Congestion(fd); err == nil && Paces(was) && OnThisHost(peer) {
+		_ = SetCongestion(fd, Unpaced) // refused: it is only slower
 	}
-	return was
+}
+
+// UnpaceListener is Unpace for what a socket will accept, before listen(2). That is certain where it listens on a
+// loopback address; who comes to another is seen when it is accepted.
+func UnpaceListener(fd int, at netip.Addr) {
+	if at.Unmap().IsLoopback() {
+		Unpace(fd, at)
+	}
 }
 
 // OnThisHost tells whether an address is one of this network namespace: loopback, or an own

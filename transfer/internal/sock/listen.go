@@ -46,6 +46,7 @@ func listenOn(fd int, at netip.AddrPort, both bool) error {
 	if err := ArmNew(fd); err != nil {
 		return err
 	}
+	UnpaceListener(fd, at.Addr())
 	if err := unix.Bind(fd, Sockaddr(at)); err != nil {
 		return os.NewSyscallError("bind", err)
 	}
