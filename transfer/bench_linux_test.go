@@ -61,7 +61,7 @@ func BenchmarkQuantum(b *testing.B) {
 				src := benchOwn(b, from, unix.O_RDONLY)
 				dst := benchOwn(b, to, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC)
 				c := new(choice)
-				c.start(dst, src, false)
+				c.start(dst, src, -1, false)
 				p := &Pump{Pool: &defaultPool, Choose: c}
 				p.Start(dst, src)
 				for w := WantMore; w == WantMore; steps++ {

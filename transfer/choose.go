@@ -22,9 +22,15 @@ type choice struct {
 	refer  func() int64 // bytes that may still be spliced by reference to a user's pipe; nil: all
 }
 
-// start makes the choice for a pair of endpoints.
-func (c *choice) start(dst, src *Endpoint, memory bool) {
+// pipePays is how many bytes of a file are worth the opening of a pipe on their way to TCP.
+const pipePays = 256 << 10
+
+// start makes the choice for a pair of endpoints and at most n bytes of the source, below 0 for all.
+func (c *choice) start(dst, src *Endpoint, n int64, memory bool) {
 	*c = choice{cheap: plans[src.kind][dst.kind], barred: unsafePaths(dst, src)}
+	if src.kind == File && dst.kind == TCP && (n < 0 || n >= pipePays) {
+		c.cheap = bigToTCP
+	}
 	if memory {
 		c.throughMemory()
 	}

@@ -109,6 +109,10 @@ func (p *Pump) twoHops(n int64) (Want, error) {
 			p.noPipe = true
 			p.fellBack(Fallback{SplicePipe, err, Neither, p.Bytes.Load()})
 		}
+		if p.src.kind == File && p.dst.kind == TCP { // sendfile needs none
+			p.Choose.Refuse(SplicePipe)
+			return WantMore, nil
+		}
 		return p.fill(n)
 	}
 	m, err := p.splice(p.pipe.W(), p.src.fd, min(n, int64(p.pipe.Cap())))

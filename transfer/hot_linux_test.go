@@ -19,7 +19,7 @@ func hotPump(t testing.TB, memory bool) (p *Pump, feed func()) {
 	t.Cleanup(func() { unix.Close(fds[0]); unix.Close(fds[1]); null.Close() })
 	src, dst := bed.Must(NewEndpoint(fds[0]))(t), bed.Must(NewEndpoint(int(null.Fd())))(t)
 	c := new(choice)
-	c.start(dst, src, memory)
+	c.start(dst, src, -1, memory)
 	p = &Pump{Pool: &pipepool.Pool{}, Choose: c, stats: new(Stats)}
 	p.Start(dst, src)
 	t.Cleanup(func() { p.Stop() })

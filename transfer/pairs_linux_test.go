@@ -42,6 +42,8 @@ func ways(src source, dst sink, n int) []transfer.Path {
 		if src.name != dst.name { // other file systems, or O_APPEND
 			all = all[1:]
 		}
+	case c.src == transfer.File && c.dst == transfer.TCP && n >= 256<<10:
+		all = []transfer.Path{two, sf}
 	case c.src == transfer.File && (c.dst == transfer.TCP || c.dst == transfer.Unix):
 		all = []transfer.Path{sf, two}
 	case c.src == transfer.Block && (c.dst == transfer.TCP || c.dst == transfer.Unix):

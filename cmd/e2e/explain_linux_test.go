@@ -37,9 +37,9 @@ func TestExplain(t *testing.T) {
 	s := program.Zcp(t, "send", "--explain", file, "127.0.0.1:"+r.Port()).Run(0)
 	r.Ends(0)
 	explained(t, s, `plan: the file is protected: a writer would be noticed \(read lease\)`,
-		`plan: file to TCP by sendfile, else splice through a pipe, else read and write`,
+		`plan: file to TCP by splice through a pipe, else sendfile, else read and write`,
 		`sent \S+, 3,145,728 bytes \(3.00MiB\), to .*`,
-		brake, `ran: sendfile: 3.00MiB in \d+ calls, \S+ a call`,
+		brake, `ran: splice through a pipe: 3.00MiB in \d+ calls, \S+ a call`,
 		`ran: limited by: (receiver window \d+ %, send buffer \d+ %, network and sender \d+ %|nothing .*); \d+ retransmits, RTT \S+`)
 	explained(t, r, `plan: TCP to file by splice through a pipe, else read and write`, `plan: borrowed a pipe of \S+`,
 		`received \S+, 3,145,728 bytes \(3.00MiB\), from .*`,

@@ -242,7 +242,7 @@ func TestSourceBeingWritten(t *testing.T) {
 	})
 }
 
-// Another user's file cannot be leased; it goes by sendfile all the same and is looked at
+// Another user's file cannot be leased; it goes by the kernel's path all the same and is looked at
 // before and after.
 func TestSourceOfAnother(t *testing.T) {
 	ln, other := asNobody(t, "send", "-v", "in", ":0")
@@ -255,7 +255,7 @@ func TestSourceOfAnother(t *testing.T) {
 	}
 	p.Ends(0)
 	p.Says("no lease: it is another user's")
-	if !strings.Contains(p.ErrOut.String(), "file to TCP by sendfile") {
+	if !strings.Contains(p.ErrOut.String(), "file to TCP by splice through a pipe") {
 		t.Errorf("said %q", p.ErrOut)
 	}
 }

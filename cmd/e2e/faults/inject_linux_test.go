@@ -75,6 +75,11 @@ var works = map[string]func(t testing.TB, in injection, dir string, content []by
 		p := in.zcp(t, "send", dir+"/in", "127.0.0.1:"+r.Port())
 		return met(t, p.Start(), r, r, dir, content)
 	},
+	"send file to a Unix socket": func(t testing.TB, in injection, dir string, content []byte) (int, string, bool) {
+		r := program.Zcp(t, "recv", "-q", "-l", "unix:"+dir+"/socket", dir+"/out").Start()
+		program.WaitFor(t, "the socket", func() bool { _, err := os.Stat(dir + "/socket"); return err == nil })
+		return met(t, in.zcp(t, "send", dir+"/in", "unix:"+dir+"/socket").Start(), r, r, dir, content)
+	},
 	"send pipe": func(t testing.TB, in injection, dir string, content []byte) (int, string, bool) {
 		r := program.Zcp(t, "recv", "-q", ":0", dir+"/out").Start()
 		p := in.zcp(t, "send", "-", "127.0.0.1:"+r.Port()).From(bytes.NewReader(content))
