@@ -74,8 +74,7 @@ func newTable(v *values) table {
 // displayOptions are about what is shown of what is moved.
 func (t table) displayOptions(v *values) table {
 	return append(t, table{
-		{name: "quiet", letter: "q", in: all, group: groupDisplay, usage: "errors only",
-			to: &v.Quiet},
+		{name: "quiet", letter: "q", in: all, group: groupDisplay, usage: "errors only", to: &v.Quiet},
 		{name: "verbose", letter: "v", in: all, group: groupDisplay,
 			usage: "say what is happening: connected, path chosen, fallbacks", where: map[command]string{probe: "say why an attempt failed"},
 			to: &v.Verbose},
@@ -128,12 +127,9 @@ func (t table) transferOptions(v *values) table {
 func (t table) fileOptions(v *values) table {
 	return append(t, table{
 		{name: "output", letter: "o", arg: "FILE", in: cat, group: groupFiles, usage: "write to FILE instead of stdout", set: setOutput},
-		{name: "append", letter: "a", in: recv | cat, group: groupFiles, usage: "append to the file",
-			to: &v.Append},
-		{name: "no-clobber", in: recv | cat, group: groupFiles, usage: "refuse to overwrite",
-			to: &v.NoClobber},
-		{name: "sync", in: recv | cat, group: groupFiles, usage: "fsync before saying done",
-			to: &v.Sync},
+		{name: "append", letter: "a", in: recv | cat, group: groupFiles, usage: "append to the file", to: &v.Append},
+		{name: "no-clobber", in: recv | cat, group: groupFiles, usage: "refuse to overwrite", to: &v.NoClobber},
+		{name: "sync", in: recv | cat, group: groupFiles, usage: "fsync before saying done", to: &v.Sync},
 
 		{name: "tar", in: send | cat, group: groupTrees,
 			usage: "files and directories as one tar stream, under their base names", to: &v.Tar},
@@ -190,10 +186,8 @@ func (t table) networkOptions(v *values) table {
 			usage: "mode of a Unix socket that is made, for instance 0660", def: "by the umask", set: setSocketMode},
 		{name: "congestion", arg: "ALG", in: send | relay, group: groupNetwork,
 			usage: "congestion control of the connection", where: map[command]string{relay: "congestion control of the connections"}, def: "the host's, but unpaced on this host", set: setCongestion},
-		{name: "4", letter: "4", in: network | probe, group: groupNetwork, usage: "IPv4 only",
-			set: setIPv4},
-		{name: "6", letter: "6", in: network | probe, group: groupNetwork, usage: "IPv6 only",
-			set: setIPv6},
+		{name: "4", letter: "4", in: network | probe, group: groupNetwork, usage: "IPv4 only", set: setIPv4},
+		{name: "6", letter: "6", in: network | probe, group: groupNetwork, usage: "IPv6 only", set: setIPv6},
 		{name: "N", letter: "N", in: send | recv, group: groupNetwork,
 			usage: "accepted for compatibility with nc: closing at the end is the default"},
 	}...)
@@ -210,8 +204,7 @@ func (t table) relayOptions(v *values) table {
 			usage: "take the listeners of the relay that serves PATH, then serve it", set: setTakeover},
 		{name: "as-client", in: relay, group: groupNetwork,
 			usage: "connect from the client's own address (needs CAP_NET_ADMIN)", to: &v.AsClient},
-		{name: "spread", in: relay, group: groupNetwork,
-			usage: "let several targets (a:80,b:80) take turns", to: &v.Spread},
+		{name: "spread", in: relay, group: groupNetwork, usage: "let several targets (a:80,b:80) take turns", to: &v.Spread},
 		{name: "stats", arg: "unix:PATH|[HOST]:PORT", in: relay, group: groupNetwork,
 			usage: "serve totals and connections as JSON (/) and for Prometheus (/metrics)", set: setStats},
 	}...)
