@@ -95,10 +95,9 @@ func lockRefused(err error) bool {
 }
 
 // A lockError is a refusal of the lock itself, which must not be taken for one of open(2).
-type lockError struct{ err error }
+type lockError struct{ error }
 
-func (e *lockError) Error() string { return e.err.Error() }
-func (e *lockError) Unwrap() error { return e.err }
+func (e *lockError) Unwrap() error { return e.error }
 
 // noLock marks what lock returned where there are no locks.
 func noLock(err error) error {

@@ -18,7 +18,11 @@ func openWaiting(ctx context.Context, path string, flags int, meanwhile Meanwhil
 	waiting, end := context.WithCancel(ctx)
 	defer end()
 	result := make(chan opened, 1)
-	go openSlowly(path, flags, result, end)
+	go func() {
+		defer end()
+		fd, err := open(path, flags|unix.O_NOCTTY, 0o666)
+		result <- opened{fd, err}
+	}()
 	err := meanwhile(waiting)
 	select {
 	case o := <-result:
@@ -44,12 +48,6 @@ func Idle(ctx context.Context) error {
 type opened struct {
 	fd  int
 	err error
-}
-
-func openSlowly(path string, flags int, result chan<- opened, end func()) {
-	fd, err := open(path, flags|unix.O_NOCTTY, 0o666)
-	result <- opened{fd, err}
-	end()
 }
 
 // closeLate closes what is opened after the caller has given up.

@@ -87,7 +87,7 @@ func (p *Plan) partRefused(err error) error {
 	}
 	f := &exit.Failure{Err: fmt.Errorf("%s: %s: %w", p.name, part, err), Hint: p.inPlaceHint()}
 	if refused, ok := errors.AsType[*lockError](err); ok {
-		err = refused.err
+		err = refused.error
 		f.Err = fmt.Errorf("%s: %s exists, and no lock tells whether it is being written: %w", p.name, part, err)
 		f.Hint = "remove it if no other zcp writes it"
 	}

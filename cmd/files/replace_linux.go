@@ -55,15 +55,8 @@ func attributes(path string) uint64 {
 	if err != nil {
 		return 0
 	}
-	const immutable, appendOnly = 0x10, 0x20 // FS_IMMUTABLE_FL, FS_APPEND_FL in linux/fs.h
-	var a uint64
-	if flags&immutable != 0 {
-		a |= unix.STATX_ATTR_IMMUTABLE
-	}
-	if flags&appendOnly != 0 {
-		a |= unix.STATX_ATTR_APPEND
-	}
-	return a
+	// FS_IMMUTABLE_FL and FS_APPEND_FL in linux/fs.h, which linux/stat.h gives the same bits.
+	return uint64(flags) & (unix.STATX_ATTR_IMMUTABLE | unix.STATX_ATTR_APPEND)
 }
 
 // mountPoint tells whether a file is one. statx(2) knows since Linux 5.8; before that, or
