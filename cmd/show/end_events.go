@@ -68,10 +68,9 @@ func Done(verb string, s Snapshot, took time.Duration) *End {
 	return &End{Moved: Moved{Verb: verb, Took: took}, Counts: countsOf(s, took, meanRate(s.Bytes, took))}
 }
 
-func (e *End) stamp(now time.Time) { e.set("end", now) }
-func (e *End) line() (string, Audience) {
+func (e *End) line() (string, string, Audience) {
 	if e.Error != "" {
-		return "", e.To // the error has its own line
+		return "end", "", e.To // the error has its own line
 	}
 	msg := e.Moved.line(e.Bytes, e.Files)
 	if e.Offset > 0 {
@@ -86,7 +85,7 @@ func (e *End) line() (string, Audience) {
 	if e.Later >= worthSaying {
 		msg += "; the sender closed " + text.Duration(e.Later) + " later"
 	}
-	return msg, e.To
+	return "end", msg, e.To
 }
 
 // worthSaying is how late a sender has to close to be told of it.
@@ -110,8 +109,9 @@ type Digest struct {
 	Check string `json:"-"` // both as sha256sum -c reads them
 }
 
-func (e *Digest) stamp(now time.Time)      { e.set("digest", now) }
-func (e *Digest) line() (string, Audience) { return e.Hash + " " + e.Check, ForEveryone }
+func (e *Digest) line() (string, string, Audience) {
+	return "digest", e.Hash + " " + e.Check, ForEveryone
+}
 
 // Delivered is the end of one of several deliveries.
 type Delivered struct {
@@ -126,16 +126,15 @@ type Delivered struct {
 	To    Audience `json:"-"` // of an error
 }
 
-func (e *Delivered) stamp(now time.Time) { e.set("delivery", now) }
-func (e *Delivered) line() (string, Audience) {
+func (e *Delivered) line() (string, string, Audience) {
 	if e.Error != "" {
-		return e.Error, e.To
+		return "delivery", e.Error, e.To
 	}
 	msg := e.Moved.line(e.Bytes, 0)
 	if e.Note != "" {
 		msg += ", " + e.Note
 	}
-	return msg, ForVerbose
+	return "delivery", msg, ForVerbose
 }
 
 // DeliveryOf makes the end of a delivery whose counters stood at s.
@@ -158,7 +157,6 @@ func RowOf(target string, s Snapshot, took time.Duration, state string) *TargetR
 	return &TargetRow{Target: target, Counts: countsOf(s, took, meanRate(s.Acked, took)), State: state}
 }
 
-func (e *TargetRow) stamp(now time.Time) { e.set("target", now) }
-func (e *TargetRow) line() (string, Audience) {
-	return e.Target + ": " + text.Size(e.Acked) + " [" + text.Rate(e.Rate) + "] " + e.State, ForEveryone
+func (e *TargetRow) line() (string, string, Audience) {
+	return "target", e.Target + ": " + text.Size(e.Acked) + " [" + text.Rate(e.Rate) + "] " + e.State, ForEveryone
 }

@@ -15,12 +15,10 @@ import (
 // (zcp(1), JSON EVENTS): fields may be added, none is renamed or removed. Strings
 // hold the user's words; bytes that are not UTF-8 become U+FFFD.
 type Event interface {
-	// line is the text for people, "" where there is none, and its audience.
-	line() (msg string, to Audience)
-	// stamp writes the two fields that every event has.
-	stamp(now time.Time)
-	// label writes the name of this zcp, where it has one.
-	label(name string)
+	// line is what the event is called, its text for people, "" where there is none, and the audience of that.
+	line() (event, msg string, to Audience)
+	// set writes the fields that every event has; label is the name of this zcp, where it has one.
+	set(event, label string, now time.Time)
 }
 
 // Audience says with which options a line of text is printed. All events go out as JSON, but for
@@ -40,10 +38,8 @@ type Head struct {
 	Label string `json:"label,omitempty"` // the name of this zcp, with --name
 }
 
-func (h *Head) label(name string) { h.Label = name }
-
-func (h *Head) set(event string, now time.Time) {
-	h.Event, h.Time = event, now.UTC().Format("2006-01-02T15:04:05.000000Z")
+func (h *Head) set(event, label string, now time.Time) {
+	h.Event, h.Label, h.Time = event, label, now.UTC().Format("2006-01-02T15:04:05.000000Z")
 }
 
 // Listening says where a listener waits.
@@ -56,16 +52,15 @@ type Listening struct {
 	There  string `json:"-"`    // what to type at the other end; may be empty
 }
 
-func (e *Listening) stamp(now time.Time) { e.set("listening", now) }
-func (e *Listening) line() (string, Audience) {
+func (e *Listening) line() (string, string, Audience) {
 	msg := "listening on " + cmp.Or(e.Here, e.Addr)
 	if e.There != "" {
 		msg += "; there: " + e.There
 	}
 	if e.Picked {
-		return msg, ForEveryone
+		return "listening", msg, ForEveryone
 	}
-	return msg, ForMost
+	return "listening", msg, ForMost
 }
 
 // Start says that bytes begin to move.
@@ -80,8 +75,7 @@ type Start struct {
 	Port int    `json:"port"`
 }
 
-func (e *Start) stamp(now time.Time) { e.set("start", now) }
-func (e *Start) line() (string, Audience) {
+func (e *Start) line() (string, string, Audience) {
 	msg := e.From + " to " + e.Into
 	if e.Path != "" {
 		msg += " by " + e.Path
@@ -89,7 +83,7 @@ func (e *Start) line() (string, Audience) {
 	if e.Addr != "" {
 		msg += " (" + e.Addr + ")"
 	}
-	return msg, ForVerbose
+	return "start", msg, ForVerbose
 }
 
 // Counts are the numbers of a transfer so far. Bytes that were at the destination before it
@@ -121,8 +115,7 @@ type Progressed struct {
 	to Audience
 }
 
-func (e *Progressed) stamp(now time.Time)      { e.set("progress", now) }
-func (e *Progressed) line() (string, Audience) { return "", e.to } // msg is drawn, not said
+func (e *Progressed) line() (string, string, Audience) { return "progress", "", e.to } // msg is drawn, not said
 
 // Break says that a connection has broken and that the next one is waited for.
 type Break struct {
@@ -134,9 +127,8 @@ type Break struct {
 	Patience time.Duration `json:"-"` // how long the next one is waited for
 }
 
-func (e *Break) stamp(now time.Time) { e.set("break", now) }
-func (e *Break) line() (string, Audience) {
-	return fmt.Sprintf("%s; waiting %s for another connection", e.Error, text.Duration(e.Patience)), ForMost
+func (e *Break) line() (string, string, Audience) {
+	return "break", fmt.Sprintf("%s; waiting %s for another connection", e.Error, text.Duration(e.Patience)), ForMost
 }
 
 // Trouble is an error as an event.
@@ -147,8 +139,7 @@ type Trouble struct {
 	Status int    `json:"status"` // the exit status if this ends the program
 }
 
-func (e *Trouble) stamp(now time.Time)      { e.set("error", now) }
-func (e *Trouble) line() (string, Audience) { return e.Error, ForEveryone }
+func (e *Trouble) line() (string, string, Audience) { return "error", e.Error, ForEveryone }
 
 // Note is a remark in words.
 type Note struct {
@@ -157,8 +148,7 @@ type Note struct {
 	To      Audience `json:"-"`
 }
 
-func (e *Note) stamp(now time.Time)      { e.set("note", now) }
-func (e *Note) line() (string, Audience) { return e.Message, e.To }
+func (e *Note) line() (string, string, Audience) { return "note", e.Message, e.To }
 
 // Probed says that a connection could be made.
 type Probed struct {
@@ -170,9 +160,8 @@ type Probed struct {
 	Peer string `json:"-"` // for people
 }
 
-func (e *Probed) stamp(now time.Time) { e.set("probe", now) }
-func (e *Probed) line() (string, Audience) {
-	return e.Peer + " takes connections", ForMost
+func (e *Probed) line() (string, string, Audience) {
+	return "probe", e.Peer + " takes connections", ForMost
 }
 
 // Explained is a part of what --explain prints: when is "plan" or "ran".
@@ -182,7 +171,6 @@ type Explained struct {
 	Text string `json:"text"` // one line
 }
 
-func (e *Explained) stamp(now time.Time) { e.set("explain", now) }
-func (e *Explained) line() (string, Audience) {
-	return strings.TrimSuffix(e.When+": "+e.Text, "\n"), ForMost
+func (e *Explained) line() (string, string, Audience) {
+	return "explain", strings.TrimSuffix(e.When+": "+e.Text, "\n"), ForMost
 }

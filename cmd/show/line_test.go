@@ -29,8 +29,8 @@ var frames = []struct {
 	{"stalled", Frame{Done: 1503238554, Total: 3221225472, Elapsed: 72 * time.Second, ETA: -1, Remark: stalled(12*time.Second, "the receiver")}},
 	{"stalled, unknown size", Frame{Done: 1503238554, Total: -1, Elapsed: 72 * time.Second, ETA: -1, Remark: stalled(12*time.Second, "the receiver")}},
 	{"nc without -N", Frame{Done: 1503238554, Total: -1, Elapsed: 72 * time.Second, ETA: -1, Remark: unclosed(12 * time.Second)}},
-	{"closing", Frame{Done: 3221225472, Total: 3221225472, Elapsed: 72 * time.Second, ETA: -1, Remark: closing}},
-	{"storing", Frame{Done: 3221225472, Total: 3221225472, Elapsed: 72 * time.Second, ETA: -1, Remark: storing}},
+	{"closing", Frame{Done: 3221225472, Total: 3221225472, Elapsed: 72 * time.Second, ETA: -1, Remark: afterAll[Closing]}},
+	{"storing", Frame{Done: 3221225472, Total: 3221225472, Elapsed: 72 * time.Second, ETA: -1, Remark: afterAll[Storing]}},
 	{"grown", Frame{Done: 3221225473, Total: 3221225472, Elapsed: 72 * time.Second, Rate: 1, ETA: 0}},
 }
 

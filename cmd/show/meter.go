@@ -59,11 +59,12 @@ const (
 	sampleGap  = 150 * time.Millisecond // so that 70 samples reach back etaWindow
 )
 
-var (
-	closing   = Remark{"all acknowledged, waiting for the peer to close", "waiting for the peer", "closing"}
-	verifying = Remark{"all is there, reading back what was stored", "reading back", "verifying"}
-	storing   = Remark{"waiting for the disk to store it (fsync)", "waiting for the disk", "fsync"}
-)
+// afterAll are the remarks on the phases after the last byte.
+var afterAll = [Broken + 1]Remark{
+	Closing:   {"all acknowledged, waiting for the peer to close", "waiting for the peer", "closing"},
+	Verifying: {"all is there, reading back what was stored", "reading back", "verifying"},
+	Storing:   {"waiting for the disk to store it (fsync)", "waiting for the disk", "fsync"},
+}
 
 func broken(since time.Duration) Remark {
 	short := "broken " + seconds(since)
@@ -186,13 +187,9 @@ func (m *Meter) Update(s Snapshot, now time.Time) Frame {
 // remark says what is waited for.
 func (m *Meter) remark(now time.Time) Remark {
 	since := now.Sub(m.changed)
-	switch {
-	case m.last.Phase == Closing:
-		return closing
-	case m.last.Phase == Storing:
-		return storing
-	case m.last.Phase == Verifying:
-		return verifying
+	switch r := afterAll[m.last.Phase]; {
+	case r.Long != "":
+		return r
 	case m.last.Phase == Broken:
 		return broken(since)
 	case since < stallAfter:

@@ -136,9 +136,9 @@ func TestMeterAcksMove(t *testing.T) {
 
 func TestMeterPhases(t *testing.T) {
 	m := newTape(-1)
-	for phase, want := range map[Phase]Remark{Closing: closing, Storing: storing} {
+	for phase, want := range map[Phase]string{Closing: "closing", Storing: "fsync", Verifying: "verifying"} {
 		m.s.Phase = phase
-		if f := m.Update(m.s, m.now); f.Remark != want {
+		if f := m.Update(m.s, m.now); f.Remark.Short != want {
 			t.Errorf("phase %d: %q", phase, f.Remark.Long)
 		}
 	}

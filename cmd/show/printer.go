@@ -109,7 +109,7 @@ func Notify(c chan<- struct{}) {
 func (p *Printer) Emit(e Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	msg, to := e.line()
+	event, msg, to := e.line()
 	if p.Quiet && to != ForEveryone {
 		return
 	}
@@ -119,7 +119,7 @@ func (p *Printer) Emit(e Event) {
 	if p.JSON {
 		if _, note := e.(*Note); !note || to != ForVerbose || p.Verbose {
 			_, brief := e.(*Progressed)
-			p.put(p.priority(e)+p.object(e), brief && to != ForEveryone)
+			p.put(p.priority(e)+p.object(event, e), brief && to != ForEveryone)
 		}
 		return
 	}
@@ -153,9 +153,8 @@ func (p *Printer) time() time.Time {
 }
 
 // object is e as one line of JSON.
-func (p *Printer) object(e Event) string {
-	e.stamp(p.time())
-	e.label(p.Name)
+func (p *Printer) object(event string, e Event) string {
+	e.set(event, p.Name, p.time())
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
@@ -191,7 +190,7 @@ func escapeUnseen(object string) string {
 func (p *Printer) put(line string, brief bool) {
 	if n := p.outlet.forgotten(); n > 0 {
 		lost := &Note{Message: text.Grouped(n) + " lines were dropped: stderr was not read in time"}
-		said := p.object(lost)
+		said := p.object("note", lost)
 		if !p.JSON {
 			said = p.timed("zcp: " + lost.Message)
 		}

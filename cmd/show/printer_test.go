@@ -235,7 +235,7 @@ func TestEndText(t *testing.T) {
 			"received in-4, 9 bytes, from [::1]:54434 in 1.0s (9B/s)"},
 		{&Served{Moved: Moved{Verb: "sent"}}, ""},
 	} {
-		if got, _ := tc.e.line(); got != tc.want {
+		if _, got, _ := tc.e.line(); got != tc.want {
 			t.Errorf("got %q, want %q", got, tc.want)
 		}
 	}

@@ -15,7 +15,7 @@ type Unreachable struct {
 	Text string `json:"-"`
 }
 
-func (e *Unreachable) line() (string, Audience) { return e.Text, ForMost }
+func (e *Unreachable) line() (string, string, Audience) { return "close", e.Text, ForMost }
 
 // Totals are a relay's figures: the answer to SIGUSR1, and its last word.
 type Totals struct {
@@ -37,9 +37,7 @@ type Totals struct {
 	To          Audience `json:"-"`
 }
 
-func (e *Totals) stamp(now time.Time) { e.set("totals", now) }
-
-func (e *Totals) line() (string, Audience) {
+func (e *Totals) line() (string, string, Audience) {
 	msg := fmt.Sprintf("%d open (limit %s), %s closed, %s failed, %s up, %s down in %s", e.Open, text.Grouped(int64(e.MaxConns)),
 		text.Grouped(e.Closed), text.Grouped(e.Broken), text.Size(e.UpBytes), text.Size(e.DownBytes),
 		text.Duration(time.Duration(e.Seconds*float64(time.Second))))
@@ -51,7 +49,7 @@ func (e *Totals) line() (string, Audience) {
 			msg += fmt.Sprintf(", %s %s", text.Grouped(n.n), n.what)
 		}
 	}
-	return msg, e.To
+	return "totals", msg, e.To
 }
 
 // Row is one connection of a relay's table.
@@ -73,11 +71,9 @@ type Row struct {
 
 func (e *Row) inBits() { e.Bits = true }
 
-func (e *Row) stamp(now time.Time) { e.set("connection", now) }
-
-func (e *Row) line() (string, Audience) {
+func (e *Row) line() (string, string, Audience) {
 	seconds := func(s float64) string { return text.Duration(time.Duration(s * float64(time.Second))) }
-	return fmt.Sprintf("#%d %s to %s: %s old, up %s (%s), down %s (%s), waits for: %s (%s)", e.ID, e.Peer, e.Target, seconds(e.Seconds),
+	return "connection", fmt.Sprintf("#%d %s to %s: %s old, up %s (%s), down %s (%s), waits for: %s (%s)", e.ID, e.Peer, e.Target, seconds(e.Seconds),
 		text.Size(e.UpBytes), rateText(float64(e.UpRate), e.Bits), text.Size(e.DownBytes), rateText(float64(e.DownRate), e.Bits),
 		e.Waits, seconds(e.Silent)), ForEveryone
 }
@@ -95,9 +91,7 @@ type Share struct {
 	What       string `json:"-"` // listener, target
 }
 
-func (e *Share) stamp(now time.Time) { e.set(e.What, now) }
-
-func (e *Share) line() (string, Audience) {
+func (e *Share) line() (string, string, Audience) {
 	msg := fmt.Sprintf("%s %s: %d open, %s in all, %s up, %s down", e.What, text.Quote(e.Addr), e.Open, text.Grouped(e.Total), text.Size(e.UpBytes), text.Size(e.DownBytes))
 	if e.Failed > 0 {
 		msg += fmt.Sprintf(", %s failed", text.Grouped(e.Failed))
@@ -105,7 +99,7 @@ func (e *Share) line() (string, Audience) {
 	if e.PassedOver {
 		msg += ", passed over"
 	}
-	return msg, ForEveryone
+	return e.What, msg, ForEveryone
 }
 
 // A RelayLine is the one line that a relay shows on a terminal.
@@ -141,12 +135,12 @@ type totals Totals
 // StatsPage is the JSON of --stats: the totals, the listeners and targets, and the table of connections.
 func StatsPage(t *Totals, listeners, targets []*Share, rows []*Row) []byte {
 	now := time.Now()
-	t.stamp(now)
+	t.set("totals", "", now)
 	for _, row := range rows {
-		row.stamp(now)
+		row.set("connection", "", now)
 	}
 	for _, share := range append(listeners[:len(listeners):len(listeners)], targets...) {
-		share.stamp(now)
+		share.set(share.What, "", now)
 	}
 	page := struct {
 		totals

@@ -13,8 +13,9 @@ type Denied struct {
 	Peer string `json:"peer"`
 }
 
-func (e *Denied) stamp(now time.Time)      { e.set("denied", now) }
-func (e *Denied) line() (string, Audience) { return "denied " + e.Peer + " (reset)", ForVerbose }
+func (e *Denied) line() (string, string, Audience) {
+	return "denied", "denied " + e.Peer + " (reset)", ForVerbose
+}
 
 // The endings of connections that are not a relay's. A relay has more.
 const (
@@ -38,9 +39,8 @@ type Open struct {
 	Target string `json:"target"`
 }
 
-func (e *Open) stamp(now time.Time) { e.set("open", now) }
-func (e *Open) line() (string, Audience) {
-	return fmt.Sprintf("#%d %s to %s", e.ID, e.Peer, e.Target), ForVerbose
+func (e *Open) line() (string, string, Audience) {
+	return "open", fmt.Sprintf("#%d %s to %s", e.ID, e.Peer, e.Target), ForVerbose
 }
 
 // Close says that a connection of a relay has ended, and why.
@@ -56,10 +56,9 @@ type Close struct {
 	Ending    string  `json:"ending"` // the same in a word, for programs
 }
 
-func (e *Close) stamp(now time.Time) { e.set("close", now) }
-func (e *Close) line() (string, Audience) {
+func (e *Close) line() (string, string, Audience) {
 	took := time.Duration(e.Seconds * float64(time.Second))
-	return fmt.Sprintf("#%d %s to %s: up %s, down %s in %s: %s", e.ID, e.Peer, e.Target,
+	return "close", fmt.Sprintf("#%d %s to %s: up %s, down %s in %s: %s", e.ID, e.Peer, e.Target,
 		text.Size(e.UpBytes), text.Size(e.DownBytes), text.Duration(took), e.Reason), ForVerbose
 }
 
@@ -71,14 +70,13 @@ type Served struct {
 	Note  string `json:"-"` // "verified"
 }
 
-func (e *Served) stamp(now time.Time) { e.Close.stamp(now) }
-func (e *Served) line() (string, Audience) {
+func (e *Served) line() (string, string, Audience) {
 	if !e.Fine {
-		return "", ForMost
+		return "close", "", ForMost
 	}
 	msg := e.Moved.line(e.UpBytes+e.DownBytes, 0)
 	if e.Note != "" {
 		msg += ", " + e.Note
 	}
-	return msg, ForMost
+	return "close", msg, ForMost
 }
