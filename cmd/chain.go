@@ -63,21 +63,26 @@ func (n *chain) start(dst *files.Output) error {
 	if n == nil {
 		return nil
 	}
+	return n.passFile(dst, func(ctx context.Context, t *target, conn *transfer.Conn, src *transfer.Endpoint) error {
+		return n.passOn(ctx, t, conn, func(ctx context.Context) error {
+			_, err := t.d.t.MoveGrowing(ctx, conn.Endpoint, src, &n.stored, 0)
+			return err
+		})
+	})
+}
+
+// passFile tells the sender how far the nexts are. The first time it dials them: each is delivered what is read from
+// DST by a descriptor of its own.
+func (n *chain) passFile(dst *files.Output, deliver func(context.Context, *target, *transfer.Conn, *transfer.Endpoint) error) error {
+	if err := n.sayPassed(); err != nil || n.all != nil {
+		return err
+	}
 	readers, err := n.readers(dst)
 	if err != nil {
 		return err
 	}
-	if err := n.sayPassed(); err != nil {
-		for _, e := range readers {
-			e.Close()
-		}
-		return err
-	}
 	n.all = n.fanout.start(n.ctx, func(ctx context.Context, t *target, conn *transfer.Conn) error {
-		return n.passOn(ctx, t, conn, func(ctx context.Context) error {
-			_, err := t.d.t.MoveGrowing(ctx, conn.Endpoint, readers[t], &n.stored, 0)
-			return err
-		})
+		return deliver(ctx, t, conn, readers[t])
 	})
 	return nil
 }

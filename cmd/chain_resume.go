@@ -24,17 +24,7 @@ type resumedNext struct {
 func (n *chain) startResumed(dst *files.Output, size, there int64) error {
 	n.size.Store(size)
 	n.stored.Reach(there)
-	if err := n.sayPassed(); err != nil || n.all != nil {
-		return err
-	}
-	readers, err := n.readers(dst)
-	if err != nil {
-		return err
-	}
-	n.all = n.fanout.start(n.ctx, func(ctx context.Context, t *target, conn *transfer.Conn) error {
-		return n.passOnResumed(ctx, t, conn, readers[t])
-	})
-	return nil
+	return n.passFile(dst, n.passOnResumed)
 }
 
 // passOnResumed is passOn to a next that may say where to begin. A connection that breaks is followed by another for
@@ -51,7 +41,7 @@ func (n *chain) passOnResumed(ctx context.Context, t *target, conn *transfer.Con
 	if err := h.runFrom(ctx, conn, r.once); err != nil {
 		return t.breakOff(err)
 	}
-	t.endSend(r.where, nil)
+	t.endSend(nil)
 	return nil
 }
 
@@ -59,7 +49,6 @@ func (n *chain) passOnResumed(ctx context.Context, t *target, conn *transfer.Con
 func (r *resumedNext) once(ctx context.Context, conn *transfer.Conn) error {
 	j := r.j
 	j.meet(conn)
-	r.where = "to " + j.peerName()
 	j.heard.again()
 	at, err := r.begin(ctx, conn)
 	if err != nil {
@@ -131,10 +120,7 @@ func (r *resumedRecv) again(ctx context.Context, conn *transfer.Conn) error {
 	r.j.meet(conn)
 	r.from = r.j.peerName()
 	want := proof.Want{From: r.j.d.position(), Key: rand.Uint64()}
-	if err := say(conn, want); err != nil {
-		return &transfer.Error{Op: "write", Side: transfer.Source, Err: err}
-	}
-	at, held, answered, err := r.answer(ctx, conn)
+	at, held, answered, err := r.ask(ctx, conn, want)
 	if err == nil && !answered {
 		err = brokenOff("%s: did not say where it begins, as send --resume does", r.from)
 	}

@@ -164,6 +164,6 @@ func (t *target) deliver(ctx context.Context, conn *transfer.Conn, linger time.D
 		return t.breakOff(err)
 	}
 	err = t.closeOrderly()
-	t.endSend("to "+t.peerName(), err)
+	t.endSend(err)
 	return err
 }

@@ -15,9 +15,12 @@ import (
 
 // This file weighs what a sender says to a receiver that resumes: its answer, and the bytes that both have.
 
-// answer reads what the stream begins with: the sender's line, and what came with it, or the first
-// bytes of a plain stream.
-func (r *resumedRecv) answer(ctx context.Context, conn *transfer.Conn) (at proof.At, held []byte, answered bool, err error) {
+// ask says what is wanted and reads what the stream begins with: the sender's line, and what came with it, or
+// the first bytes of a plain stream.
+func (r *resumedRecv) ask(ctx context.Context, conn *transfer.Conn, want proof.Want) (at proof.At, held []byte, answered bool, err error) {
+	if err := say(conn, want); err != nil {
+		return at, nil, false, &transfer.Error{Op: "write", Side: transfer.Source, Err: err}
+	}
 	b := make([]byte, proof.MaxLine)
 	for n := 0; ; {
 		m, err := r.j.d.t.Read(ctx, conn.Endpoint, b[n:])

@@ -81,11 +81,8 @@ func (r *resumedRecv) once(ctx context.Context, conn *transfer.Conn) error {
 		return err
 	}
 	j.next.end(nil)
-	if r.c.Sync {
-		j.d.enter(show.Storing)
-	}
-	if err := r.dst.Commit(); err != nil {
-		return &transfer.Error{Op: "close", Side: transfer.Destination, Err: err}
+	if err := j.commit(r.dst, r.c.Sync); err != nil {
+		return err
 	}
 	r.stored = true
 	return r.close(ctx)
@@ -142,10 +139,7 @@ func (r *resumedRecv) open(ctx context.Context) (err error) {
 // receive asks for what is not there, and stores what comes.
 func (r *resumedRecv) receive(ctx context.Context, conn *transfer.Conn, there int64) error {
 	want := proof.Want{From: there, Key: rand.Uint64()}
-	if err := say(conn, want); err != nil {
-		return &transfer.Error{Op: "write", Side: transfer.Source, Err: err}
-	}
-	at, held, answered, err := r.answer(ctx, conn)
+	at, held, answered, err := r.ask(ctx, conn, want)
 	switch {
 	case err != nil:
 		return err

@@ -27,7 +27,6 @@ type resumedSend struct {
 	src   *transfer.Endpoint // open from the first connection on until the end, and watched all the time
 	size  int64              // of the file when it was opened; what comes later is not sent
 	asked bool               // a receiver has asked: it is one that goes on
-	where string
 }
 
 // checkRegular refuses a source that has no middle to begin in.
@@ -88,7 +87,6 @@ func (s *resumedSend) close() {
 // once sends on one connection, from where the receiver is, and ends it.
 func (s *resumedSend) once(ctx context.Context, conn *transfer.Conn) error {
 	j := s.j
-	s.where = "to " + j.peerName()
 	j.heard.again()
 	if err := s.open(ctx); err != nil {
 		return err
@@ -226,6 +224,6 @@ func (s *resumedSend) end(err error) error {
 		return err
 	}
 	err = sourceChanged(j.out, s.src, j.from)
-	j.endSend(s.where, err)
+	j.endSend(err)
 	return err
 }

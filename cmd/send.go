@@ -62,7 +62,6 @@ func (j *job) send(ctx context.Context, conn *transfer.Conn, c *conf.Send) error
 	if c.IsTree(c.Sources) {
 		return j.sendTree(ctx, conn, c)
 	}
-	where := "to " + j.peerName()
 	var sources []*transfer.Endpoint // open until the peer has closed: until then their pages may be in use
 	defer func() {
 		for _, e := range sources {
@@ -100,7 +99,7 @@ func (j *job) send(ctx context.Context, conn *transfer.Conn, c *conf.Send) error
 			j.ofSources().Error(changed)
 		}
 	}
-	j.endSend(where, err)
+	j.endSend(err)
 	return err
 }
 
@@ -126,14 +125,14 @@ func (j *job) finish(ctx context.Context, conn *transfer.Conn, linger time.Durat
 }
 
 // endSend says what came of it, and what the peer sent back.
-func (j *job) endSend(where string, err error) {
+func (j *job) endSend(err error) {
 	if err == nil {
 		j.sayDigest()
 	}
 	if n := j.d.t.Stats.Dropped.Load(); n > 0 {
 		j.out.Detail("%s sent %s back, which was dropped", j.peerName(), text.Size(n))
 	}
-	j.end("sent", where, j.sendNote(), show.ForMost, err)
+	j.end("sent", "to "+j.peerName(), j.sendNote(), show.ForMost, err)
 }
 
 var deliveryNote = [...]string{

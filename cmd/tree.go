@@ -43,7 +43,6 @@ func (j *job) treeSender(dst *transfer.Endpoint, sources []conf.Operand, t conf.
 // sendTree is send for a tree. A member that is not as it should be does not end the stream: the
 // peer gets an orderly end, and the status tells.
 func (j *job) sendTree(ctx context.Context, conn *transfer.Conn, c *conf.Send) error {
-	where := "to " + j.peerName()
 	s := j.treeSender(conn.Endpoint, c.Sources, c.Tree)
 	defer s.Close()
 	err := s.Send(ctx)
@@ -61,7 +60,7 @@ func (j *job) sendTree(ctx context.Context, conn *transfer.Conn, c *conf.Send) e
 	if err == nil {
 		err = s.Failed()
 	}
-	j.endSend(where, err)
+	j.endSend(err)
 	return err
 }
 
