@@ -109,12 +109,12 @@ func Notify(c chan<- struct{}) {
 func (p *Printer) Emit(e Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if b, ok := e.(interface{ inBits() }); ok && p.Bits {
+		b.inBits()
+	}
 	event, msg, to := e.line()
 	if p.Quiet && to != ForEveryone {
 		return
-	}
-	if b, ok := e.(interface{ inBits() }); ok && p.Bits {
-		b.inBits()
 	}
 	if p.JSON {
 		if _, note := e.(*Note); !note || to != ForVerbose || p.Verbose {

@@ -280,3 +280,14 @@ func BenchmarkEmitText(b *testing.B) {
 type brokenWriter struct{ err error }
 
 func (w brokenWriter) Write([]byte) (int, error) { return 0, w.err }
+
+// With Bits the rate of what has ended is in bits, as those of the line were.
+func TestPrinterBits(t *testing.T) {
+	var w writes
+	p := &Printer{W: &w, Options: Options{Bits: true}}
+	p.Emit(Done("copied", Snapshot{Bytes: 5_000_000}, 2*time.Second))
+	p.Emit(&Row{UpRate: 2_500_000})
+	if got := w.String(); strings.Count(got, "20.0Mbit/s") != 2 || strings.Contains(got, "iB/s") {
+		t.Errorf("%q", got)
+	}
+}
