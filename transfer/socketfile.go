@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -27,10 +28,8 @@ func ListenUnix(ctx context.Context, path string, mode os.FileMode) (*Listener, 
 func listenUnix(ctx context.Context, path string, mode os.FileMode) (net.Listener, error) {
 	ln, err := listen(ctx, "unix", path, func(_, _ string, rc syscall.RawConn) error {
 		var err error
-		if cerr := rc.Control(func(fd uintptr) { err = unix.Fchmod(int(fd), uint32(mode.Perm())) }); cerr != nil {
-			return cerr
-		}
-		return os.NewSyscallError("fchmod", err)
+		cerr := rc.Control(func(fd uintptr) { err = unix.Fchmod(int(fd), uint32(mode.Perm())) })
+		return cmp.Or(cerr, os.NewSyscallError("fchmod", err))
 	})
 	if err != nil {
 		return nil, err
@@ -46,31 +45,24 @@ func listenUnix(ctx context.Context, path string, mode os.FileMode) (net.Listene
 // may be a successor's.
 type ownFile struct {
 	*net.UnixListener
-	path     string
-	dev, ino uint64
+	path string
+	file os.FileInfo
 }
 
 func ownFileOf(u *net.UnixListener, path string) *ownFile {
 	u.SetUnlinkOnClose(false)
 	own := &ownFile{UnixListener: u, path: path}
-	own.dev, own.ino, _ = identity(path)
+	own.file, _ = os.Lstat(path) // where it fails there is no file to remove
 	return own
 }
 
 // Close stops listening and removes the socket file where it is still the one that was made.
 func (l *ownFile) Close() error {
 	err := l.UnixListener.Close()
-	if dev, ino, ok := identity(l.path); err == nil && ok && dev == l.dev && ino == l.ino {
+	if err == nil && sock.IsFile(l.path, l.file) {
 		_ = os.Remove(l.path) // refused where it is gone already
 	}
 	return err
-}
-
-// identity returns what tells a file from another one of the same name.
-func identity(path string) (dev, ino uint64, ok bool) {
-	var st unix.Stat_t
-	err := unix.Lstat(path, &st)
-	return uint64(st.Dev), st.Ino, err == nil && st.Mode&unix.S_IFMT == unix.S_IFSOCK // ext4 gives a number to the next file
 }
 
 // staleLimit is how long to wait for another process that looks at the same folder's socket files.

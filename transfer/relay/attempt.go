@@ -93,6 +93,17 @@ func (k *link) bindSource(fd int) error {
 	return nil
 }
 
+// CheckAsClient returns an error where this process may not connect from addresses that are not the host's: it takes
+// CAP_NET_ADMIN or CAP_NET_RAW in the network's user namespace (IP_TRANSPARENT, ip(7)).
+func CheckAsClient() error {
+	fd, err := sock.Stream(unix.AF_INET)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return sock.BindTransparent(fd, netip.AddrFrom4([4]byte{192, 0, 2, 1})) // TEST-NET-1, RFC 5737
+}
+
 // bindTo binds a new socket to Dialer.Bind, if that is of the target's family.
 func (l *loop) bindTo(fd int, to netip.Addr) error {
 	from := l.r.bind

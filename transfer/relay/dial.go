@@ -138,7 +138,8 @@ func (k *link) tryNext() {
 			k.hangUp(targetEnd)
 			d.left++
 			if errors.Is(err, unix.EAGAIN) {
-				k.queueUp(k.target.path)
+				d.place, d.until = l.r.queues.enter(k, k.target.path), d.limit // no longer than that
+				k.schedule(d.until)
 			} else {
 				k.backOff()
 			}
@@ -194,21 +195,19 @@ func (k *link) dialTimers() (next int64) {
 		default:
 			k.round()
 		}
-		return 0 // what was begun here has scheduled its own end
-	case d.place != nil && d.until > 0 && l.now >= d.until:
+	case d.until == 0 || l.now < d.until:
+		return sooner(d.again, d.until)
+	case d.place != nil:
 		k.queueFailed(os.NewSyscallError("connect", unix.EAGAIN))
-		return 0
-	case d.until > 0 && l.now >= d.until && d.lookingUp:
+	case d.lookingUp:
 		d.lookingUp, d.err = false, &net.DNSError{Err: "no answer in the time allowed", Name: k.target.host, IsTimeout: true}
 		k.targetFailed()
-		return 0
-	case d.until > 0 && l.now >= d.until:
+	default:
 		if events := sock.PollNow(k.ends[targetEnd].FD(), pollOut); events != 0 { // after a stop of the process it has ended meanwhile
 			k.attemptEnded(events)
 			return 0
 		}
 		k.nextAfter(os.NewSyscallError("connect", unix.ETIMEDOUT))
-		return 0
 	}
-	return sooner(d.again, d.until)
+	return 0 // what was begun here has scheduled its own end
 }

@@ -74,7 +74,4 @@ func (s *listenSocket) letIn() {
 }
 
 // isOurs reports whether a name is that of the socket file that was made.
-func (s *listenSocket) isOurs(name string) bool {
-	now, err := os.Lstat(name)
-	return err == nil && s.file != nil && now.Mode().Type() == os.ModeSocket && os.SameFile(now, s.file)
-}
+func (s *listenSocket) isOurs(name string) bool { return sock.IsFile(name, s.file) }

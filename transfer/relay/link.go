@@ -76,9 +76,6 @@ const (
 	dialCheck     = 250 * time.Millisecond
 )
 
-// token returns the token of one end.
-func (k *link) token(end int) token { return token{k.slot<<1 | int32(end), k.generation} }
-
 // watch has the poller report on one end: what is asked for, and its death.
 func (k *link) watch(end int, asked uint32) error {
 	l := k.loop
@@ -90,7 +87,7 @@ func (k *link) watch(end int, asked uint32) error {
 	if !e.watched {
 		f = l.poll.add
 	}
-	if err := f(e.FD(), asked, k.token(end)); err != nil {
+	if err := f(e.FD(), asked, token{k.slot<<1 | int32(end), k.generation}); err != nil {
 		return err
 	}
 	e.watched, e.interest = true, asked

@@ -196,12 +196,6 @@ func connectWithin(path string, d time.Duration) (int, error) {
 	return fd, nil
 }
 
-// queueUp has a link wait for room in the backlog of its target, and no longer than limit.
-func (k *link) queueUp(path string) {
-	k.dial.place, k.dial.until = k.loop.r.queues.enter(k, path), k.dial.limit
-	k.schedule(k.dial.until)
-}
-
 // waitsAt reports whether a link still waits at a place.
 func (k *link) waitsAt(p *place) bool {
 	return k.generation == p.generation && k.dial != nil && k.dial.place == p

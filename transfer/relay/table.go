@@ -12,9 +12,7 @@ import (
 type counts struct {
 	accepted, denied, opened, closed, unreachable, cut atomic.Int64
 	bytes                                              [2]atomic.Int64 // up, down
-	dropped                                            atomic.Int64
-	noPipe                                             atomic.Int64
-	noHeader                                           atomic.Int64
+	dropped, noPipe, noHeader                          atomic.Int64
 }
 
 // Totals are the figures of a Relay.
@@ -40,8 +38,7 @@ func (c *counts) add(o *counts) {
 	for _, p := range [...][2]*atomic.Int64{
 		{&c.accepted, &o.accepted}, {&c.denied, &o.denied}, {&c.opened, &o.opened}, {&c.closed, &o.closed},
 		{&c.unreachable, &o.unreachable}, {&c.cut, &o.cut}, {&c.bytes[0], &o.bytes[0]}, {&c.bytes[1], &o.bytes[1]},
-		{&c.dropped, &o.dropped}, {&c.noPipe, &o.noPipe},
-		{&c.noHeader, &o.noHeader},
+		{&c.dropped, &o.dropped}, {&c.noPipe, &o.noPipe}, {&c.noHeader, &o.noHeader},
 	} {
 		p[0].Add(p[1].Load())
 	}
@@ -61,8 +58,7 @@ func (r *Relay) Totals() Totals {
 		Since: r.began, Open: open, MaxConns: r.MaxConns,
 		Accepted: c.accepted.Load(), Denied: c.denied.Load(), Connected: c.opened.Load(), Unreachable: c.unreachable.Load(),
 		Closed: c.closed.Load(), Broken: c.cut.Load(), Up: c.bytes[upFlow].Load(), Down: c.bytes[downFlow].Load(),
-		Dropped: c.dropped.Load(), NoPipe: c.noPipe.Load(),
-		NoHeader: c.noHeader.Load(),
+		Dropped: c.dropped.Load(), NoPipe: c.noPipe.Load(), NoHeader: c.noHeader.Load(),
 	}
 	if r.pool != nil {
 		t.Pipes = r.pool.Stats().Open

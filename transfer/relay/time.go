@@ -146,11 +146,7 @@ func (k *link) check() {
 	k.nextCheck = 0
 	switch {
 	case k.dial != nil:
-		if k.ends[clientEnd].watched {
-			k.nextCheck = l.now + int64(nextCheckAfter)
-			return
-		}
-		if err := k.watch(clientEnd, 0); err != nil {
+		if err := k.watch(clientEnd, 0); err != nil { // as it is after the first time, and behind a header
 			k.end(Failed, err)
 			return
 		}

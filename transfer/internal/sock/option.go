@@ -37,6 +37,21 @@ func ArmNew(fd int) error {
 // late (Nagle, tcp(7)), though never the first one.
 func NoDelay(fd int) { _ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) }
 
+// SetDSCP sets the traffic class of what a TCP socket sends: the upper six bits of IP_TOS (ip(7)) and of
+// IPV6_TCLASS (ipv6(7)). Connections that a listening socket accepts inherit it. A socket of IPv6
+// sends its IPv4 packets with IP_TOS.
+func SetDSCP(fd, dscp int) error {
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		return os.NewSyscallError("getsockname", err)
+	}
+	err4 := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_TOS, dscp<<2)
+	if _, is6 := sa.(*unix.SockaddrInet6); is6 {
+		return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_TCLASS, dscp<<2))
+	}
+	return os.NewSyscallError("setsockopt", err4)
+}
+
 // Refused tells whether an error of setsockopt(2), getsockopt(2) or ioctl(2) on a socket means that
 // this system, or this kind of socket, does not have what was asked for: seccomp profiles say
 // EPERM or ENOSYS, MPTCP EOPNOTSUPP, old kernels ENOPROTOOPT, gVisor ENOTTY or EINVAL.
@@ -97,6 +112,13 @@ func Error(fd int) error {
 func Listening(fd int) bool {
 	n, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
 	return err == nil && n != 0
+}
+
+// IsFile tells whether path is the name of the socket file that was made. The number alone does not tell: ext4 gives
+// it to the next file.
+func IsFile(path string, made os.FileInfo) bool {
+	now, err := os.Lstat(path)
+	return err == nil && made != nil && now.Mode().Type() == os.ModeSocket && os.SameFile(now, made)
 }
 
 // Dup returns a descriptor of its own, close-on-exec, for what rc holds.

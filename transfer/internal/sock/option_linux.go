@@ -2,6 +2,7 @@ package sock
 
 import (
 	"bytes"
+	"net/netip"
 	"os"
 	"strconv"
 	"time"
@@ -43,6 +44,19 @@ func SetKeepAlive(fd int) {
 // many connections are possible as there are ports for each target (IP_BIND_ADDRESS_NO_PORT, ip(7)).
 func BindNoPort(fd int) {
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1) // refused: fewer are possible
+}
+
+// BindTransparent binds a new socket to an address that need not be this host's. connect(2) chooses the port.
+func BindTransparent(fd int, from netip.Addr) error {
+	level, option := unix.SOL_IP, unix.IP_TRANSPARENT
+	if from.Is6() {
+		level, option = unix.SOL_IPV6, unix.IPV6_TRANSPARENT
+	}
+	if err := unix.SetsockoptInt(fd, level, option, 1); err != nil {
+		return os.NewSyscallError("setsockopt", err)
+	}
+	BindNoPort(fd)
+	return os.NewSyscallError("bind", unix.Bind(fd, Sockaddr(netip.AddrPortFrom(from, 0))))
 }
 
 // EphemeralMin returns the lowest port that the kernel gives to sockets that connect (ip_local_port_range, ip(7)).
