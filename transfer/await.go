@@ -35,7 +35,10 @@ func (t *Transfer) wait(ctx context.Context, in interest) (ready bool, err error
 	for {
 		back := &fds[2]
 		if d := t.pump.dst; t.minds(d) && !in.deaf {
-			*back = unix.PollFd{Fd: int32(d.fd), Events: t.backEvents()}
+			*back = unix.PollFd{Fd: int32(d.fd)} // POLLERR and POLLHUP are reported all the same
+			if !t.peerEnded && !t.mindReader {
+				back.Events = unix.POLLIN
+			}
 		}
 		_, err := t.Threads.poll(fds[:], t.nextCheck(time.Now(), in))
 		if err != nil && err != unix.EINTR {
@@ -149,13 +152,6 @@ func (t *Transfer) pause(ctx context.Context, d time.Duration) error {
 // minds tells whether a wait listens to dst: for what its peer sends, or for its reader's end.
 func (t *Transfer) minds(dst *Endpoint) bool {
 	return dst != nil && (t.Discard && dst.kind.Socket() || t.mindReader && dst.kind == Pipe)
-}
-
-func (t *Transfer) backEvents() int16 {
-	if t.peerEnded || t.mindReader {
-		return 0 // POLLERR and POLLHUP are reported all the same
-	}
-	return unix.POLLIN
 }
 
 // readBackChannel reads and drops what the peer of a destination socket sends, and learns

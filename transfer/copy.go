@@ -34,33 +34,21 @@ func (t *Transfer) Copy(ctx context.Context, dst io.Writer, src io.Reader) (int6
 }
 
 // CopyN is like the function CopyN, with t's options and counts; a negative n means all.
-func (t *Transfer) CopyN(ctx context.Context, dst io.Writer, src io.Reader, n int64) (int64, error) {
-	n, taken := t.copy(ctx, dst, src, n)
-	return n, taken.err
-}
-
-// A taken source is what a copy found out about it.
-type taken struct {
-	state SourceState
-	err   error
-}
-
-// copy is CopyN, with what became of the source.
-func (t *Transfer) copy(ctx context.Context, dst io.Writer, src io.Reader, n int64) (copied int64, s taken) {
+func (t *Transfer) CopyN(ctx context.Context, dst io.Writer, src io.Reader, n int64) (copied int64, err error) {
 	if l, ok := src.(*io.LimitedReader); ok {
 		if n < 0 || l.N < n {
 			n = max(0, l.N)
 		}
-		copied, s = t.copy(ctx, dst, l.R, n)
+		copied, err = t.CopyN(ctx, dst, l.R, n)
 		l.N -= copied
-		return copied, s
+		return copied, err
 	}
 	to, from := descriptorOf(dst), descriptorOf(src)
-	s.err = withEndpoint(to, Destination, func(d *Endpoint) error {
+	err = withEndpoint(to, Destination, func(d *Endpoint) error {
 		return withEndpoint(from, Source, func(e *Endpoint) (err error) {
 			switch {
 			case d != nil && e != nil:
-				defer func() { s.state = e.Verify() }()
+				defer e.Verify() // it ends the watch: to compare is for Send
 				copied, err = t.Move(ctx, d, e, n)
 			case d != nil:
 				copied, err = t.copyFrom(ctx, d, src, n)
@@ -70,7 +58,7 @@ func (t *Transfer) copy(ctx context.Context, dst io.Writer, src io.Reader, n int
 			return err
 		})
 	})
-	return copied, s
+	return copied, err
 }
 
 // descriptorOf returns what moves nothing but the bytes of one descriptor, or nil.

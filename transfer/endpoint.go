@@ -258,14 +258,10 @@ func (e *Endpoint) MoveTo(at int64) error {
 func (e *Endpoint) String() string { return fmt.Sprintf("%s fd %d", e.kind, e.fd) }
 
 func socketKind(fd int) Kind {
-	typ, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
-	if err != nil || typ != unix.SOCK_STREAM {
+	if typ, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE); err != nil || typ != unix.SOCK_STREAM {
 		return Other
 	}
-	sa, err := unix.Getsockname(fd)
-	if err != nil {
-		return Other
-	}
+	sa, _ := unix.Getsockname(fd) // of a refusal nothing is known
 	switch sa.(type) {
 	case *unix.SockaddrUnix:
 		return Unix

@@ -14,12 +14,25 @@ func (f *Fanout) teeStep() (moved, ended bool, err error) {
 	if len(last) == 0 { // the one that was to take the bytes was left
 		return true, false, f.discard(n)
 	}
-	taker := last[len(last)-1]
 	all := true
-	for _, b := range last[:len(last)-1] {
-		m, err := tee(b.w, f.r, n)
-		f.Calls.Add(1)
-		switch b.full = false; {
+	for i, b := range last {
+		b.full = false
+		takes := i == len(last)-1
+		if takes && !all {
+			break
+		}
+		call := tee
+		if takes {
+			call = splice
+		} else {
+			f.Calls.Add(1)
+		}
+		m, err := call(b.w, f.r, n)
+		switch {
+		case m > 0 && takes:
+			f.taken(m)
+			b.ahead = 0
+			return true, false, nil
 		case m > 0:
 			f.Duplicated.Add(m)
 			b.ahead, moved = m, true
@@ -32,32 +45,13 @@ func (f *Fanout) teeStep() (moved, ended bool, err error) {
 			b.end()
 			return true, false, nil
 		default:
+			why := err // its own, so that a call that is not refused allocates nothing
 			f.memory = true
-			f.Refusal.Store(&err)
+			f.Refusal.Store(&why)
 			return true, false, nil
 		}
 	}
-	if taker.full = false; !all {
-		return moved, false, nil
-	}
-	m, err := splice(taker.w, f.r, n)
-	switch {
-	case m > 0:
-		f.taken(m)
-		taker.ahead = 0
-		return true, false, nil
-	case err == nil:
-		return false, true, nil
-	case err == unix.EAGAIN:
-		taker.full = true
-		return moved, false, nil
-	case err == unix.EPIPE:
-		taker.end()
-		return true, false, nil
-	}
-	f.memory = true
-	f.Refusal.Store(&err)
-	return true, false, nil
+	return moved, false, nil
 }
 
 // taken notes that n bytes are no longer in front.

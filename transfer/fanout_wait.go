@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -80,11 +81,7 @@ func (f *Fanout) judge() {
 	if time.Since(s.since) < f.DropSlow || s.of.w < 0 {
 		return
 	}
-	for i, b := range f.branches {
-		if b == s.of {
-			f.Dropped(i)
-		}
-	}
+	f.Dropped(slices.Index(f.branches, s.of))
 	s.of.end()
 	f.slow = slowness{}
 }

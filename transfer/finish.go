@@ -58,7 +58,7 @@ func (t *Transfer) Finish(ctx context.Context, c *Conn, linger time.Duration) (D
 func (t *Transfer) drainReceive() error {
 	for range 16 {
 		if t.peerEnded {
-			return t.pendingError()
+			return pendingError(t.pump.dst.fd)
 		}
 		if n, err := t.drop(t.pump.dst.fd); err != nil || n == 0 && !t.peerEnded {
 			return err
@@ -96,9 +96,9 @@ func (t *Transfer) awaitEnd(ctx context.Context, c *Conn, early bool, linger tim
 			}
 			switch {
 			case early:
-				return PeerClosedEarly, t.pendingError()
+				return PeerClosedEarly, pendingError(c.fd)
 			case t.peerEnded:
-				return PeerClosed, t.pendingError()
+				return PeerClosed, pendingError(c.fd)
 			}
 			if pause = t.patience(linger) - now.Sub(t.lastSign(ackedAt)); pause <= 0 {
 				return PeerStayedOpen, nil
@@ -125,9 +125,9 @@ func (t *Transfer) awaitUncounted(ctx context.Context, c *Conn, early bool, ling
 		left := t.patience(linger) - time.Since(t.lastSign(began))
 		switch {
 		case t.peerEnded && early:
-			return PeerClosedEarly, t.pendingError()
+			return PeerClosedEarly, pendingError(c.fd)
 		case t.peerEnded:
-			return PeerClosedUncounted, t.pendingError()
+			return PeerClosedUncounted, pendingError(c.fd)
 		case left <= 0:
 			return PeerOpenUncounted, nil
 		}
@@ -159,9 +159,6 @@ func (t *Transfer) lastSign(from time.Time) time.Time {
 
 // pendingError asks for an error that came after the peer's end: a peer that closes with
 // bytes unread sends a reset after its FIN.
-func (t *Transfer) pendingError() error { return pendingError(t.pump.dst.fd) }
-
-// pendingError takes the pending error of a destination.
 func pendingError(fd int) error {
 	if err := sock.Error(fd); err != nil {
 		return &Error{"poll", Destination, err}

@@ -26,15 +26,6 @@ func (h *Threads) take() {
 	}
 }
 
-func (h *Threads) tryTake() bool {
-	select {
-	case h.free <- struct{}{}:
-		return true
-	default:
-		return false
-	}
-}
-
 func (h *Threads) give() {
 	if h != nil {
 		<-h.free
@@ -57,7 +48,8 @@ func (h *Threads) poll(fds []unix.PollFd, d time.Duration) (int, error) {
 	if n != 0 || err != nil || d == 0 {
 		return n, err
 	}
-	if h.tryTake() {
+	select {
+	case h.free <- struct{}{}:
 		brief := shorter(d, briefPoll)
 		n, err = sock.PollFor(fds, brief)
 		h.give()
@@ -67,6 +59,7 @@ func (h *Threads) poll(fds []unix.PollFd, d time.Duration) (int, error) {
 		if d > 0 {
 			d -= briefPoll
 		}
+	default: // none is free
 	}
 	switch err := sock.Park(fds, d); err {
 	case nil:
