@@ -98,7 +98,7 @@ func (l *Local) Close() {
 func (pl *Pool) meet(l *Local) {
 	pl.mu.Lock()
 	defer pl.mu.Unlock()
-	pl.locals = slices.DeleteFunc(pl.locals, isGone)
+	pl.locals = slices.DeleteFunc(pl.locals, func(w weak.Pointer[Local]) bool { return w.Value() == nil })
 	pl.locals = append(pl.locals, weak.Make(l))
 }
 
@@ -113,5 +113,3 @@ func (pl *Pool) inLocals() (n int) {
 	}
 	return n
 }
-
-func isGone(w weak.Pointer[Local]) bool { return w.Value() == nil }

@@ -68,7 +68,7 @@ func (pl *Pool) Get() (*Pipe, error) {
 	if p == nil {
 		return pl.getElsewhere(i)
 	}
-	// Not lend: p.next is nil and p.shard is i, as put left them.
+	// p.next is nil and p.shard is i, as put left them.
 	p.look = lent
 	if p.small {
 		pl.grow(p)
@@ -76,19 +76,15 @@ func (pl *Pool) Get() (*Pipe, error) {
 	return p, nil
 }
 
-// lend makes a pipe from a shard the borrower's own. The link goes, or the next pipe would outlive its own borrower.
-func (pl *Pool) lend(p *Pipe, shardIndex uint8) {
-	p.next, p.look, p.shard = nil, lent, shardIndex
-	if p.small {
-		pl.grow(p)
-	}
-}
-
 // getElsewhere looks on the other shards before it opens a pipe: that costs more than looking at all of them.
 func (pl *Pool) getElsewhere(shardIndex uint8) (*Pipe, error) {
 	for i := range uint8(shards) {
 		if p := pl.shard[(shardIndex+i)%shards].take(); p != nil {
-			pl.lend(p, shardIndex)
+			// The link goes, or the next pipe would outlive its own borrower.
+			p.next, p.look, p.shard = nil, lent, shardIndex
+			if p.small {
+				pl.grow(p)
+			}
 			return p, nil
 		}
 	}
