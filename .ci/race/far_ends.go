@@ -146,7 +146,10 @@ func drainPipe(fd int, splice, look bool) (got payload, err error) {
 	buf := make([]byte, chunk)
 	take := func() (int, error) { return unix.Read(fd, buf) }
 	if splice {
-		take = func() (int, error) { return spliceNull(fd, null) }
+		take = func() (int, error) {
+			n, err := unix.Splice(fd, nil, null, nil, chunk, unix.SPLICE_F_MOVE)
+			return int(n), err // an int already on some systems
+		}
 	}
 	return receive(buf, look, take)
 }
@@ -166,13 +169,6 @@ func receive(buf []byte, look bool, read func() (int, error)) (got payload, err 
 			got.sum = crc32.Update(got.sum, castagnoli, buf[:n])
 		}
 	}
-}
-
-// spliceNull moves up to a chunk from a pipe to /dev/null. The conversion is for systems
-// where unix.Splice returns an int.
-func spliceNull(fd, null int) (int, error) {
-	n, err := unix.Splice(fd, nil, null, nil, chunk, unix.SPLICE_F_MOVE)
-	return int(n), err
 }
 
 // restart repeats a call that a signal has interrupted: the runtime sends signals to its
