@@ -42,8 +42,11 @@ func (t *Transfer) Finish(ctx context.Context, c *Conn, linger time.Duration) (D
 		return 0, err
 	}
 	early := t.peerEnded
-	if err := c.CloseWrite(); err != nil {
-		return 0, err
+	if err := unix.Shutdown(c.fd, unix.SHUT_WR); err != nil {
+		if serr := sock.Error(c.fd); serr != nil {
+			err = serr
+		}
+		return 0, &Error{"shutdown", Destination, err}
 	}
 	c.ended.Store(true)
 	t.Stats.wait(Destination, time.Now())
