@@ -20,7 +20,7 @@ import (
 func sheets() []sheet {
 	return []sheet{
 		{"A transfer", []string{"zcp", "nc", "ncat", "socat", "mbuffer", "pv"}, slices.Concat(senderFaults(), wireFaults(), receiverFaults(), systemFaults(), pipeFaults())},
-		{"A tree", []string{"zcp", "tar and nc", "rsync"}, treeFaults()},
+		{"A tree", []string{"zcp", "tar and nc", "rsync", "croc"}, treeFaults()},
 		{"A relay", []string{"zcp", "haproxy", "nginx", "socket-proxyd", "socat"}, relayFaults()},
 	}
 }
@@ -143,7 +143,7 @@ func (b *bench) try(f fault, in column) string {
 		b.wrong("%s, %s: %v", f.name, command, err)
 		return "?"
 	}
-	fmt.Fprintf(os.Stderr, "%s: %s: %s\n", f.name, command, c)
+	fmt.Fprintf(os.Stderr, "%s: %s: %s\n", f.name, strings.ReplaceAll(command, "\x00", ""), c)
 	if in.zcp != nil && !f.right(c) {
 		b.wrong("%s: %s makes of it: %s", f.name, in.name, c)
 	}

@@ -57,7 +57,7 @@ func (b binary) command(zcp string) string {
 		return b.link() + " " + rest
 	}
 	if script, ok := strings.CutPrefix(zcp, "zcp\n"); ok {
-		return b.link() + "\n" + strings.ReplaceAll(script, " zcp ", " "+b.link()+" ")
+		return b.link() + "\n" + strings.NewReplacer(" zcp ", " "+b.link()+" ", "\nzcp ", "\n"+b.link()+" ").Replace(script)
 	}
 	return zcp
 }

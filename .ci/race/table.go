@@ -219,7 +219,7 @@ func (b *bench) versions() []string {
 	}
 	asks = append(asks, [][]string{
 		{"nc.openbsd", "-h"}, {"ncat", "--version"}, {"socat", "-V"}, {"pv", "-V"}, {"cat", "--version"},
-		{"mbuffer", "-V"}, {"tar", "--version"}, {"rsync", "--version"}, {"haproxy", "-v"}, {"nginx", "-v"}, {"systemd-socket-proxyd", "--version"},
+		{"mbuffer", "-V"}, {"tar", "--version"}, {"rsync", "--version"}, {"croc", "--version"}, {"haproxy", "-v"}, {"nginx", "-v"}, {"systemd-socket-proxyd", "--version"},
 	}...)
 	number := regexp.MustCompile(`\(devel\)|\d+(\.\d+)+(-[\w.]+)?|R\d+|systemd \d+`)
 	var all []string
