@@ -3,8 +3,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 
@@ -21,6 +23,12 @@ func word(name string) string {
 		return s
 	}
 	return "unknown"
+}
+
+// fileSystem names what the files lie on, as stat(1) does.
+func (b *bench) fileSystem() string {
+	name, _ := exec.Command("stat", "--file-system", "--format=%T", b.work).Output()
+	return cmp.Or(strings.TrimSpace(string(name)), "unknown")
 }
 
 // congestions returns the algorithms to race under: those asked for, or cubic and bbr where the

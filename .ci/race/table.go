@@ -140,10 +140,10 @@ func (tab table) markdown() string {
 func (b *bench) report() string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "Made by `.ci/tables bench` on %s\n", machine())
-	fmt.Fprintf(&s, "with %s; %.1f GiB, page cache hot, loopback, %d rounds in turn,\n"+
+	fmt.Fprintf(&s, "with %s; %.1f GiB, page cache hot, files on %s, loopback, %d rounds in turn,\n"+
 		"congestion control as the row says, governor %s, memory touched before each file is written.\n"+
 		"Noisy: the middle half of the rounds lies more than %.0f %% apart.\n\n",
-		strings.Join(b.versions(), ", "), float64(b.size)/(1<<30), b.rounds, governor(), 100*mostSpread)
+		strings.Join(b.versions(), ", "), float64(b.size)/(1<<30), b.fileSystem(), b.rounds, governor(), 100*mostSpread)
 	if missing := slices.Sorted(maps.Keys(b.missing)); len(missing) > 0 {
 		fmt.Fprintf(&s, "Not installed, so not raced: %s.\n\n", strings.Join(missing, ", "))
 	}
