@@ -153,19 +153,9 @@ func (f *fanout) end(ctx context.Context, of error) error {
 	}
 	took := max(0, slowest.took-f.progress.Stopped())
 	e := show.Done("sent", slowest.counts(), took)
-	e.Path, e.Calls, e.Fallbacks = slowest.ran(), slowest.d.t.Stats.Calls.Load(), int64(len(slowest.d.t.Stats.Fallbacks()))
 	e.What, e.Where, e.Note = f.movedName(), fmt.Sprintf("to %d targets", len(f.targets)), f.notes()
 	e.Verified = err == nil && f.proof.verify
-	if err == nil && f.proof.say {
-		e.Hash, e.Digest = f.proof.alg, f.proof.digest
-	}
-	if err != nil {
-		e.Status, e.Error = exit.Status(err), err.Error()
-	}
-	f.out.Emit(e)
-	if err == nil {
-		f.progress.Curve()
-	}
+	f.sayLast(e, slowest.job, err)
 	for _, t := range f.targets {
 		t.explainRan()
 	}

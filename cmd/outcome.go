@@ -70,9 +70,15 @@ func (j *job) end(verb, where, note string, to show.Audience, err error) {
 		j.moved, j.note = e.Moved, note
 		return
 	}
-	e.Path, e.Calls, e.Fallbacks = j.ran(), j.d.t.Stats.Calls.Load(), int64(len(j.d.t.Stats.Fallbacks()))
 	e.Note, e.To, e.Breaks = note, to, j.breaks
 	e.Verified = err == nil && j.proof.verified
+	j.sayLast(e, j, err)
+	j.explainRan()
+}
+
+// sayLast says the last line, with how the bytes of ran went, the digest or the error.
+func (j *job) sayLast(e *show.End, ran *job, err error) {
+	e.Path, e.Calls, e.Fallbacks = ran.ran(), ran.d.t.Stats.Calls.Load(), int64(len(ran.d.t.Stats.Fallbacks()))
 	if err == nil && j.proof.say {
 		e.Hash, e.Digest = j.proof.alg, j.proof.digest
 	}
@@ -83,7 +89,6 @@ func (j *job) end(verb, where, note string, to show.Audience, err error) {
 	if j.progress != nil && err == nil {
 		j.progress.Curve()
 	}
-	j.explainRan()
 }
 
 // took is the time that the bytes took, without that in which the process was stopped.
