@@ -106,7 +106,7 @@ func (d *Dialer) dialUnix(ctx context.Context, path string) (*Conn, error) {
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
 		nc, err := new(net.Dialer).DialContext(ctx, "unix", path)
 		if err == nil {
-			return takeOver(nc, d.Congestion)
+			return takeOver(nc)
 		}
 		if !errors.Is(err, unix.EAGAIN) {
 			return nil, err
@@ -212,10 +212,14 @@ func (d *Dialer) firstOf(ctx context.Context, network string, ips []netip.Addr, 
 			next, running = next+1, running+1
 		}
 	}
-	if won != nil {
-		return takeOver(won, d.Congestion)
+	if won == nil {
+		return nil, errs[0]
 	}
-	return nil, errs[0]
+	c, err := takeOver(won)
+	if err == nil {
+		c.asked = d.Congestion != "" // it has it since before connect
+	}
+	return c, err
 }
 
 // dialAddress connects to one address, with a socket that was armed before.
@@ -281,14 +285,14 @@ func BindAddr(network, bind string) (net.Addr, error) {
 func ConnOf(nc net.Conn) (*Conn, error) {
 	switch nc.(type) {
 	case *net.TCPConn, *net.UnixConn:
-		return takeOver(nc, "")
+		return takeOverWith(nc, "")
 	}
 	return nil, fmt.Errorf("%T is not a TCP or Unix connection", nc)
 }
 
 // takeOver takes a socket out of the runtime's poller, which in the bulk path would be
 // woken for every segment, and arms it.
-func takeOver(nc net.Conn, congestion string) (*Conn, error) {
+func takeOver(nc net.Conn) (*Conn, error) {
 	defer nc.Close()
 	rc, err := nc.(syscall.Conn).SyscallConn()
 	if err != nil {
@@ -308,12 +312,21 @@ func takeOver(nc net.Conn, congestion string) (*Conn, error) {
 		ap := a.AddrPort()
 		c.Remote = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()).String()
 	}
-	err = c.control(congestion)
-	if err == nil {
-		err = c.arm()
-	}
-	if err != nil {
+	if err = c.arm(); err != nil {
 		e.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// takeOverWith is takeOver of a connection that has no congestion control of ours yet.
+func takeOverWith(nc net.Conn, congestion string) (*Conn, error) {
+	c, err := takeOver(nc)
+	if err != nil {
+		return nil, err
+	}
+	if err = c.control(congestion); err != nil {
+		c.Close()
 		return nil, err
 	}
 	return c, nil

@@ -218,7 +218,7 @@ func (l *Listener) Accept(ctx context.Context) (*Conn, error) {
 				_ = tc.SetLinger(0)
 			}
 		}
-		return takeOver(nc, l.Congestion)
+		return takeOverWith(nc, l.Congestion)
 	}
 }
 
