@@ -10,3 +10,6 @@ var Steady = steady
 
 // CloseIdlePipes closes the pipes that the process keeps for the next one.
 var CloseIdlePipes = defaultPool.CloseIdle
+
+// Slowed tells whether t pauses before each wait.
+func Slowed(t *Transfer) bool { return t.spuriousWakeups > spuriousLimit }

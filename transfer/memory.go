@@ -54,6 +54,7 @@ func (t *Transfer) Read(ctx context.Context, src *Endpoint, b []byte) (int, erro
 		}
 		switch {
 		case err == nil:
+			t.spuriousWakeups = 0
 			return n, nil
 		case err != unix.EAGAIN:
 			return 0, &Error{"read", Source, err}

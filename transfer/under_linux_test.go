@@ -42,6 +42,21 @@ func TestUnder(t *testing.T) {
 			t.Errorf("%d descriptors, then %d", held, now)
 		}
 	}
+	// However many reads had to wait, none has to pause as one does that is woken for nothing.
+	for range 40 {
+		sent := make(chan error, 1)
+		go func() {
+			bed.Until(t, "the read to wait", func() bool { side, _ := tr.Stats.Waiting(); return side == transfer.Source })
+			_, err := writer.Write([]byte("x"))
+			sent <- err
+		}()
+		if n, err := tr.Read(ctx, from, b); n != 1 || err != nil || transfer.Slowed(&tr) {
+			t.Fatal(n, err, transfer.Slowed(&tr))
+		}
+		if err := <-sent; err != nil {
+			t.Fatal(err)
+		}
+	}
 	other, end := context.WithCancel(ctx)
 	end()
 	if err := tr.ServeWhileWaiting(other, from, transfer.Source); err != nil {
