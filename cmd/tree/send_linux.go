@@ -15,7 +15,7 @@ import (
 )
 
 // gathered is how many bytes of headers and small bodies are written at once.
-const gathered = 128 << 10
+const gathered = 256 << 10
 
 // A Sender sends trees, one after the other.
 type Sender struct {

@@ -14,7 +14,7 @@ const (
 	// smallBody is the largest body, in bytes, that is read ahead and gathered with headers. The
 	// guard, the lease and the plan of a body by reference are a dozen system calls.
 	smallBody = 64 << 10
-	// ahead is how many batches wait for their turn: with the two at hand, 1 MiB.
+	// ahead is how many batches wait for their turn: with the two at hand, 2 MiB.
 	ahead = 4
 	// entries is how many bytes of a large directory are in memory.
 	entries = 8 << 10
@@ -217,7 +217,7 @@ func (w *walker) directory(ctx context.Context, fd int, name, rel string, dev ui
 
 // A batch is what the walker hands to the sender: headers and small bodies as they go, and at most one
 // large body behind them. One write of a batch takes the place of one for each member, and what the two
-// of them cost each other is paid once in some 100 KiB.
+// of them cost each other is paid once in some 256 KiB.
 type batch struct {
 	buf      []byte // from blockSize on; before it is room for the padding of the large body before
 	large    large
