@@ -89,7 +89,7 @@ func newRelay(c *conf.Relay, routes [][]relay.Target) *relay.Relay {
 		Dialer:   transfer.Dialer{Bind: bindText(c.Network), Wait: c.Wait, RetryFor: c.RetryFor, Congestion: c.Congestion, DSCP: c.DSCP},
 		Gate:     transfer.Gate{Allow: c.Allow, Deny: c.Deny}, MaxConns: c.MaxConns,
 		Idle: c.Idle, HalfClose: c.HalfClose, ExitIdle: c.ExitIdle,
-		PipeSize: c.BufferSize, NoSplice: c.NoSplice, Brief: !c.Verbose && !c.JSON,
+		PipeSize: c.BufferSize, NoSplice: c.NoSplice, Brief: !c.Verbose && !c.JSON, Alone: true,
 	}
 	if c.RateLimit > 0 {
 		r.Limit = func() *rate.Limiter { return &rate.Limiter{Rate: c.RateLimit} }

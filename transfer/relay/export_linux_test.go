@@ -32,14 +32,14 @@ type spinning struct {
 	pays bool // the last wait was short
 }
 
-func (p *spinning) wait(d time.Duration) (n int, err error) {
+func (p *spinning) wait(d, keep time.Duration) (n int, err error) {
 	for began := time.Now(); p.pays; p.pays = time.Since(began) < p.most {
-		if n, err = p.poller.wait(0); n > 0 || err != nil || d == 0 {
+		if n, err = p.poller.wait(0, keep); n > 0 || err != nil || d == 0 {
 			return n, err
 		}
 	}
 	began := time.Now()
-	n, err = p.poller.wait(d)
+	n, err = p.poller.wait(d, keep)
 	p.pays = n > 0 && time.Since(began) < p.most
 	return n, err
 }

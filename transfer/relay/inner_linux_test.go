@@ -1,12 +1,16 @@
 package relay
 
 import (
+	"context"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/zcp-go/zcp/transfer/internal/bed"
 )
 
 // TestBudget asks for all sorts of numbers of connections: each has its two descriptors,
@@ -60,6 +64,35 @@ func TestTimers(t *testing.T) {
 	}
 }
 
+// TestKeep: a loop gives its processor up at once while a name is looked up, and else after as long as it was told.
+func TestKeep(t *testing.T) {
+	var r Relay
+	expect := func(what string, want time.Duration) {
+		t.Helper()
+		if got := r.keep(); got != want {
+			t.Errorf("%s: %v, want %v", what, got, want)
+		}
+	}
+	expect("in a program", briefWait)
+	r.Alone = true
+	expect("alone", aloneWait)
+	looking, found := make(chan struct{}), make(chan struct{})
+	r.lookUp = func(context.Context) ([]netip.AddrPort, error) {
+		close(looking)
+		<-found
+		return nil, nil
+	}
+	r.lookups.ctx = t.Context()
+	told := make(chan struct{})
+	r.find(r.lookups.name("ip", "name"), func([]netip.AddrPort, error) { close(told) })
+	<-looking
+	expect("while a name is looked up", 0)
+	close(found)
+	<-told
+	bed.Until(t, "the lookup to end", func() bool { return r.lookups.running.Load() == 0 }) // behind the answer
+	expect("after it", aloneWait)
+}
+
 // TestPollers asks both pollers the same about pairs of sockets in every state.
 func TestPollers(t *testing.T) {
 	for name, open := range map[string]func() (poller, error){"epoll": newPoller, "poll": newPollSet} {
@@ -70,7 +103,7 @@ func TestPollers(t *testing.T) {
 			}
 			defer p.close()
 			told := func(d time.Duration) map[token]uint32 {
-				n, err := p.wait(d)
+				n, err := p.wait(d, briefWait)
 				if err != nil {
 					t.Fatal(err)
 				}

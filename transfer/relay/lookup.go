@@ -90,7 +90,7 @@ type lookups struct {
 	ctx     context.Context // ends with the relay
 	mu      sync.Mutex
 	names   map[nameKey]*name
-	running int
+	running atomic.Int32 // changed with mu held
 	queue   []*name
 }
 
@@ -119,8 +119,8 @@ func (r *Relay) find(n *name, ready func([]netip.AddrPort, error)) {
 	defer u.mu.Unlock()
 	n.waiting = append(n.waiting, ready)
 	u.enqueue(n)
-	if len(u.queue) > 0 && u.running < mostLookups {
-		u.running++
+	if len(u.queue) > 0 && u.running.Load() < mostLookups {
+		u.running.Add(1)
 		go r.lookUpForAll()
 	}
 }
@@ -153,7 +153,7 @@ func (r *Relay) lookUpForAll() {
 		n.running--
 		u.enqueue(n)
 	}
-	u.running--
+	u.running.Add(-1)
 }
 
 // lookUpOnce looks up. Descriptors that have run out, or do so meanwhile, are an error of their

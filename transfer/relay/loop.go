@@ -90,7 +90,7 @@ func (l *loop) turns() error {
 	for !l.leaving || len(l.links) > len(l.free) {
 		end := int64(time.Since(l.r.base))
 		l.noteLongTurn(end)
-		n, err := l.poll.wait(l.untilNext(end))
+		n, err := l.poll.wait(l.untilNext(end), l.r.keep())
 		if err != nil {
 			return err
 		}

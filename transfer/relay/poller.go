@@ -16,11 +16,11 @@ type poller interface {
 	add(fd int, asked uint32, t token) error
 	addListener(fd int, t token) error // asks for pollIn; of several loops one is woken
 	ask(fd int, asked uint32, t token) error
-	remove(fd int) error                     // stop watching a descriptor that stays open
-	closing(fd int)                          // stop watching one that is closed next
-	wait(d time.Duration) (n int, err error) // d < 0: for as long as it takes
-	event(i int) (reported uint32, t token)  // of the last wait
-	wake()                                   // makes the wait of now, or the next one, return
+	remove(fd int) error                           // stop watching a descriptor that stays open
+	closing(fd int)                                // stop watching one that is closed next
+	wait(d, keep time.Duration) (n int, err error) // d < 0: for as long as it takes; keep: see Relay.keep
+	event(i int) (reported uint32, t token)        // of the last wait
+	wake()                                         // makes the wait of now, or the next one, return
 	close()
 }
 

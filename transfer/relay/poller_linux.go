@@ -72,39 +72,28 @@ func (p *epoll) remove(fd int) error {
 // closing has nothing to do: the last close(2) of a description takes it out of every epoll (epoll(7)).
 func (p *epoll) closing(int) {}
 
-// briefWait is how long a loop waits without telling the scheduler, in nanoseconds. A loop
-// with work to do is woken within it, and is spared what the runtime does for a thread that
-// may be gone for long: a futex call at its return, and the monitor that looks every 20 us
-// (measured with short connections: 157 us of processor time each instead of 173, 5355 a second
-// instead of 4625). The garbage collector waits as long at the most.
-//
-// To ask again and again before it sleeps does not pay: 64 bytes there and back on one connection, 2 processors
-// that both peers run on as well, took the relay 59 us of processor time a round without, 63 when it asked for up to
-// 20 us, 80 for 50 us and 82 for 100 us, and no less time: 101 us a round without, 104, 103 and 99 with; on busy
-// processors 45 us without and 55, 68 and 72 with (BenchmarkPolling, medians of 3). A peer that could run where the
-// relay asks is what it waits for.
-const briefWait = 200_000
-
-// wait waits briefly without telling the scheduler, and then for as long as it takes.
-func (p *epoll) wait(d time.Duration) (int, error) {
-	n, err := p.waitBriefly(d)
-	if n > 0 || err != nil || d >= 0 && d <= briefWait {
-		return n, err
+// wait waits for keep without telling the scheduler, and then for as long as it takes.
+func (p *epoll) wait(d, keep time.Duration) (int, error) {
+	if keep > 0 {
+		n, err := p.waitBriefly(d, keep)
+		if n > 0 || err != nil || d >= 0 && d <= keep {
+			return n, err
+		}
 	}
-	n, err = unix.EpollWait(p.fd, p.events[:], pollTimeout(d))
+	n, err := unix.EpollWait(p.fd, p.events[:], pollTimeout(d))
 	if err == unix.EINTR {
 		return 0, nil
 	}
 	return n, os.NewSyscallError("epoll_wait", err)
 }
 
-// waitBriefly waits for d or briefWait, whichever is shorter; before Linux 5.11, and where
+// waitBriefly waits for d or keep, whichever is shorter; before Linux 5.11, and where
 // a filter refuses epoll_pwait2(2), it only asks. A signal ends it, the collector's among them.
-func (p *epoll) waitBriefly(d time.Duration) (int, error) {
-	limit := [2]int64{0, briefWait} // the kernel's timespec, of 64 bits on 32-bit systems as well
-	if d >= 0 && d < briefWait {
-		limit[1] = int64(d)
+func (p *epoll) waitBriefly(d, keep time.Duration) (int, error) {
+	if d >= 0 && d < keep {
+		keep = d
 	}
+	limit := [2]int64{0, int64(keep)} // the kernel's timespec, of 64 bits on 32-bit systems as well
 	n, e := uintptr(0), unix.ENOSYS
 	if !p.noBrief {
 		n, _, e = unix.RawSyscall6(unix.SYS_EPOLL_PWAIT2, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])), uintptr(len(p.events)), uintptr(unsafe.Pointer(&limit)), 0, 0)

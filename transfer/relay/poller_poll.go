@@ -77,7 +77,7 @@ func (p *pollSet) key(i int) int {
 	return int(^p.fds[i].Fd)
 }
 
-func (p *pollSet) wait(d time.Duration) (int, error) {
+func (p *pollSet) wait(d, _ time.Duration) (int, error) {
 	p.reported = p.reported[:0]
 	if _, err := unix.Poll(p.fds, pollTimeout(d)); err != nil {
 		if err == unix.EINTR {

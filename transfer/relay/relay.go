@@ -59,6 +59,9 @@ type Relay struct {
 	// Brief keeps Opened and Closed from OnEvent. They come with every connection,
 	// and to emit them costs a short one a tenth of its processor time.
 	Brief bool
+	// Alone says that the process has little to do besides: a loop may keep its processor from other goroutines for up
+	// to 3 ms while it waits, which costs a connection less. Without it that is 200 us.
+	Alone bool
 
 	running
 }
