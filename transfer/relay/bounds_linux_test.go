@@ -19,7 +19,8 @@ import (
 // TestRelayIdle resets both ends of a connection on which nothing moves, and not before.
 func TestRelayIdle(t *testing.T) {
 	forNetworks(t, func(t *testing.T, from, to string, poller func(*relay.Relay)) {
-		const limit = 100 * time.Millisecond
+		t.Parallel()
+		const limit = 400 * time.Millisecond // a busy machine may stop a test for 100 ms
 		b := newRelay(t, from, to, poller, func(r *relay.Relay) { r.Idle = limit })
 		client, target := b.connect(t)
 		var last time.Time
@@ -42,6 +43,7 @@ func TestRelayIdle(t *testing.T) {
 // TestRelayHalfCloseLimit resets both ends when one has ended and the other is silent.
 func TestRelayHalfCloseLimit(t *testing.T) {
 	forNetworks(t, func(t *testing.T, from, to string, poller func(*relay.Relay)) {
+		t.Parallel()
 		const limit = 500 * time.Millisecond
 		b := newRelay(t, from, to, poller, func(r *relay.Relay) { r.HalfClose = limit })
 		client, target := b.connect(t)
@@ -139,6 +141,7 @@ func TestRelayRates(t *testing.T) {
 		"all by memory": func(r *relay.Relay) { r.Total, r.NoSplice = &rate.Limiter{Rate: 2 * perSecond}, true },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			b := newRelay(t, "tcp", "tcp", option)
 			client, target := b.connect(t)
 			began := time.Now()

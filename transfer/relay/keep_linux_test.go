@@ -155,6 +155,7 @@ func TestRelayTable(t *testing.T) {
 func TestRelayStallsCostNothing(t *testing.T) {
 	for name, poller := range relay.Pollers {
 		t.Run(name, func(t *testing.T) {
+			var all sync.WaitGroup
 			for _, from := range networks {
 				for _, to := range networks {
 					for _, stall := range []func(client, target side){
@@ -167,11 +168,14 @@ func TestRelayStallsCostNothing(t *testing.T) {
 						func(client, target side) { target.fill(quietFor); target.closeWrite(); client.closeWrite() },
 						func(client, target side) { client.fill(quietFor); target.closeWrite(); client.readsEnd(nil) },
 					} {
-						b := newRelay(t, from, to, poller)
-						stall(b.connect(t))
+						if tried(name, from, to) {
+							client, target := newRelay(t, from, to, poller).connect(t)
+							all.Go(func() { stall(client, target) })
+						}
 					}
 				}
 			}
+			all.Wait()
 			used := bed.WhileNothingMoves(t, time.Second)
 			if used > 100*time.Millisecond { // once may be the machine's doing
 				used = bed.WhileNothingMoves(t, time.Second)
@@ -187,6 +191,7 @@ func TestRelayStallsCostNothing(t *testing.T) {
 // no descriptor and no goroutine more than the first, and the end of it gives all back.
 func TestRelayLeavesNothing(t *testing.T) {
 	const conns, workers = 1000, 50
+	listenOn(t, "tcp") // the first one also opens what package net keeps for all
 	before := bed.OpenDescriptors(t)
 	goroutines := runtime.NumGoroutine()
 	t.Run("all", func(t *testing.T) {

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -258,29 +256,6 @@ func TestProxyOut(t *testing.T) {
 	}
 	if b := relay.AppendProxy(nil, 1, netip.MustParseAddrPort("[::ffff:192.0.2.1]:1"), netip.MustParseAddrPort("[::ffff:192.0.2.2]:2")); !bytes.Equal(b, []byte("PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n")) {
 		t.Errorf("a mapped client is %q", b)
-	}
-}
-
-// front is set where all tests run again with a PROXY header in front, on one of several listeners.
-var front = os.Getenv("ZCP_TEST_FRONT") != ""
-
-// TestAgainBehindProxy runs the other tests again, each connection with a header before its first byte, to the
-// second of three listeners.
-func TestAgainBehindProxy(t *testing.T) {
-	if front {
-		t.Skip("this is the second run")
-	}
-	if testing.Short() {
-		t.Skip("takes as long as all other tests")
-	}
-	limit := time.Duration(0) // none
-	if end, ok := t.Deadline(); ok {
-		limit = time.Until(end) - 5*time.Second // so that it says itself what takes so long
-	}
-	again := exec.Command(os.Args[0], "-test.run=^TestRelay", "-test.timeout="+limit.String())
-	again.Env = append(os.Environ(), "ZCP_TEST_FRONT=1")
-	if out, err := again.CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
 	}
 }
 

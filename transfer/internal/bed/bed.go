@@ -3,6 +3,7 @@ package bed
 
 import (
 	"math/rand/v2"
+	"os"
 	"testing"
 	"time"
 
@@ -11,6 +12,13 @@ import (
 
 // Patience ends a test that hangs. Nothing that works ever waits for it.
 const Patience = 20 * time.Second
+
+// All says whether tests are to try each of their cases: with ZCP_TEST_ALL=1 in the environment, as in
+//
+//	ZCP_TEST_ALL=1 go test ./transfer/...
+//
+// Otherwise some of them try a fixed sample, and say which.
+func All() bool { return os.Getenv("ZCP_TEST_ALL") == "1" }
 
 // Noise returns n bytes in which no two stretches are alike, so that a lost, doubled
 // or shifted byte shows. The same n and seed give the same bytes.
