@@ -142,7 +142,7 @@ func (t *Transfer) awaitUncounted(ctx context.Context, c *Conn, early bool, ling
 
 // signPatience is how long a peer that has given signs of life may be silent: five times the interval
 // at which zcp gives them.
-const signPatience = 10 * time.Second
+var signPatience = 10 * time.Second // less in a test
 
 // patience is how long to wait for the next sign of life.
 func (t *Transfer) patience(linger time.Duration) time.Duration {

@@ -56,7 +56,12 @@ func TestHeardError(t *testing.T) {
 
 // A peer that gives signs of life is waited for beyond the time for its end, which begins anew with each.
 func TestHeardLinger(t *testing.T) {
-	const linger = 100 * time.Millisecond
+	const linger, patience = 100 * time.Millisecond, 300 * time.Millisecond
+	defer func(d time.Duration) { *transfer.SignPatience = d }(*transfer.SignPatience)
+	if *transfer.SignPatience != 10*time.Second { // five times the two seconds between signs of a receiver
+		t.Errorf("a peer may be silent for %v", *transfer.SignPatience)
+	}
+	*transfer.SignPatience = patience
 	c, p := meet(t, "tcp")
 	var first, last time.Time
 	tr := &transfer.Transfer{Discard: true, Heard: func([]byte) (bool, error) {
@@ -76,7 +81,7 @@ func TestHeardLinger(t *testing.T) {
 	how, err := sendAndFinish(t, tr, c, linger)
 	ended := time.Now()
 	<-read
-	if took := ended.Sub(last); err != nil || how != transfer.PeerStayedOpen || took < linger || last.Sub(first) < 2*linger {
+	if took := ended.Sub(last); err != nil || how != transfer.PeerStayedOpen || took < patience || last.Sub(first) < 2*linger {
 		t.Errorf("%v, %v; ended %v after the last sign of life, which came %v after the first", how, err, took, last.Sub(first))
 	}
 }

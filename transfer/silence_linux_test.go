@@ -17,6 +17,7 @@ import (
 func TestIdleSlowPeer(t *testing.T) {
 	for _, network := range []string{"tcp", "unix"} {
 		t.Run(network, func(t *testing.T) {
+			t.Parallel()
 			const idle, size = 400 * time.Millisecond, 4 << 20
 			conn, p := meet(t, network)
 			smallReceiver(t, p, conn)

@@ -53,6 +53,7 @@ func TestTrueErrors(t *testing.T) {
 		{"not now", "", "", all, []string{"write:error=EAGAIN:when=2..40+2", "read:error=EAGAIN:when=1+2"}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			dir := t.TempDir()
 			src, dst := filepath.Join(dir, "src"), filepath.Join(dir, "dst")
 			if err := os.WriteFile(src, bed.Noise(threePipes, 9), 0o644); err != nil {
