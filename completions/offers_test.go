@@ -14,6 +14,7 @@ import (
 )
 
 func TestCompletionOffers(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		line string
 		want []string // each of these is offered
@@ -56,6 +57,7 @@ func TestCompletionOffers(t *testing.T) {
 	}
 	for _, sh := range shellsHere(t) {
 		t.Run(sh.name, func(t *testing.T) {
+			t.Parallel()
 			var lines []string
 			for _, tt := range tests {
 				lines = append(lines, tt.line)
@@ -81,8 +83,10 @@ func TestCompletionOffers(t *testing.T) {
 // Completion looks at the words; it must never run them, as scripts that eval the line
 // do.
 func TestCompletionRunsNothing(t *testing.T) {
+	t.Parallel()
 	for _, sh := range shellsHere(t) {
 		t.Run(sh.name, func(t *testing.T) {
+			t.Parallel()
 			at := newPlace(t)
 			before := program.ListDir(t, at.dir)
 			sh.offers(t, at, []string{"zcp send $(touch pwned) ", "zcp cat `touch pwned` b", "zcp send f ;touch pwned;:"})
@@ -97,6 +101,7 @@ func TestCompletionRunsNothing(t *testing.T) {
 // a real bash on a terminal: a host waits for its port right behind the colon, a path
 // behind "unix:" is completed in place, and a file ends in a space.
 func TestTabInBash(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("bash"); err != nil || bashCompletion() == "" {
 		t.Skip("NOT TESTED: bash with bash-completion is not installed")
 	}
@@ -151,6 +156,7 @@ func startShell(t *testing.T, cmd *exec.Cmd) *expecter {
 
 // TestTabAddress: an address of IPv6 is offered as zcp takes it. (zsh's own list of hosts has no addresses.)
 func TestTabAddress(t *testing.T) {
+	t.Parallel()
 	for _, sh := range shellsHere(t) {
 		if sh.name == "zsh" {
 			continue
@@ -166,6 +172,7 @@ func TestTabAddress(t *testing.T) {
 
 // TestTabInZsh: what a real zsh on a terminal puts into the line at the first and at the second TAB.
 func TestTabInZsh(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("zsh"); err != nil {
 		t.Skip("NOT TESTED: zsh is not installed")
 	}

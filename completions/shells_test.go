@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -146,27 +147,51 @@ func readlineWords(line string) []string {
 	return words
 }
 
+// bashDriver asks for each line in a subshell: nothing of one answer is left for the next.
 const bashDriver = `
 source "$1"; source "$DIR/zcp.bash"; shift
 compopt() { :; }
-COMP_LINE=$1; COMP_POINT=${#1}; shift
-COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
-_zcp
-printf '%s\n' "${COMPREPLY[@]}"
+while (($#)); do
+  COMP_LINE=$1; COMP_POINT=${#1}; n=$2; shift 2
+  COMP_WORDS=("${@:1:n}"); COMP_CWORD=$((n - 1)); shift "$n"
+  (_zcp; printf '%s\n' "${COMPREPLY[@]}")
+  echo __next__
+done
 `
 
-func bashOffers(t *testing.T, at place, lines []string) (all [][]string) {
+func bashOffers(t *testing.T, at place, lines []string) [][]string {
 	t.Helper()
+	args := []string{"-c", bashDriver, "bash", bashCompletion()}
 	for _, line := range lines {
-		args := append([]string{"-c", bashDriver, "bash", bashCompletion(), line}, readlineWords(line)...)
-		offers := runShell(t, at, "bash", args...)
+		words := readlineWords(line)
+		args = append(append(args, line, strconv.Itoa(len(words))), words...)
+	}
+	all := byLine(t, lines, runShell(t, at, "bash", args...))
+	for i, line := range lines {
 		// Readline keeps what stands before the last colon of the word.
 		word := line[strings.LastIndexByte(line, ' ')+1:]
 		kept := word[:strings.LastIndexByte(word, ':')+1]
-		for i := range offers {
-			offers[i] = kept + offers[i]
+		for j := range all[i] {
+			all[i][j] = kept + all[i][j]
 		}
-		all = append(all, offers)
+	}
+	return all
+}
+
+// byLine divides what a shell printed, which ends each answer with __next__.
+func byLine(t *testing.T, lines, printed []string) (all [][]string) {
+	t.Helper()
+	var offers []string
+	for _, word := range printed {
+		if word == "__next__" {
+			all = append(all, offers)
+			offers = nil
+			continue
+		}
+		offers = append(offers, word)
+	}
+	if len(all) != len(lines) {
+		t.Fatalf("the shell answered %d of %d lines", len(all), len(lines))
 	}
 	return all
 }
@@ -204,33 +229,27 @@ zpty -d z
 cat $HOME/hits && rm $HOME/hits
 `
 
-func zshOffers(t *testing.T, at place, lines []string) (all [][]string) {
+func zshOffers(t *testing.T, at place, lines []string) [][]string {
 	t.Helper()
 	args := append([]string{"-f", "-c", zshDriver, "zsh"}, lines...)
-	var offers []string
-	for _, word := range runShell(t, at, "zsh", args...) {
-		if word == "__next__" {
-			all = append(all, offers)
-			offers = nil
-			continue
+	all := byLine(t, lines, runShell(t, at, "zsh", args...))
+	for _, offers := range all {
+		for i := range offers {
+			offers[i] = valueOf(offers[i])
 		}
-		offers = append(offers, valueOf(word))
-	}
-	if len(all) != len(lines) {
-		t.Fatalf("zsh answered %d of %d lines", len(all), len(lines))
 	}
 	return all
 }
 
-func fishOffers(t *testing.T, at place, lines []string) (all [][]string) {
+func fishOffers(t *testing.T, at place, lines []string) [][]string {
 	t.Helper()
-	for _, line := range lines {
-		offers := runShell(t, at, "fish", "--no-config", "-c", `source $DIR/zcp.fish; complete -C $argv[1]`, line)
+	args := append([]string{"--no-config", "-c", `source $DIR/zcp.fish; for line in $argv; complete -C $line; echo __next__; end`}, lines...)
+	all := byLine(t, lines, runShell(t, at, "fish", args...))
+	for _, offers := range all {
 		for i := range offers {
 			word, _, _ := strings.Cut(offers[i], "\t")
 			offers[i] = valueOf(word)
 		}
-		all = append(all, offers)
 	}
 	return all
 }
