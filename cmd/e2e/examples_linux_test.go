@@ -2,9 +2,11 @@ package e2e
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -25,43 +27,47 @@ var elsewhere = map[string]string{
 var scaled = strings.NewReplacer("1503238553", "150000", "-s 4G", "-s 1M", "head -c 4G", "head -c 1M", "64GiB", "1M", "10G", "10M", "-L 10M", "-L 100M",
 	"3120M", "1", "-s~4G", "-s~1M", "1m", "1m", `\e`, `\`)
 
-// TestExamples runs every example of README, help and manual: each ends with status 0, in
-// namespaces of its own where host, there, here and all others are this host.
+// TestExamples runs every example of README, help and manual, once where it stands in several of them:
+// each ends with status 0, in a room of its own where host, there, here and all others are this host.
 func TestExamples(t *testing.T) {
 	program.NeedRoot(t)
-	program.NeedTool(t, "unshare", "ip", "ss", "socat", "nc.openbsd")
-	work := t.TempDir()
-	for place, examples := range allExamples(t) {
-		if len(examples) < 3 {
-			t.Errorf("%s: only %d examples", place, len(examples))
+	program.NeedTool(t, "mount", "socat", "nc.openbsd")
+	rooms, all := newRooms(t), allExamples(t)
+	var order []example
+	places := map[string][]string{} // of a text
+	for _, place := range slices.Sorted(maps.Keys(all)) {
+		if len(all[place]) < 3 {
+			t.Errorf("%s: only %d examples", place, len(all[place]))
 		}
-		for i, ex := range examples {
-			dir := filepath.Join(work, fmt.Sprintf("%s-%d", filepath.Base(place), i))
-			text := strings.Join(append(append([]string{}, ex.here...), ex.there...), "; ")
-			t.Run(place+": "+text, func(t *testing.T) {
-				for word, why := range elsewhere {
-					if strings.Contains(text, word) {
-						t.Skip("NOT TESTED here:", why)
-					}
+		for _, ex := range all[place] {
+			text := ex.text()
+			if places[text] == nil {
+				order = append(order, ex)
+			}
+			places[text] = append(places[text], place)
+		}
+	}
+	for _, ex := range order {
+		text := ex.text()
+		t.Run(strings.Join(slices.Compact(places[text]), " and ")+": "+text, func(t *testing.T) {
+			for word, why := range elsewhere {
+				if strings.Contains(text, word) {
+					t.Skip("NOT TESTED here:", why)
 				}
-				t.Parallel()
-				ex.run(t, dir)
-			})
-		}
+			}
+			t.Parallel()
+			rooms.run(t, ex.script())
+		})
 	}
 }
 
-func (ex example) run(t *testing.T, dir string) {
-	must(t, os.Mkdir(dir, 0o755))
-	prelude, err := filepath.Abs("testdata/examples/prelude.bash")
-	must(t, err)
-	script := fmt.Sprintf("source %s %s %s\n%s", prelude, dir, program.Path(t), ex.script())
-	name := dir + ".bash"
-	must(t, os.WriteFile(name, []byte(script), 0o600))
-	p := program.Command(t, "unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "bash", name)
-	if p.Start().End() != 0 {
-		t.Errorf("%s%s\nof\n%s", p.Out, p.ErrOut, script)
+// text is what the reader types; two examples with the same text do the same.
+func (ex example) text() string {
+	text := strings.Join(ex.here, "; ")
+	if len(ex.there) > 0 {
+		text += "; there: " + strings.Join(ex.there, "; ")
 	}
+	return text
 }
 
 var (
@@ -115,7 +121,7 @@ func otherEnd(command string) string {
 	case m[0] != nil:
 		return fmt.Sprintf("nc.openbsd -N -l %s <../src/f & other=$!; listens %[1]s\n", m[0][1])
 	case strings.Contains(command, "recv -k"):
-		return fmt.Sprintf("(listens %s; "+from+"; until ls *1.* && ! ls *.part; do sleep 0.1; done; pkill -x zcp) >/dev/null 2>&1 & trap 'exit 0' ERR\n", m[1][1])
+		return fmt.Sprintf("(listens %s; "+from+"; until there_is '*1.*' && ! there_is '*.part'; do pause; done; pkill -x zcp) >/dev/null 2>&1 & trap 'exit 0' ERR\n", m[1][1])
 	case strings.Contains(command, "send -k"):
 		return fmt.Sprintf("(listens %s; nc.openbsd -d localhost %[1]s | cmp - disk.img && pkill -x zcp) & trap 'wait $! && exit 0' ERR\n", m[2][1])
 	case m[1] != nil:
@@ -145,7 +151,7 @@ func relayed(b *strings.Builder, target []string, lines []string) {
 	fmt.Fprintf(b, "%s & relay=$!\n", lines[0])
 	for _, p := range pairs {
 		if at, ok := strings.CutPrefix(p[1], "unix:"); ok {
-			fmt.Fprintf(b, "until [[ -S %s ]]; do sleep 0.05; done; [[ $(echo hi | socat -t5 - UNIX:%[1]s) == hi ]]\n", at)
+			fmt.Fprintf(b, "until [[ -S %s ]]; do pause; done; [[ $(echo hi | socat -t5 - UNIX:%[1]s) == hi ]]\n", at)
 		} else if _, port, _ := strings.Cut(address("x"+p[1]), ":"); !strings.HasSuffix(p[1], ":9100") {
 			fmt.Fprintf(b, "[[ $(echo hi | socat -t5 - TCP4:localhost:%s,retry=400,interval=0.05 | tr -cd a-z) == *hi ]] # a PROXY header may stand in front\n", port)
 		}

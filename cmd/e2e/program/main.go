@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -23,7 +24,17 @@ import (
 // hand, and with -race and -cover like the tests themselves. Scripts and tests find it in
 // PATH. Main does not return.
 func Main(m *testing.M) {
-	testscript.Main(m, map[string]func(){"zcp": asCommand})
+	testscript.Main(tests{m}, map[string]func(){"zcp": asCommand})
+}
+
+// tests are those of a package, run where nothing but they is started.
+type tests struct{ *testing.M }
+
+// Run keeps the main thread to itself: what a test changes of its thread, as its namespaces, is then never
+// what /proc/self shows, nor what is left behind when the thread should end (a main thread cannot).
+func (m tests) Run() int {
+	runtime.LockOSThread()
+	return m.M.Run()
 }
 
 // asCommand is the command itself, after the kernel was told to refuse what the test
