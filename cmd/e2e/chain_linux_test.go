@@ -30,6 +30,7 @@ func links(t *testing.T, n int, end string, flags ...string) (addr string, files
 
 // A chain of five: identical everywhere, and 0 at the head only after the last has stored, however short --linger is.
 func TestChain(t *testing.T) {
+	t.Parallel()
 	content := program.Noise(16<<20, 51)
 	name := filepath.Join(t.TempDir(), "in")
 	program.WriteFile(t, name, content, 0o644)
@@ -95,6 +96,7 @@ func TestChainToNC(t *testing.T) {
 
 // A next that reads nothing does not slow the first down: its file is complete meanwhile.
 func TestChainSlowNext(t *testing.T) {
+	t.Parallel()
 	content := program.Noise(24<<20, 53)
 	ln, _ := program.Listening(t)
 	addr, files, rs := links(t, 1, ln.Addr().String())
@@ -119,6 +121,7 @@ func TestChainSlowNext(t *testing.T) {
 
 // A next that refuses, resets, or is silent for --idle: the file is kept and named, and the sender sees a reset.
 func TestChainBrokenNext(t *testing.T) {
+	t.Parallel()
 	content := program.Noise(24<<20, 54)
 	name := program.Source(t, string(content))
 	for what, next := range map[string]string{

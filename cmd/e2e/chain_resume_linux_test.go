@@ -53,6 +53,7 @@ func kill9(t *testing.T, p *program.Process) {
 // The middle is killed, then the last; each is started again and goes on with its part. The head, which heals, ends
 // with 0 only when all have it.
 func TestChainResumeHeals(t *testing.T) {
+	t.Parallel()
 	src, _, data := resumable(t, 16*megabyte, 0)
 	names, start, addr := chainOfThree(t, "--verify", "--retry-for", "60")
 	middle, last := start[0], start[1]
@@ -180,6 +181,7 @@ func TestChainResumePlain(t *testing.T) {
 
 // A head that is started again while the last is waited for: the middle has its file, and the new head waits with it.
 func TestChainResumeHeadAgain(t *testing.T) {
+	t.Parallel()
 	src, dst, data := resumable(t, 2*megabyte, 0)
 	ln, _ := program.Listening(t)
 	m := program.Zcp(t, "recv", "--resume", "--retry-for", "60", ":0", dst, "--to", ln.Addr().String()).Start()

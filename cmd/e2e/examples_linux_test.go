@@ -30,6 +30,7 @@ var scaled = strings.NewReplacer("1503238553", "150000", "-s 4G", "-s 1M", "head
 // TestExamples runs every example of README, help and manual, once where it stands in several of them:
 // each ends with status 0, in a room of its own where host, there, here and all others are this host.
 func TestExamples(t *testing.T) {
+	t.Parallel()
 	program.NeedRoot(t)
 	program.NeedTool(t, "mount", "socat", "nc.openbsd")
 	rooms, all := newRooms(t), allExamples(t)

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,8 +18,10 @@ import (
 // rooms make a room for each example: two folders, hosts that are all this one, disks that are
 // files, and the programs beside zcp that may not be installed. They are copies of one, made once.
 type rooms struct {
-	dir  string
-	made atomic.Int32
+	dir        string
+	made       atomic.Int32
+	home       string // the working directory
+	mount, net *os.File
 }
 
 const exampleHosts = `127.0.0.1 localhost host here there inner
@@ -52,6 +55,12 @@ var exampleTools = map[string]string{
 // newRooms makes the model of all rooms.
 func newRooms(t *testing.T) *rooms {
 	r := &rooms{dir: t.TempDir()}
+	var errs [3]error
+	r.home, errs[0] = os.Getwd()
+	r.mount, errs[1] = os.Open("/proc/self/ns/mnt") // the main thread's: no room is on that one
+	r.net, errs[2] = os.Open("/proc/self/ns/net")
+	must(t, errs[:]...)
+	t.Cleanup(func() { must(t, r.mount.Close(), r.net.Close()) })
 	in := func(name string) string { return filepath.Join(r.dir, "model", name) }
 	write := func(name string, b []byte, mode os.FileMode) {
 		must(t, os.MkdirAll(filepath.Dir(in(name)), 0o755))
@@ -95,9 +104,8 @@ func (r *rooms) run(t *testing.T, script string) {
 	must(t, err)
 	dir := filepath.Join(r.dir, fmt.Sprint(r.made.Add(1)))
 	must(t, os.CopyFS(dir, os.DirFS(filepath.Join(r.dir, "model"))), unix.Mkfifo(filepath.Join(dir, "never"), 0o600))
-	// The thread is never unlocked, so it ends with this test, and only this test is in its namespaces.
-	// Its child has to be waited for here: it dies with the thread (PR_SET_PDEATHSIG, prctl(2)).
 	runtime.LockOSThread()
+	defer r.leave(t)
 	enterRoom(t, dir)
 	p := program.Command(t, "bash", "-c", "source "+prelude+"\n"+script).With("ROOM="+dir, "PATH="+dir+"/bin:"+os.Getenv("PATH"))
 	p.Dir = dir
@@ -105,6 +113,17 @@ func (r *rooms) run(t *testing.T, script string) {
 	if p.Start().End() != 0 {
 		t.Errorf("%s%s\nof\n%s", p.Out, p.ErrOut, script)
 	}
+}
+
+// leave takes this thread back to the namespaces of all others. It must not end: the processes that it has
+// started before would be killed with it (PR_SET_PDEATHSIG in prctl(2) is about the thread).
+func (r *rooms) leave(t *testing.T) {
+	if err := errors.Join(unix.Setns(int(r.mount.Fd()), unix.CLONE_NEWNS), unix.Setns(int(r.net.Fd()), unix.CLONE_NEWNET),
+		unix.Chdir(r.home)); err != nil { // setns(2) goes to the root
+		t.Error("the thread stays locked:", err)
+		return
+	}
+	runtime.UnlockOSThread()
 }
 
 // enterRoom puts this thread into namespaces of its own, where /dev and the hosts are those of a room

@@ -63,6 +63,7 @@ func TestExplain(t *testing.T) {
 
 // A receiver that does not read is what a sender is limited by.
 func TestExplainLimit(t *testing.T) {
+	t.Parallel()
 	s := program.Zcp(t, "send", "--explain", "-s", "64M", "-S", "zero:", "127.0.0.1:0", "-l").Start()
 	c := program.Dial(t, s)
 	program.WaitFor(t, "a full window", func() bool {
@@ -95,6 +96,7 @@ func TestExplainRefusal(t *testing.T) {
 
 // The verdict comes first of what ran, and waits for nothing are left out.
 func TestExplainVerdict(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "f")
 	program.WriteFile(t, file, program.Noise(300<<10, 1), 0o644)
 	p := program.Zcp(t, "cat", "--explain", "-L", "1M", "-o", "null:", file).Run(0)

@@ -71,6 +71,7 @@ func to(addrs ...string) []string {
 // Eight targets: one refuses, one resets half way, one stops reading, one is nc. The others have identical
 // files, and every status tells the truth.
 func TestFanout(t *testing.T) {
+	t.Parallel()
 	program.NeedTool(t, "nc")
 	const size = 32 << 20 // far more than sockets and pipes take
 	content := program.Noise(size, 31)
@@ -183,6 +184,7 @@ func TestFanoutWell(t *testing.T) {
 
 // Of a pipe the slowest target sets the pace, and --drop-slow resets it; from a file each has its own.
 func TestFanoutSlow(t *testing.T) {
+	t.Parallel()
 	content := program.Noise(24<<20, 33)
 	name := filepath.Join(t.TempDir(), "in")
 	program.WriteFile(t, name, content, 0o644)
@@ -274,6 +276,7 @@ func TestFanoutTree(t *testing.T) {
 
 // Each target is verified by a receipt of its own, from files and from a stream.
 func TestFanoutVerify(t *testing.T) {
+	t.Parallel()
 	data := program.Noise(1_000_003, 3)
 	for _, stream := range []bool{false, true} {
 		for _, last := range []string{"verifies", "says nothing"} {

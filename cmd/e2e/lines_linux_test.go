@@ -20,6 +20,7 @@ import (
 // The last line names the file, the exact bytes and the peer in the words of the user; recv's time does not
 // count what the sender takes to close.
 func TestLastLine(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	program.WriteFile(t, filepath.Join(dir, "in"), program.Noise(1_500_000, 9), 0o644)
 	r := program.Zcp(t, "recv", ":0", "out")
@@ -117,6 +118,7 @@ func TestTypeThere(t *testing.T) {
 
 // Connecting says how it goes, on the screen and in the end.
 func TestConnectingLine(t *testing.T) {
+	t.Parallel()
 	at := "127.0.0.1:" + strconv.Itoa(program.FreePort())
 	p, screen := onTerminal(t, 80, program.Path(t), "send", "--retry-for", "1h", "/dev/null", at)
 	shows(t, screen, `connecting to `+at+`, refused \d+ times, (1h00m|59m\d\ds) left`)
@@ -133,6 +135,7 @@ func TestConnectingLine(t *testing.T) {
 
 // An estimate is never an error, and more than was expected is shown as such.
 func TestEstimatedSize(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		size   string
 		status int
@@ -159,7 +162,7 @@ func TestLinesInAFile(t *testing.T) {
 	p.Stdout = os.NewFile(uintptr(devNull(t)), "null")
 	p.Start()
 	const line = `\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}(Z|[+-]\d\d:\d\d)`
-	p.Says(`^` + line + ` [ 0-9.]+KiB 0:00:\d\d \[ *\d+kbit/s, mean +\d+kbit/s\]\n` + line + ` [ 0-9.]+KiB `)
+	p.Says(`^` + line + ` [ 0-9.]+KiB 0:00:\d\d \[ *[\d.]+kbit/s, mean +[\d.]+kbit/s\]\n` + line + ` [ 0-9.]+KiB `)
 	p.Signal(unix.SIGTERM)
 	p.Ends(143)
 	if said := p.ErrOut.String(); strings.ContainsAny(said, "\r\x1b") {

@@ -34,9 +34,11 @@ func fitForTerminal(t *testing.T, text string) {
 }
 
 // Names are data: whatever they hold, the right file is read and written, and what is
-// said of it cannot act on a terminal nor pass for another line.
+// said of it cannot act on a terminal nor pass for another line. Each name is sent and received, and
+// has one of the other six runs, all six by ZCP_TEST_ALL=1.
 func TestNamesFromHell(t *testing.T) {
-	for _, name := range namesFromHell {
+	t.Parallel()
+	for i, name := range namesFromHell {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
@@ -49,17 +51,29 @@ func TestNamesFromHell(t *testing.T) {
 				fitForTerminal(t, p.ErrOut.String())
 				return p
 			}
-			if p := run(1, "cat", here); !strings.Contains(p.ErrOut.String(), "no such file") {
-				t.Errorf("missing: %q", p.ErrOut)
+			for j, one := range []func(){
+				func() {
+					if p := run(1, "cat", here); !strings.Contains(p.ErrOut.String(), "no such file") {
+						t.Errorf("missing: %q", p.ErrOut)
+					}
+				},
+				func() { run(1, "cat", "--json", here) },
+				func() {
+					if p := run(0, "cat", "-v", here); p.Out.String() != "content" {
+						t.Errorf("cat: %q", p.Out)
+					}
+				},
+				func() { run(1, "cat", here, "-o", here) },
+				func() { run(1, "recv", "--no-clobber", ":0", here) },
+				func() { run(2, "send", here, here) },
+			} {
+				if j == 2 { // it is missing before
+					program.WriteFile(t, filepath.Join(dir, name), []byte("content"), 0o644)
+				}
+				if i%6 == j || program.All() {
+					one()
+				}
 			}
-			run(1, "cat", "--json", here)
-			program.WriteFile(t, filepath.Join(dir, name), []byte("content"), 0o644)
-			if p := run(0, "cat", "-v", here); p.Out.String() != "content" {
-				t.Errorf("cat: %q", p.Out)
-			}
-			run(1, "cat", here, "-o", here)
-			run(1, "recv", "--no-clobber", ":0", here)
-			run(2, "send", here, here)
 			p := program.Zcp(t, "recv", "-v", ":0", here)
 			p.Dir = dir
 			p.Start()

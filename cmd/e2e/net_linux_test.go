@@ -154,6 +154,7 @@ func TestAllowDeny(t *testing.T) {
 
 // What cannot be reached, and how long that takes to find out.
 func TestCannotMeet(t *testing.T) {
+	t.Parallel()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -19,6 +19,7 @@ func sha256Of(b []byte) string {
 
 // Both ends say the same digest, with -q as well, and recv's line is one that sha256sum -c accepts.
 func TestHash(t *testing.T) {
+	t.Parallel()
 	data := program.Noise(3_000_001, 5)
 	for _, alg := range []string{"sha256", "blake3"} {
 		program.InModes(t, func(t *testing.T, m program.Mode) {

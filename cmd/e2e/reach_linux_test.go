@@ -17,6 +17,7 @@ import (
 // probe tells by its status whether there is a listener, sends nothing, and ends in order, also where the
 // other side has sent what it does not read.
 func TestProbe(t *testing.T) {
+	t.Parallel()
 	got := make(chan string, 2)
 	addr := program.Target(t, "tcp", func(c net.Conn) {
 		_, _ = c.Write([]byte("220 a greeting\r\n"))
@@ -84,6 +85,7 @@ func TestProbeSilence(t *testing.T) {
 
 // --skip begins in the middle of a file, and of what cannot seek; more than there is is incomplete.
 func TestSkip(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	content := program.Noise(3_000_000, 4)
 	in, out := filepath.Join(dir, "in"), filepath.Join(dir, "out")

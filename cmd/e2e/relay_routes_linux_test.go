@@ -247,6 +247,7 @@ func BenchmarkRangeStart(b *testing.B) {
 
 // TestRelayGrace: after SIGTERM it is not ready any more, and still accepts for a while.
 func TestRelayGrace(t *testing.T) {
+	t.Parallel()
 	sock := filepath.Join(t.TempDir(), "stats")
 	p := program.Zcp(t, "relay", "-v", "--grace", "1s", "--stats", "unix:"+sock, ":0", program.Target(t, "tcp", late)).Start()
 	p.Says("statistics on")

@@ -163,6 +163,7 @@ func page1(t testing.TB, sock, path string) string {
 
 // On a terminal one line says what goes on. Other lines, and the end, leave nothing of it.
 func TestRelayLine(t *testing.T) {
+	t.Parallel()
 	p := exec.Command(program.Path(t), "relay", "127.0.0.1:0", program.Target(t, "tcp", late))
 	p.Env = append(os.Environ(), "TERM=xterm")
 	terminal, err := pty.StartWithSize(p, &pty.Winsize{Rows: 24, Cols: 100})

@@ -87,6 +87,7 @@ func (f *traffic) ended(t *testing.T) {
 // TestTakeover: 20 relays take over from each other while clients come, and none of these notices. A long connection
 // lives on in the first one until it ends.
 func TestTakeover(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	port := program.FreePort()
 	addr := fmt.Sprintf("127.0.0.1:%d", port)

@@ -24,7 +24,8 @@ const megabyte = 1 << 20
 func resumable(t *testing.T, size, part int) (src, dst string, data []byte) {
 	t.Helper()
 	data = program.Noise(size, uint64(size))
-	src, dst = program.Source(t, string(data)), filepath.Join(t.TempDir(), "out")
+	src, dst = filepath.Join(t.TempDir(), "f"), filepath.Join(t.TempDir(), "out")
+	program.WriteFile(t, src, data, 0o644)
 	if part > 0 {
 		program.WriteFile(t, dst+".part", data[:part], 0o644)
 	}
@@ -33,9 +34,10 @@ func resumable(t *testing.T, size, part int) (src, dst string, data []byte) {
 
 // Only what is not there moves, whichever end listens, over TCP and Unix sockets, from and to every size of a part.
 func TestResume(t *testing.T) {
+	t.Parallel()
 	const size = 3*megabyte + 12345
-	for _, part := range []int{0, 1, megabyte - 1, megabyte, megabyte + 1, size - 1, size} {
-		program.InModes(t, func(t *testing.T, m program.Mode) {
+	for i, part := range []int{0, 1, megabyte - 1, megabyte, megabyte + 1, size - 1, size} {
+		program.InSomeModes(t, i, func(t *testing.T, m program.Mode) {
 			src, dst, data := resumable(t, size, part)
 			r := m.Zcp(t, "recv", "--resume", "--json", "--hash", "sha256", ":0", dst).Start()
 			port := r.Says(`"listening".*"port":(\d+)`)[1]
@@ -209,6 +211,7 @@ func TestResumePlainStream(t *testing.T) {
 
 // A sender asks nothing of a receiver that is not zcp, and believes no line but the one that it waits for.
 func TestResumeSender(t *testing.T) {
+	t.Parallel()
 	src, _, data := resumable(t, 2*megabyte, 0)
 	for _, tc := range []struct {
 		said string
@@ -336,6 +339,7 @@ func TestResumeExpect(t *testing.T) {
 
 // The receipt is for the whole file, with --sync for what the device gives back.
 func TestResumeVerify(t *testing.T) {
+	t.Parallel()
 	for _, extra := range [][]string{{}, {"--sync"}, {"--hash", "blake3"}} {
 		for _, part := range []int{0, megabyte + 3} {
 			src, dst, _ := resumable(t, 2*megabyte, part)
@@ -401,6 +405,7 @@ func TestHeal(t *testing.T) {
 
 // A connection that comes takes the place of one that is silent, and a probe that says nothing does no harm.
 func TestHealReplaces(t *testing.T) {
+	t.Parallel()
 	src, dst, data := resumable(t, megabyte+5, 0)
 	p := program.Zcp(t, "recv", "--resume", "--retry-for", "60", "--idle", "60", ":0", dst).Start()
 	silent := program.Dial(t, p)
@@ -424,6 +429,7 @@ func TestHealProbed(t *testing.T) {
 
 // Without another connection the status is that of the break, and the part stays.
 func TestHealGivesUp(t *testing.T) {
+	t.Parallel()
 	dst := filepath.Join(t.TempDir(), "out")
 	p, c, _, key := wanting(t, dst, "--retry-for", "0.3")
 	program.Write(t, c, []byte("zcp1 at from=0 size=6 key="+key+"\nabc"))

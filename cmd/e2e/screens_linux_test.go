@@ -13,9 +13,10 @@ import (
 	"github.com/zcp-go/zcp/cmd/e2e/program"
 )
 
-// What a terminal shows, beside pv where that is installed: `go test -v -run TestScreens ./cmd/e2e` prints it.
+// What a terminal shows: `go test -v -run TestScreens ./cmd/e2e` prints it, beside pv where that is installed.
 // Each look has to fit its columns and to hold what is named here.
 func TestScreens(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	program.WriteFile(t, filepath.Join(dir, "big.iso"), make([]byte, 20<<20), 0o644)
 	none := "127.0.0.1:" + strconv.Itoa(program.FreePort())
@@ -50,7 +51,7 @@ func TestScreens(t *testing.T) {
 					t.Errorf("%d columns: %q", len(got), got)
 				}
 				t.Logf("zcp |%s", got)
-				if tt.pv != "" && columns > 24 { // at 24 pv draws a line a second
+				if testing.Verbose() && tt.pv != "" && columns > 24 { // at 24 pv draws a line a second
 					t.Logf("pv  |%s", screenOf(t, dir, columns, tt.pv, `0:00:0[2-8]`))
 				}
 			})

@@ -16,6 +16,7 @@ import (
 // Wherever a command waits, a signal that asks for the end ends it by that signal, and its peer
 // sees a reset and no end of file.
 func TestSignals(t *testing.T) {
+	t.Parallel()
 	waits := map[string]func(t *testing.T) (p *program.Process, peer *net.TCPConn){
 		"recv, listening": func(t *testing.T) (*program.Process, *net.TCPConn) {
 			p := program.Zcp(t, "recv", ":0").Start()

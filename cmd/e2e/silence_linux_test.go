@@ -16,6 +16,7 @@ import (
 // A relay that was stopped for longer than --idle or --half-close looks at what has come meanwhile
 // before it calls a client silent that sends all the time.
 func TestRelayStopIsNoSilence(t *testing.T) {
+	t.Parallel()
 	const limit, clients = 500 * time.Millisecond, 8
 	for _, flag := range []string{"idle", "half-close"} {
 		t.Run(flag, func(t *testing.T) {
@@ -58,6 +59,7 @@ func TestRelayStopIsNoSilence(t *testing.T) {
 
 // A client that has connected while a relay with --exit-idle did not run is served, and so is the next one.
 func TestRelayExitIdleServesTheBacklog(t *testing.T) {
+	t.Parallel()
 	const limit = 300 * time.Millisecond
 	echo := program.Target(t, "tcp", func(c net.Conn) {
 		_, _ = io.Copy(c, c) // the test reads what comes back
@@ -92,6 +94,7 @@ func TestRelayExitIdleServesTheBacklog(t *testing.T) {
 // A receiver that reads slowly and without a pause acknowledges all the time, so send --idle does not give up on it,
 // although its socket takes nothing for longer than that.
 func TestSendIdleSlowReader(t *testing.T) {
+	t.Parallel()
 	const limit, piece = 400 * time.Millisecond, 8 << 10
 	small := net.ListenConfig{Control: func(_, _ string, rc syscall.RawConn) error {
 		return rc.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 20000) })

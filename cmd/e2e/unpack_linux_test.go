@@ -15,6 +15,7 @@ import (
 
 // From zcp to zcp, a tree is the same in every detail, in a new directory and in one that exists.
 func TestTreeRoundTrip(t *testing.T) {
+	t.Parallel()
 	program.NeedRoot(t) // setuid and setgid
 	program.InModes(t, func(t *testing.T, m program.Mode) {
 		src, dst := nastyTree(t), filepath.Join(t.TempDir(), "dst")
@@ -32,6 +33,7 @@ func TestTreeRoundTrip(t *testing.T) {
 
 // What others write is unpacked as it is, without a sender's rights, whatever the umask is.
 func TestUnpackOthers(t *testing.T) {
+	t.Parallel()
 	for name, pack := range map[string]string{
 		"GNU, pax": "tar --format=pax -S -C src -c .", "GNU": "tar --format=gnu -S -C src -c .", "ustar": "tar --format=ustar -C src -c small d",
 		"bsdtar": "bsdtar -C src -cf - .", "busybox": "busybox tar -C src -c .",

@@ -21,6 +21,7 @@ const (
 
 // What is stored is what was sent: both say so, whatever the algorithm, the destination, the role and the network.
 func TestVerify(t *testing.T) {
+	t.Parallel()
 	data := program.Noise(3_000_001, 5)
 	for name, flags := range map[string]string{
 		"sha256": "", "blake3": "--hash blake3", "sync": "--sync", "sync append": "--sync -a", "append": "-a",
@@ -149,6 +150,7 @@ func TestVerifyServed(t *testing.T) {
 
 // A tree is verified by the stream that it was, bodies as they are in their files.
 func TestVerifyTree(t *testing.T) {
+	t.Parallel()
 	src, dst := t.TempDir(), filepath.Join(t.TempDir(), "dst")
 	program.WriteFile(t, filepath.Join(src, "large"), program.Noise(700_001, 3), 0o644)
 	program.WriteFile(t, filepath.Join(src, "small"), []byte("small"), 0o600)
@@ -267,6 +269,7 @@ func TestVerifyStored(t *testing.T) {
 
 // A bit that changes in the source while it is sent, before or behind the place that was read.
 func TestVerifySource(t *testing.T) {
+	t.Parallel()
 	for _, open := range []bool{false, true} { // a writer that has it open already keeps the lease away
 		for _, at := range []int64{0, 3_999_999} {
 			src := filepath.Join(t.TempDir(), "source")
@@ -359,6 +362,7 @@ func TestVerifyBadReceipts(t *testing.T) {
 // A receipt that comes too late, and a receiver that is busy for ever, are waited for as long as was said;
 // one that comes further and further is waited for beyond --linger.
 func TestVerifyWaits(t *testing.T) {
+	t.Parallel()
 	const content = "payload"
 	good := "zcp1 done bytes=7 sha256=" + sha256Of([]byte(content)) + "\n"
 	const step = 100 * time.Millisecond

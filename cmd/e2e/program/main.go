@@ -23,18 +23,18 @@ import (
 // well: started as "zcp" it is zcp. What is tested is then always built from the sources at
 // hand, and with -race and -cover like the tests themselves. Scripts and tests find it in
 // PATH. Main does not return.
-func Main(m *testing.M) {
+func Main(m testscript.TestingM) {
 	testscript.Main(tests{m}, map[string]func(){"zcp": asCommand})
 }
 
 // tests are those of a package, run where nothing but they is started.
-type tests struct{ *testing.M }
+type tests struct{ testscript.TestingM }
 
 // Run keeps the main thread to itself: what a test changes of its thread, as its namespaces, is then never
-// what /proc/self shows, nor what is left behind when the thread should end (a main thread cannot).
+// what /proc/self shows.
 func (m tests) Run() int {
 	runtime.LockOSThread()
-	return m.M.Run()
+	return m.TestingM.Run()
 }
 
 // asCommand is the command itself, after the kernel was told to refuse what the test

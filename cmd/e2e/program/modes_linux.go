@@ -34,6 +34,20 @@ func InModes(t *testing.T, test func(t *testing.T, m Mode)) {
 	}
 }
 
+// InSomeModes runs the nth of many cases in the first mode and one of the others, each in its turn; with [All] in every mode.
+func InSomeModes(t *testing.T, nth int, test func(t *testing.T, m Mode)) {
+	t.Helper()
+	for i, m := range Modes {
+		if i > 0 && nth%(len(Modes)-1) != i-1 && !All() {
+			continue
+		}
+		t.Run(m.Name, func(t *testing.T) {
+			t.Parallel()
+			test(t, m)
+		})
+	}
+}
+
 // How zcp says that a transfer ended well.
 const (
 	PlainEnd = `(sent|received) .*, (to|from) .* in [^,;]+\n$`
