@@ -68,6 +68,7 @@ func (r *road) keepAnswers() {
 // TestAsClientFromAfar: a server in another network sees the client's own address, which is not one of the relay's host,
 // and its answers come back: many bytes both ways at once, and then the ends of both.
 func TestAsClientFromAfar(t *testing.T) {
+	t.Parallel() // namespaces wait
 	r := newRoad(t)
 	r.keepAnswers()
 	for _, family := range []struct{ client, relay, server string }{

@@ -21,9 +21,9 @@ import (
 // chaosSize is the most bytes that a seed moves.
 const chaosSize = 4 << 20
 
-// seeds returns the seeds to be tried: ZCP_SEED alone, or ZCP_SEEDS of
-// them from ZCP_SEED0 on. The race detector, which sees more in each of them, gets a quarter of the usual ones.
-func seeds(t *testing.T, usual uint64) (list []uint64) {
+// seeds returns the seeds to be tried: ZCP_SEED alone, or ZCP_SEEDS of them from ZCP_SEED0 on, or all where all are
+// wanted ([program.All]). The race detector, which sees more in each of them, gets half of the usual ones.
+func seeds(t *testing.T, usual, all uint64) (list []uint64) {
 	t.Helper()
 	number := func(name string, n uint64) uint64 {
 		if text := os.Getenv(name); text != "" {
@@ -37,8 +37,11 @@ func seeds(t *testing.T, usual uint64) (list []uint64) {
 	if os.Getenv("ZCP_SEED") != "" {
 		return []uint64{number("ZCP_SEED", 0)}
 	}
-	if program.Racing && usual > 4 {
-		usual /= 4
+	switch {
+	case program.All():
+		usual = all
+	case program.Racing && usual > 4:
+		usual /= 2
 	}
 	for seed := range number("ZCP_SEEDS", usual) {
 		list = append(list, number("ZCP_SEED0", 0)+seed)
@@ -140,7 +143,7 @@ func (x *chaos) setBuffers(fd int) {
 func TestChaosSend(t *testing.T) {
 	all := program.Noise(chaosSize, 20)
 	var seen tally
-	inCrowds(seeds(t, 200), func(seed uint64) {
+	inCrowds(seeds(t, 40, 200), func(seed uint64) {
 		x := newChaos(seed, all)
 		m := program.Modes[x.r.IntN(len(program.Modes))]
 		args := []string{"send", "--linger", "1m"}
@@ -242,7 +245,7 @@ func (x *chaos) judgeSend(t *testing.T, status int, said string) {
 func TestChaosRecv(t *testing.T) {
 	all := program.Noise(chaosSize, 21)
 	var seen tally
-	inCrowds(seeds(t, 200), func(seed uint64) {
+	inCrowds(seeds(t, 40, 200), func(seed uint64) {
 		x := newChaos(seed, all)
 		m := program.Modes[x.r.IntN(len(program.Modes))]
 		args := []string{"recv"}

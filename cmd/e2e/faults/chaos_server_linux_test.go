@@ -147,7 +147,7 @@ func TestChaosServerSend(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "in")
 	program.WriteFile(t, name, content, 0o644)
 	s := newServer(t, "send", name, ":0", "--linger", "0.5")
-	peers := s.play(seeds(t, 200), func(seed uint64) *chaos {
+	peers := s.play(seeds(t, 50, 200), func(seed uint64) *chaos {
 		x := newChaos(seed, content)
 		x.content = content
 		x.chunk = max(x.chunk, len(content)/100)
@@ -179,7 +179,7 @@ func TestChaosServerRecv(t *testing.T) {
 	all := program.Noise(chaosSize/4, 23)
 	dir := t.TempDir()
 	s := newServer(t, "recv", ":0", filepath.Join(dir, "in-%d"))
-	peers := s.play(seeds(t, 200), func(seed uint64) *chaos { return newChaos(seed, all) },
+	peers := s.play(seeds(t, 100, 200), func(seed uint64) *chaos { return newChaos(seed, all) },
 		func(x *chaos, on stage, c *net.TCPConn) { x.send(c, on) })
 	closed := s.closings(len(peers))
 	var seen tally

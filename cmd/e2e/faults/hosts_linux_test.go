@@ -64,6 +64,7 @@ func TestWithoutIPv6(t *testing.T) {
 // Without a name server localhost is known and any other name is an error in words; one that is silent is waited for
 // as long as -w says, also for a name to listen on.
 func TestWithoutNameServer(t *testing.T) {
+	t.Parallel() // it waits for what never answers
 	program.NeedRoot(t)
 	program.NeedTool(t, "mount", "ip", "socat")
 	zcp, in := static(t), program.Source(t, "hello")
@@ -184,12 +185,13 @@ func TestChangedWithoutStatx(t *testing.T) {
 
 // A round trip on each file system that can be had here.
 func TestFileSystems(t *testing.T) {
+	t.Parallel() // mounts wait
 	program.NeedRoot(t)
 	content := append(program.Noise(30_000, 13), make([]byte, 20_000)...)
-	for _, name := range []string{"tmpfs", "ext2", "ext4", "xfs", "btrfs"} {
+	for i, name := range []string{"tmpfs", "ext2", "ext4", "xfs", "btrfs"} {
 		t.Run(name, func(t *testing.T) {
 			disk := mounted(t, name)
-			program.InModes(t, func(t *testing.T, m program.Mode) {
+			program.InEveryOtherMode(t, i, func(t *testing.T, m program.Mode) {
 				dir, err := os.MkdirTemp(disk, "")
 				if err != nil {
 					t.Fatal(err)
@@ -217,7 +219,11 @@ func TestFileSystems(t *testing.T) {
 // A producer that writes its last block and is gone at once: data and hang-up come together, and nothing is lost.
 func TestLastBlock(t *testing.T) {
 	content := program.Noise(70_001, 14)
-	for range 10 {
+	rounds := 3
+	if program.All() {
+		rounds = 10
+	}
+	for range rounds {
 		r, w := program.Pipe(t)
 		p := program.Zcp(t, "cat").From(r).Start()
 		r.Close()

@@ -20,7 +20,7 @@ func TestKillSender(t *testing.T) {
 	content := program.Noise(size, 8)
 	name := filepath.Join(t.TempDir(), "in")
 	program.WriteFile(t, name, content, 0o644)
-	for seed := range uint64(4) {
+	for _, seed := range seeds(t, 2, 4) {
 		at := rand.New(rand.NewPCG(seed, 1)).IntN(size - 32<<20)
 		program.InModes(t, func(t *testing.T, m program.Mode) {
 			p, c := program.MeetPeer(t, m, "send", name)
@@ -54,7 +54,7 @@ func TestKillReceiver(t *testing.T) {
 	content := program.Noise(size, 9)
 	name := filepath.Join(t.TempDir(), "in")
 	program.WriteFile(t, name, content, 0o644)
-	for seed := range uint64(4) {
+	for _, seed := range seeds(t, 2, 4) {
 		at := rand.New(rand.NewPCG(seed, 2)).IntN(size - 12<<20)
 		program.InModes(t, func(t *testing.T, m program.Mode) {
 			r, w := program.Pipe(t)

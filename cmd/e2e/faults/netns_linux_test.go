@@ -172,6 +172,7 @@ func TestLoss(t *testing.T) {
 
 // A host that does not answer at all, and a network that is not there.
 func TestBlackHole(t *testing.T) {
+	t.Parallel() // it waits for what never answers
 	c := newCable(t)
 	c.ip("-n", c.b, "link", "set", "wire", "down")
 	c.ip("-n", c.a, "neigh", "replace", hostB, "lladdr", "02:00:00:00:00:01", "dev", "wire", "nud", "permanent")
@@ -192,6 +193,7 @@ func TestBlackHole(t *testing.T) {
 
 // A backlog that is full swallows connections, which looks like a host that does not answer.
 func TestFullBacklog(t *testing.T) {
+	t.Parallel() // it waits for what never answers
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)

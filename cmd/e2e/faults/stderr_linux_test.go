@@ -70,6 +70,7 @@ func TestUnreadStderrOfServer(t *testing.T) {
 		{"relay", "--json", "127.0.0.1:0", program.Target(t, "tcp", answerX)},
 	} {
 		t.Run(args[0], func(t *testing.T) {
+			t.Parallel() // each waits for a full pipe
 			r, w := program.Pipe(t)
 			if _, err := unix.FcntlInt(w.Fd(), unix.F_SETPIPE_SZ, 4096); err != nil {
 				t.Fatal(err)

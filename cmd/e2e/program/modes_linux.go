@@ -48,6 +48,21 @@ func InSomeModes(t *testing.T, nth int, test func(t *testing.T, m Mode)) {
 	}
 }
 
+// InEveryOtherMode runs a test in every second mode, from the first or the second on as i is even or odd, so that i and
+// i+1 make all of them; where all are wanted, [All], in every mode.
+func InEveryOtherMode(t *testing.T, i int, test func(t *testing.T, m Mode)) {
+	t.Helper()
+	for k, m := range Modes {
+		if !All() && (i+k)%2 != 0 {
+			continue
+		}
+		t.Run(m.Name, func(t *testing.T) {
+			t.Parallel()
+			test(t, m)
+		})
+	}
+}
+
 // How zcp says that a transfer ended well.
 const (
 	PlainEnd = `(sent|received) .*, (to|from) .* in [^,;]+\n$`
