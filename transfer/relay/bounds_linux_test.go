@@ -19,8 +19,7 @@ import (
 // TestRelayIdle resets both ends of a connection on which nothing moves, and not before.
 func TestRelayIdle(t *testing.T) {
 	forNetworks(t, func(t *testing.T, from, to string, poller func(*relay.Relay)) {
-		t.Parallel()
-		const limit = 400 * time.Millisecond // a busy machine may stop a test for 100 ms
+		const limit = 200 * time.Millisecond // a busy machine may stop a test for 100 ms
 		b := newRelay(t, from, to, poller, func(r *relay.Relay) { r.Idle = limit })
 		client, target := b.connect(t)
 		var last time.Time
