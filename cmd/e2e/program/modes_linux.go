@@ -26,40 +26,32 @@ func (m Mode) Zcp(t testing.TB, args ...string) *Process {
 // InModes runs a test in every mode.
 func InModes(t *testing.T, test func(t *testing.T, m Mode)) {
 	t.Helper()
-	for _, m := range Modes {
-		t.Run(m.Name, func(t *testing.T) {
-			t.Parallel()
-			test(t, m)
-		})
-	}
+	inThose(t, func(int) bool { return true }, test)
 }
 
 // InSomeModes runs the nth of many cases in the first mode and one of the others, each in its turn; with [All] in every mode.
 func InSomeModes(t *testing.T, nth int, test func(t *testing.T, m Mode)) {
 	t.Helper()
-	for i, m := range Modes {
-		if i > 0 && nth%(len(Modes)-1) != i-1 && !All() {
-			continue
-		}
-		t.Run(m.Name, func(t *testing.T) {
-			t.Parallel()
-			test(t, m)
-		})
-	}
+	inThose(t, func(i int) bool { return i == 0 || nth%(len(Modes)-1) == i-1 || All() }, test)
 }
 
 // InEveryOtherMode runs a test in every second mode, from the first or the second on as i is even or odd, so that i and
 // i+1 make all of them; where all are wanted, [All], in every mode.
 func InEveryOtherMode(t *testing.T, i int, test func(t *testing.T, m Mode)) {
 	t.Helper()
-	for k, m := range Modes {
-		if !All() && (i+k)%2 != 0 {
-			continue
+	inThose(t, func(k int) bool { return (i+k)%2 == 0 || All() }, test)
+}
+
+// inThose runs a test in the modes that are wanted, by their index.
+func inThose(t *testing.T, wanted func(i int) bool, test func(t *testing.T, m Mode)) {
+	t.Helper()
+	for i, m := range Modes {
+		if wanted(i) {
+			t.Run(m.Name, func(t *testing.T) {
+				t.Parallel()
+				test(t, m)
+			})
 		}
-		t.Run(m.Name, func(t *testing.T) {
-			t.Parallel()
-			test(t, m)
-		})
 	}
 }
 
