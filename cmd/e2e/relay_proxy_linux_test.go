@@ -168,8 +168,8 @@ func TestProxyNeighbours(t *testing.T) {
 }
 
 // TestProxyAtOnce: a server that speaks first has its client's header with the connection. Between the relay's connect
-// and the header it neither reads nor, where the connection stands at once, waits; the client says nothing. The log
-// has the time from the connection to the header ("go test -v").
+// and the header it neither reads nor, where the connection stands at once, waits; the client says nothing. On one
+// processor the relay has one loop, so what stands there in the trace is its doing. The log has the time from the connection to the header ("go test -v").
 func TestProxyAtOnce(t *testing.T) {
 	program.NeedTool(t, "strace")
 	const conns = 20
@@ -189,8 +189,8 @@ func TestProxyAtOnce(t *testing.T) {
 	})
 	_, port, _ := net.SplitHostPort(addr)
 	trace := filepath.Join(t.TempDir(), "trace")
-	p := program.Command(t, "strace", "-f", "-qq", "-o", trace, "-e", "signal=none", "-e", "trace=network,read,write,splice,epoll_pwait,epoll_pwait2",
-		program.Path(t), "relay", "--send-proxy", "v1", "127.0.0.1:0", addr).Start()
+	p := program.Command(t, "strace", "-f", "-qq", "-o", trace, "-e", "signal=none", "-e", "trace=network,read,write,splice,/^epoll_p?wait",
+		program.Path(t), "relay", "--send-proxy", "v1", "127.0.0.1:0", addr).With("GOMAXPROCS=1").Start()
 	for range conns {
 		c := program.Dial(t, p)
 		if s := string(program.ReadN(t, c, 7)); s != "banner\n" {
@@ -200,57 +200,63 @@ func TestProxyAtOnce(t *testing.T) {
 	}
 	p.Kill(unix.SIGTERM)
 	p.End()
-	at := headerAtOnce(t, program.Trace(t, trace), port)
-	if at != conns {
-		t.Errorf("%d of %d connections have a header in the trace", at, conns)
+	headers, waited := headerAtOnce(t, program.Trace(t, trace), port)
+	if headers != conns || waited > conns/2 { // the kernel may put off a handshake, on busy processors
+		t.Errorf("of %d connections %d have a header in the trace, and %d waited for it", conns, headers, waited)
 	}
 	slices.Sort(late)
 	t.Logf("from the connection to the header, under strace: median %v, most %v", late[len(late)/2], late[len(late)-1])
 }
 
 var (
-	tracedCall = regexp.MustCompile(`^(\d+) +(\w+)\((?:(\d+))?`)
+	tracedCall = regexp.MustCompile(`^\d+ +(\w+)\((?:(\d+))?`)
+	madeSocket = regexp.MustCompile(`(?:socket|accept4)\(.*= (\d+)\n`)
+	loopWait   = regexp.MustCompile(`epoll_pwait2\((\d+),`) // Go's scheduler has a poller of its own, which it asks by epoll_pwait
 	takes      = map[string]bool{"read": true, "recvfrom": true, "recvmsg": true, "splice": true}
 )
 
-// headerAtOnce looks in a trace at what a thread does between each connect to a port and the header, and returns how
-// many headers it has seen.
-func headerAtOnce(t *testing.T, trace, port string) (headers int) {
+// headerAtOnce looks in the trace of a relay with one loop at what it does between each connect to a port and the
+// header, and returns how many headers it has seen and before how many the loop waited. The loop may go on on another
+// thread meanwhile.
+func headerAtOnce(t *testing.T, trace, port string) (headers, waited int) {
 	t.Helper()
-	type connecting struct {
-		thread string
-		stands bool // connect has found the connection there
-		calls  []string
+	is := map[string]string{} // what a descriptor is: "socket" or "loop"
+	for _, m := range madeSocket.FindAllStringSubmatch(trace, -1) {
+		is[m[1]] = "socket"
 	}
-	all := map[string]*connecting{} // by descriptor: a loop that has waited may go on on another thread
+	for _, m := range loopWait.FindAllStringSubmatch(trace, -1) {
+		is[m[1]] = "loop"
+	}
+	var connecting string // the descriptor
+	var stands, waits bool
+	var wrong []string
 	for line := range strings.Lines(trace) {
 		m := tracedCall.FindStringSubmatch(line)
 		if m == nil {
 			continue
 		}
-		thread, call, fd := m[1], m[2], m[3]
-		c := all[fd]
+		call, fd := m[1], m[2]
 		switch {
 		case call == "connect" && strings.Contains(line, "htons("+port+")"):
-			all[fd] = &connecting{thread: thread, stands: strings.Contains(line, "= 0\n") || strings.Contains(line, "EISCONN")}
-		case call == "write" && c != nil && strings.Contains(line, `"PROXY `):
+			waits = waits && fd == connecting // it asks a second time
+			connecting, stands = fd, strings.Contains(line, "= 0\n") || strings.Contains(line, "EISCONN")
+		case connecting == "":
+		case call == "write" && fd == connecting && strings.Contains(line, `"PROXY `):
 			headers++
-			for _, before := range c.calls {
-				if takes[before] || c.stands && strings.HasPrefix(before, "epoll_pwait") {
-					t.Errorf("between connect and the header: %v", c.calls)
-					break
-				}
+			if wrong != nil {
+				t.Errorf("between connect and the header: %q", wrong)
 			}
-			delete(all, fd)
-		default:
-			for _, c := range all {
-				if c.thread == thread {
-					c.calls = append(c.calls, call)
-				}
+			if waits {
+				waited++
 			}
+			connecting, wrong = "", nil
+		case takes[call] && is[fd] == "socket", is[fd] == "loop" && stands:
+			wrong = append(wrong, line)
+		case is[fd] == "loop":
+			waits = true
 		}
 	}
-	return headers
+	return headers, waited
 }
 
 // TestProxySpliced: what follows a header goes by splice, and hardly a byte of it through memory.
