@@ -223,7 +223,7 @@ func (l *loop) admit(s *listenSocket, fd int, peer netip.AddrPort) {
 		l.r.emit(Event{Kind: Denied, Conn: ConnInfo{Peer: addrName(peer)}, Open: l.r.openNow()})
 		return
 	}
-	if peer.IsValid() {
+	if peer.IsValid() && !s.unpaced {
 		_ = l.control(fd, peer.Addr()) // the client has reset it already, as its first event will say
 	}
 	k := l.newLink()

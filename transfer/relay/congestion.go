@@ -8,7 +8,7 @@ import (
 )
 
 // control gives a socket the congestion control that was asked for, or one that does not pace if
-// the host's does and the peer is on this host. A listener passes it on where it is on a loopback address;
+// the host's does and the peer is on this host. A listener on a loopback address passes it on (listenSocket.unpaced);
 // who comes to another is only known here.
 func (l *loop) control(fd int, peer netip.Addr) error {
 	switch {

@@ -18,6 +18,7 @@ type listenSocket struct {
 	addr    string
 	users   atomic.Int32 // loops that accept from it
 	ours    bool         // opened here, so that options for accepted sockets may be set on it
+	unpaced bool         // what it accepts is not paced, though the host's congestion control paces
 	path    string
 	file    os.FileInfo // of path when it was taken
 	hidden  string      // what path is called while clients are refused; "": it has its name

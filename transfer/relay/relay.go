@@ -183,6 +183,9 @@ func (r *Relay) prepare(ctx context.Context, socks []*listenSocket) error {
 	}
 	r.ephemeralMin = sock.EphemeralMin()
 	r.paced = r.Dialer.Congestion == "" && transfer.Paces(transfer.DefaultCongestion())
+	for _, s := range socks {
+		s.unpaced = r.paced && !sock.Pacing(s.fd)
+	}
 	r.mostPipes, r.MaxConns = budget(r.MaxConns, r.Loops, r.forTarget())
 	return nil
 }

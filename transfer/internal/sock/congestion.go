@@ -16,6 +16,13 @@ const Unpaced = "reno"
 // takes 8 tenths of the speed: 2 GiB to a reader that discards, 1.5 GB/s against 9.4 to 12.
 func Paces(algorithm string) bool { return strings.HasPrefix(algorithm, "bbr") }
 
+// Pacing tells whether a TCP socket has such an algorithm, or none that can be told. What a listener accepts has its
+// algorithm where that was set on it (tcp_ca_openreq_child in net/ipv4/tcp_minisocks.c).
+func Pacing(fd int) bool {
+	was, err := Congestion(fd)
+	return err != nil || Paces(was)
+}
+
 // Unpace gives a TCP socket with a peer on this host an algorithm that does not pace, if its own
 // does. Before connect(2) is the time for it: once bbr has begun, the kernel goes on to pace whatever
 // follows it (sk_pacing_status is never taken back).
