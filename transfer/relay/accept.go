@@ -36,7 +36,7 @@ const (
 
 // listen puts the listeners into the poller, unless there is a reason not to.
 func (l *loop) listen() {
-	if l.listening || l.leaving || l.full || l.resumeAt > 0 {
+	if l.listening || l.leaving || l.full || l.resumeAt > 0 || l.surplus() {
 		return
 	}
 	if l.r.dialsWithoutFD.Load() > 0 {

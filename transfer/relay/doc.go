@@ -10,5 +10,6 @@
 // A [Relay] is its configuration; Serve begins its state. Each event loop (loop.go) has a poller, a
 // heap of timers and its links. A link (link.go) is a client, its target and a flow each way; a
 // flow (flow.go) is a pump and what decides how large its steps are. A link is accepted
-// (accept.go), looks its target up (lookup.go), connects (dial.go, attempt.go), moves bytes, and ends (end.go).
+// (accept.go), looks its target up (lookup.go), connects (dial.go, attempt.go), moves bytes, and ends (end.go). As many
+// loops accept as have something to do, and a link that lasts moves once, to the loop with the fewest (share.go).
 package relay

@@ -185,6 +185,9 @@ func (k *link) end(reason Ending, err error) {
 	l.timers.drop(k)
 	l.links[k.slot] = nil
 	l.ended = append(l.ended, k)
+	if k.settled {
+		l.settled.Add(-1)
+	}
 	if reason == Ended {
 		l.answered()
 	}

@@ -47,6 +47,26 @@ func (p *spinning) wait(d, keep time.Duration) (n int, err error) {
 // ChecksSoon makes a relay ask the slow questions of a connection early.
 func ChecksSoon(r *Relay) { r.firstCheck = 20 * time.Millisecond }
 
+// SettlesAtOnce has every connection settle with the first event after it was connected: two in three then move to
+// another loop, where there are three loops.
+func SettlesAtOnce(r *Relay) { r.Loops, r.lastsAfter, r.lastsBytes = 3, 0, 1 }
+
+// Settled returns how many connections have settled in each loop.
+func Settled(r *Relay) (n []int64) {
+	for _, l := range r.current() {
+		n = append(n, l.settled.Load())
+	}
+	return n
+}
+
+// Accepted returns how many connections each loop has accepted, and how many loops accept now.
+func Accepted(r *Relay) (n []int64, accepting int) {
+	for _, l := range r.current() {
+		n = append(n, l.accepted.Load())
+	}
+	return n, int(r.accepting.Load())
+}
+
 // Resolves makes the name of a relay's target have these addresses.
 func Resolves(addrs ...netip.AddrPort) func(*Relay) {
 	return LooksUp(func(context.Context) ([]netip.AddrPort, error) { return addrs, nil })

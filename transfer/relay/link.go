@@ -33,6 +33,7 @@ type link struct {
 	at           int32 // index in loop.timers, while due is not 0
 	slot         int32
 	generation   int32 // of the slot
+	settled      bool  // it belongs to its loop for good
 	flush        bool  // both directions have ended, and a peer has not acknowledged everything
 	over         bool
 }

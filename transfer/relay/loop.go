@@ -28,10 +28,12 @@ type loop struct {
 	accepts
 	counts
 	neighbours
+	share
 
 	unanswered int64 // connections opened since a target answered or one ended in order
 
-	leaving bool // the loop ends with its last link
+	leaving bool  // the loop ends with its last link
+	stopped error // why every link is reset
 	trimAt  int64
 	yielded int64
 	done    chan struct{}
@@ -39,7 +41,7 @@ type loop struct {
 	mu          sync.Mutex
 	inbox       []func(*loop)
 	wakePending bool // the poller was woken for what is in inbox
-	closed      bool // the poller is closed
+	closed      bool // nothing is taken into inbox any more
 }
 
 const trimEvery = int64(5 * time.Second) // how often pipes that were not needed leave the loop's list
@@ -66,9 +68,6 @@ func (l *loop) close() {
 	l.leaveListeners()
 	l.pipes.Close()
 	l.releaseReserve()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.closed = true
 	l.poll.close()
 }
 
@@ -81,13 +80,16 @@ func (l *loop) run() error {
 	err := l.turns()
 	if err != nil {
 		l.stop(err)
+		for !l.shut() {
+			l.readInbox()
+		}
 	}
 	l.handOver()
 	return err
 }
 
 func (l *loop) turns() error {
-	for !l.leaving || len(l.links) > len(l.free) {
+	for !l.leaving || len(l.links) > len(l.free) || !l.shut() {
 		end := int64(time.Since(l.r.base))
 		l.noteLongTurn(end)
 		n, err := l.poll.wait(l.untilNext(end), l.r.keep())
@@ -95,6 +97,7 @@ func (l *loop) turns() error {
 			return err
 		}
 		l.now = int64(time.Since(l.r.base))
+		l.watchItself(end)
 		for i := range n {
 			events, who := l.poll.event(i)
 			l.dispatch(events, who)
@@ -141,6 +144,9 @@ func (l *loop) dispatch(events uint32, who token) {
 	default:
 		if k := l.links[who.slot>>1]; k != nil && k.generation == who.generation {
 			k.ready(int(who.slot&1), events)
+			if k.lasts() {
+				k.settle()
+			}
 		}
 	}
 }
@@ -170,19 +176,28 @@ func sooner(a, b int64) int64 {
 	return a
 }
 
-// post has the loop run f. Any goroutine may call it, also when the loop has ended: then
-// f is never run.
-func (l *loop) post(f func(*loop)) {
+// post has the loop run f. Any goroutine may call it, also when the loop has ended: then it reports
+// false, and f is never run.
+func (l *loop) post(f func(*loop)) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
-		return
+		return false
 	}
 	l.inbox = append(l.inbox, f)
 	if !l.wakePending {
 		l.wakePending = true
 		l.poll.wake()
 	}
+	return true
+}
+
+// shut has the loop take nothing in any more, and reports whether it has done all that it was given.
+func (l *loop) shut() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = len(l.inbox) == 0
+	return l.closed
 }
 
 func (l *loop) readInbox() {
@@ -222,7 +237,7 @@ func (k *link) schedule(at int64) {
 	}
 }
 
-// newLink returns a link in a slot of its own.
+// newLink returns a link for a client that was just accepted.
 func (l *loop) newLink() *link {
 	var k *link
 	if n := len(l.spare); n > 0 {
@@ -233,6 +248,12 @@ func (l *loop) newLink() *link {
 	} else {
 		k = new(link)
 	}
+	l.place(k)
+	return k
+}
+
+// place puts a link into a slot of its own.
+func (l *loop) place(k *link) {
 	if n := len(l.free); n > 0 {
 		k.slot = l.free[n-1]
 		l.free = l.free[:n-1]
@@ -242,10 +263,9 @@ func (l *loop) newLink() *link {
 	}
 	k.loop = l
 	l.links[k.slot] = k
-	return k
 }
 
-// recycle makes the links that ended in this turn available again.
+// recycle makes the links that ended in this turn available again, and the slots of those that left.
 func (l *loop) recycle() {
 	const keep = 256
 	for i, k := range l.ended {
@@ -256,6 +276,8 @@ func (l *loop) recycle() {
 		l.ended[i] = nil
 	}
 	l.ended = l.ended[:0]
+	l.free = append(l.free, l.vacated...)
+	l.vacated = l.vacated[:0]
 }
 
 // drain stops accepting; the loop ends when its links have.
@@ -267,6 +289,7 @@ func (l *loop) drain() {
 // stop resets every link.
 func (l *loop) stop(why error) {
 	l.drain()
+	l.stopped = why
 	for _, k := range l.links {
 		if k != nil {
 			k.end(Stopped, why)

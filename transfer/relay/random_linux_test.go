@@ -106,7 +106,7 @@ func TestRelayRandom(t *testing.T) {
 	t.Logf("seed %d", seed)
 	forNetworks(t, func(t *testing.T, from, to string, poller func(*relay.Relay)) {
 		const conns = 60
-		b := newRelay(t, from, to, poller, func(r *relay.Relay) { r.Loops, r.PipeSize = 3, 256<<10 })
+		b := newRelay(t, from, to, poller, relay.SettlesAtOnce, func(r *relay.Relay) { r.PipeSize = 256 << 10 })
 		var all sync.WaitGroup
 		for i := range conns {
 			r := rand.New(rand.NewPCG(seed, uint64(i)))

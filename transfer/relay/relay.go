@@ -84,9 +84,12 @@ type running struct {
 	dialsWithoutFD atomic.Int64 // accepted clients without a descriptor to reach the target with
 	lastStarved    atomic.Int64 // when it was last reported that descriptors ran out, on the loops' clock
 	draining       atomic.Bool  // Drain was called
+	accepting      atomic.Int32 // so many of the loops accept
 	paced          bool         // the host's congestion control paces: peers on this host get another
 	newPoller      func() (poller, error)
 	firstCheck     time.Duration
+	lastsAfter     int64 // and lastsBytes: see share.go
+	lastsBytes     int64
 	lookUp         func(context.Context) ([]netip.AddrPort, error) // in place of the resolver
 	lookups        lookups
 	queues         queues
@@ -157,6 +160,9 @@ func (r *Relay) prepare(ctx context.Context, socks []*listenSocket) error {
 	if r.firstCheck == 0 {
 		r.firstCheck = firstCheck
 	}
+	if r.lastsBytes == 0 {
+		r.lastsAfter, r.lastsBytes = lastsAfter, lastsBytes
+	}
 	if len(r.Routes) > 0 && len(r.Routes) != len(socks) {
 		return errors.New("as many routes as listeners are needed")
 	}
@@ -194,7 +200,11 @@ func (r *Relay) prepare(ctx context.Context, socks []*listenSocket) error {
 func (r *Relay) openLoops(socks []*listenSocket) ([]*loop, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for range r.Loops {
+	r.accepting.Store(1)
+	if len(socks) > manyListeners {
+		r.accepting.Store(int32(r.Loops))
+	}
+	for i := range r.Loops {
 		l, err := newLoop(r, socks)
 		if err != nil {
 			for _, l := range r.loops {
@@ -203,6 +213,7 @@ func (r *Relay) openLoops(socks []*listenSocket) ([]*loop, error) {
 			r.loops = nil
 			return nil, err
 		}
+		l.index = int32(i)
 		r.loops = append(r.loops, l)
 	}
 	return r.loops, nil
