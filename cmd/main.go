@@ -5,28 +5,25 @@ import (
 	"errors"
 	"os"
 	"os/signal"
-	"runtime"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/zcp-go/zcp/cmd/atstart"
 	"github.com/zcp-go/zcp/cmd/exit"
+	"github.com/zcp-go/zcp/cmd/processors"
 	"github.com/zcp-go/zcp/cmd/show"
 )
 
-// mostProcessors is how many processors zcp uses at once.
-const mostProcessors = 8
+// A start takes less than this; what goes on for longer may be divided among processors.
+const startTime = 25 * time.Millisecond
 
 // Main runs the command line and returns the exit status. It is the one place that ends
 // the program: it prints the final error and picks the status, or dies of the signal that
 // asked for the end.
 func Main(b Build) int {
-	// The runtime has a thread for each processor and more: a host with 128 of them would need another limit of
-	// processes (TasksMax=) than one with 8, which is as many as the relay has loops at most.
-	if runtime.GOMAXPROCS(0) > mostProcessors {
-		runtime.GOMAXPROCS(mostProcessors)
-	}
+	time.AfterFunc(startTime, useProcessors)
 	out := &show.Printer{W: os.Stderr, Journal: show.ToJournal(os.Stderr, os.Getenv("JOURNAL_STREAM"))}
 	if err := atstart.Room(); err != nil {
 		out.Error(err)
@@ -44,6 +41,8 @@ func Main(b Build) int {
 	}
 	return exit.Status(err)
 }
+
+func useProcessors() { processors.Use(os.Getenv("GOMAXPROCS")) }
 
 // untilSignal returns a context that ends with the first signal that asks for the end, whose
 // name is its cause. A signal that was ignored when the program started stays ignored (nohup, a

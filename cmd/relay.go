@@ -22,6 +22,7 @@ import (
 // runRelay gives every client of a LISTEN a connection of its own to its TARGET. It ends by a
 // signal: SIGTERM lets running connections end, SIGINT does not.
 func runRelay(ctx context.Context, out *show.Printer, c *conf.Relay) error {
+	useProcessors() // it has a loop for each
 	if err := checkCongestion(c.Congestion); err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ const module = "github.com/zcp-go/zcp"
 var arrows = map[string][]string{
 	".": {"cmd"},
 	"cmd": {
-		"cmd/atstart", "cmd/conf", "cmd/show", "cmd/files", "cmd/tree", "cmd/exit", "cmd/text", "cmd/proof", "completions",
+		"cmd/atstart", "cmd/conf", "cmd/show", "cmd/files", "cmd/tree", "cmd/exit", "cmd/text", "cmd/proof", "cmd/processors", "completions",
 		"transfer", "transfer/relay", "transfer/rate",
 	},
 	"cmd/conf":               {"cmd/exit", "cmd/text", "completions"},
@@ -30,6 +30,7 @@ var arrows = map[string][]string{
 	"cmd/exit":               {"cmd/text"},
 	"cmd/text":               {},
 	"cmd/proof":              {},
+	"cmd/processors":         {},
 	"completions":            {},
 	"transfer/relay":         {"transfer", "transfer/rate", "transfer/internal/sock", "pipepool"},
 	"transfer":               {"transfer/rate", "transfer/internal/sock", "pipepool"},

@@ -15,6 +15,21 @@ import (
 // mostThreads is what the manual promises.
 const mostThreads = 32
 
+// TestProcessors: the program begins on one processor, and uses all that it is given, but no more than 8, when it
+// goes on; a relay does so at once, for its loops. The runtime says how many there are (schedtrace in GODEBUG).
+func TestProcessors(t *testing.T) {
+	for given, most := range map[int]int{3: 3, 20: 8} {
+		for name, args := range map[string][]string{"cat": {"cat"}, "relay": {"relay", "127.0.0.1:0", "127.0.0.1:1"}} {
+			t.Run(fmt.Sprint(name, " ", given), func(t *testing.T) {
+				r, w := io.Pipe()
+				defer w.Close()
+				p := program.Zcp(t, args...).From(r).With(fmt.Sprint("GOMAXPROCS=", given), "GODEBUG=schedtrace=1").Start()
+				p.Says(fmt.Sprintf("gomaxprocs=%d (?s:.*)gomaxprocs=1 (?s:.*)gomaxprocs=%d ", given, most))
+			})
+		}
+	}
+}
+
 // 60 clients that are silent at first take no thread each: a server whose user may have 40 processes serves
 // all of them, and one on a host with many processors takes no more than the manual says.
 func TestFewThreads(t *testing.T) {
