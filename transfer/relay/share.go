@@ -130,6 +130,7 @@ func (k *link) leave() {
 // adopt takes in a link that has left another loop, and has it looked at when it was due there.
 func (l *loop) adopt(k *link, due int64) {
 	l.place(k)
+	l.now = max(l.now, k.moved) // the other loop may have looked at the clock since this one did
 	for i := range k.flows {
 		k.flows[i].Pool = &l.pipes
 	}

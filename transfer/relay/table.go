@@ -1,7 +1,9 @@
 package relay
 
 import (
+	"cmp"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -147,7 +149,7 @@ func (r *Relay) Alive(limit time.Duration) bool {
 	return len(loops) > 0
 }
 
-// Table returns the connections that are open now. It waits for the loops, which answer
+// Table returns the connections that are open now, the oldest first. It waits for the loops, which answer
 // between two turns.
 func (r *Relay) Table() []ConnInfo {
 	var rows []ConnInfo
@@ -160,7 +162,8 @@ func (r *Relay) Table() []ConnInfo {
 		case <-l.done:
 		}
 	}
-	return rows
+	slices.SortFunc(rows, func(a, b ConnInfo) int { return cmp.Compare(a.ID, b.ID) })
+	return slices.CompactFunc(rows, func(a, b ConnInfo) bool { return a.ID == b.ID }) // one may have moved meanwhile
 }
 
 func (l *loop) rows() []ConnInfo {
