@@ -57,17 +57,28 @@ func Path(t testing.TB) string {
 	return path
 }
 
-// Build builds zcp from the sources at hand as it is shipped.
+// Build builds zcp from the sources at hand as it is shipped, and copies the file as an installation does: in a
+// virtual machine a start from the pages that the linker wrote took 2 ms longer.
 func Build(ctx context.Context, out string) error {
 	mod, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
 	if err != nil {
 		return fmt.Errorf("go env: %w", err)
 	}
-	c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "urfave_cli_no_docs", "-ldflags", "-s -w", "-o", out, ".")
+	ldflags := "-s -w"
+	if runtime.GOARCH == "amd64" {
+		ldflags += " -funcalign=16" // as in .goreleaser.yaml
+	}
+	linked := out + ".linked"
+	c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "urfave_cli_no_docs", "-ldflags", ldflags, "-o", linked, ".")
 	c.Dir = filepath.Dir(strings.TrimSpace(string(mod)))
 	c.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := c.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, text)
 	}
-	return nil
+	built, err := os.ReadFile(linked)
+	if err != nil {
+		return err
+	}
+	_ = os.Remove(linked) // it lies in a folder that is removed
+	return os.WriteFile(out, built, 0o755)
 }
