@@ -23,12 +23,12 @@ const startTime = 25 * time.Millisecond
 // the program: it prints the final error and picks the status, or dies of the signal that
 // asked for the end.
 func Main(b Build) int {
-	time.AfterFunc(startTime, useProcessors)
 	out := &show.Printer{W: os.Stderr, Journal: show.ToJournal(os.Stderr, os.Getenv("JOURNAL_STREAM"))}
 	if err := atstart.Room(); err != nil {
 		out.Error(err)
 		return exit.Failed
 	}
+	time.AfterFunc(startTime, useProcessors) // behind Room: the runtime makes its poller for it
 	ctx, listening := untilSignal(out)
 	err := run(ctx, os.Args, environment{stdout: os.Stdout, out: out, lookupEnv: os.LookupEnv, build: b, listening: listening})
 	died, bySignal := errors.AsType[*exit.Signaled](err)
