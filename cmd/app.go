@@ -19,9 +19,7 @@ type environment struct {
 	lookupEnv func(name string) (value string, ok bool)
 	build     Build
 
-	// listening is closed when a signal no longer kills. What would leave a file or a socket
-	// behind where a signal killed it waits for that.
-	listening <-chan struct{}
+	listening <-chan struct{} // closed when signals are heard, which commands wait for
 }
 
 // run reads the command line and does what it asks for. The error is for the caller to
@@ -40,31 +38,29 @@ func run(ctx context.Context, argv []string, env environment) error {
 	case conf.Version:
 		return env.print(env.build.String() + "\n")
 	case *conf.Send:
-		env.prepare(c.Display, true)
+		env.prepare(c.Display)
 		return runSend(ctx, out, c)
 	case *conf.Recv:
-		env.prepare(c.Display, true)
+		env.prepare(c.Display)
 		return runRecv(ctx, out, c)
 	case *conf.Cat:
-		env.prepare(c.Display, !isStdout(c.Dest))
+		env.prepare(c.Display)
 		return runCat(ctx, out, c)
 	case *conf.Probe:
-		env.prepare(c.Display, false)
+		env.prepare(c.Display)
 		return runProbe(ctx, out, c)
 	case *conf.Relay:
-		env.prepare(c.Display, true)
+		env.prepare(c.Display)
 		return runRelay(ctx, out, c)
 	}
 	return err
 }
 
 // prepare sets what is shown, says with -v which variables look like options of zcp and are none, and
-// waits for signals to be heard where the command leaves something behind.
-func (env environment) prepare(d conf.Display, leaves bool) {
+// waits for signals to be heard.
+func (env environment) prepare(d conf.Display) {
 	env.out.Options = show.Options(d)
-	if leaves {
-		defer func() { <-env.listening }()
-	}
+	defer func() { <-env.listening }()
 	if !env.out.Verbose {
 		return
 	}

@@ -49,8 +49,7 @@ func useProcessors() { processors.Use(os.Getenv("GOMAXPROCS")) }
 // shell's background job). SIGUSR1 asks for a status line.
 //
 // The runtime is asked for signals beside what follows, for each one is a round trip between
-// threads (all of them: a tenth of a start). listening is closed when a signal can no longer
-// kill. SIGUSR1 never could: the runtime does nothing about it until it is asked for.
+// threads. listening is closed when all of them are heard.
 func untilSignal(out *show.Printer) (ctx context.Context, listening <-chan struct{}) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	// When the reader of stderr goes away, transfers go on; a write to it is then an error like
@@ -64,8 +63,8 @@ func untilSignal(out *show.Printer) (ctx context.Context, listening <-chan struc
 				signal.Notify(ends, s)
 			}
 		}
-		close(ready)
 		signal.Notify(asks, syscall.SIGUSR1)
+		close(ready)
 		handleSignals(ends, asks, cancel, out.Ask)
 	}()
 	return ctx, ready
