@@ -2,8 +2,8 @@
 // start takes: each one more is threads that are made, look for work and find none.
 //
 // It imports the runtime alone, so that it is initialized before what takes time; in main it would save nothing.
-// `zcp cat -q /dev/null`, medians of 100 in turn on 2 processors: 16.9 ms, and 20.5 of processor time, with both from the
-// beginning; 15.4 and 17.6 with one. 4 KiB to TCP, a process each time: 0.81 of the time.
+// `zcp cat -q /dev/null`, medians of 80 in turn on 2 processors: 14.0 ms, and 17.1 of processor time, with both from the
+// beginning; 13.6 and 15.7 with one. 4 KiB to TCP, a process each time: 0.81 of the time.
 package processors
 
 import (
