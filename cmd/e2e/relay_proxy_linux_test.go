@@ -169,7 +169,8 @@ func TestProxyNeighbours(t *testing.T) {
 
 // TestProxyAtOnce: a server that speaks first has its client's header with the connection. Between the relay's connect
 // and the header it neither reads nor, where the connection stands at once, waits; the client says nothing. On one
-// processor the relay has one loop, so what stands there in the trace is its doing. The log has the time from the connection to the header ("go test -v").
+// processor the relay has one loop, so what stands there in the trace is its doing. The log has the time from the
+// connection to the header ("go test -v").
 func TestProxyAtOnce(t *testing.T) {
 	program.NeedTool(t, "strace")
 	const conns = 20

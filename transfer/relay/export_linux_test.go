@@ -106,10 +106,7 @@ var PassOver = &passOver
 
 // Calls returns how many system calls the connections that are open have made to move bytes.
 func Calls(r *Relay) (n int64) {
-	r.mu.Lock()
-	loops := r.loops
-	r.mu.Unlock()
-	for _, l := range loops {
+	for _, l := range r.current() {
 		calls := make(chan int64, 1)
 		l.post(func(l *loop) {
 			sum := int64(0)
